@@ -1,0 +1,5 @@
+//! Connected accounts: an integration with its parameters filled in.
+
+mod connected;
+
+pub use connected::{ConnectedAccount, OAuthClient, ResolveError, SecretSource};

@@ -1,0 +1,6 @@
+//! Leaves without I/O, shared by every wing.
+
+pub mod clock;
+pub mod id;
+pub mod secret;
+pub mod template;

@@ -1,0 +1,335 @@
+//! What the program runs on: everything parsed, resolved and consistent.
+//! Made only by `config::load`, which reports every mistake with its place.
+
+use crate::base::id::AccountKey;
+use crate::base::secret::Secret;
+use crate::base::template::{Template, UrlTemplate};
+use http::{HeaderName, Method};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A whole configuration without mistakes.
+#[derive(Debug)]
+pub struct Config {
+    pub listeners: Vec<Listener>,
+    pub admin: Admin,
+    /// `/livez`, `/readyz`, `/metrics` and nothing else.
+    pub probes: Option<SocketAddr>,
+    pub store: Store,
+    pub integrations: Vec<Arc<Integration>>,
+    pub accounts: Vec<Account>,
+    pub routes: Vec<Route>,
+    pub log: Log,
+    pub workers: Workers,
+    pub limits: Limits,
+    pub refresh: RefreshSettings,
+    pub drain: Drain,
+    /// Accounts that `/readyz` waits for beyond their first attempt.
+    pub readiness_require: Vec<AccountKey>,
+    /// How many accounts get metric series of their own.
+    pub metrics_max_accounts: usize,
+    /// Things worth saying at every start, already worded for people.
+    pub warnings: Vec<String>,
+}
+
+/// Where applications call.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    pub address: SocketAddr,
+    /// Host names (lower case, without port) that may be used to reach this listener.
+    pub hosts: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Admin {
+    pub listen: SocketAddr,
+    /// Without a trailing slash.
+    pub public_url: String,
+    /// `None`: made in the state directory.
+    pub token: Option<Secret>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Store {
+    Memory,
+    /// `None`: the default place in the state directory.
+    Path(Option<PathBuf>),
+}
+
+/// How one kind of service does OAuth 2.0.
+#[derive(Debug)]
+pub struct Integration {
+    pub key: String,
+    pub name: String,
+    pub parameters: Vec<ParameterSpec>,
+    pub oauth2: OAuth2,
+    pub token: TokenTemplate,
+    pub request_parameters: Vec<RequestParameter>,
+    pub refresh: RefreshRules,
+}
+
+/// A parameter that an account fills in.
+#[derive(Debug, Clone)]
+pub struct ParameterSpec {
+    pub name: String,
+    pub title: Option<String>,
+    /// Anchored at both ends.
+    pub pattern: Option<String>,
+    pub choices: Option<Vec<String>>,
+    pub default: Option<String>,
+    pub secret: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GrantType {
+    AuthorizationCode,
+    ClientCredentials,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenMethod {
+    Post,
+    Get,
+}
+
+/// RFC 7591, 2: `token_endpoint_auth_method`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientAuth {
+    Basic,
+    Post,
+    None,
+}
+
+/// RFC 7636, 4.3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CodeChallenge {
+    S256,
+    Plain,
+    None,
+}
+
+#[derive(Debug)]
+pub struct OAuth2 {
+    pub grant_type: GrantType,
+    pub authorization_endpoint: Option<UrlTemplate>,
+    pub token_endpoint: UrlTemplate,
+    pub token_endpoint_method: TokenMethod,
+    pub token_endpoint_auth_method: ClientAuth,
+    pub revocation_endpoint: Option<UrlTemplate>,
+    pub redirect_uri: Option<UrlTemplate>,
+    pub scope: Option<Template>,
+    pub client_id: Template,
+    pub client_secret: Option<ClientSecret>,
+    pub code_challenge_method: CodeChallenge,
+    pub authorization_parameters: Vec<(String, Template)>,
+    pub token_parameters: Vec<(String, Template)>,
+}
+
+/// A client secret and where it came from.
+#[derive(Clone)]
+pub enum ClientSecret {
+    /// From a file, which is read again at every token request.
+    File(PathBuf),
+    /// From the environment or the file itself; may hold parameters.
+    Text(SecretTemplate),
+}
+
+/// A template that is itself secret: no `Debug` of its text.
+#[derive(Clone)]
+pub struct SecretTemplate(pub Template);
+
+/// How the token is written into a request.
+#[derive(Debug)]
+pub struct TokenTemplate {
+    pub place: Placement,
+    pub name: Template,
+    /// Holds `{token}` exactly once or more.
+    pub value: Template,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placement {
+    Header,
+    Query,
+}
+
+/// Added to every proxied request of the integration.
+#[derive(Debug)]
+pub struct RequestParameter {
+    pub place: Placement,
+    pub name: Template,
+    pub value: Template,
+}
+
+#[derive(Debug, Clone)]
+pub struct RefreshRules {
+    pub before_expiry: Duration,
+    /// Statuses that lead to a refresh and one replay.
+    pub retry_on: Vec<u16>,
+    pub reuse_grace: Duration,
+}
+
+/// A connected account from the file.
+#[derive(Debug, Clone)]
+pub struct Account {
+    pub key: AccountKey,
+    pub integration: Arc<Integration>,
+    /// Every declared parameter, defaults filled in; a secret one has its value here too.
+    pub parameters: BTreeMap<String, ParameterValue>,
+}
+
+/// A parameter's value; `Debug` shows nothing of a secret one.
+#[derive(Clone, PartialEq, Eq)]
+pub enum ParameterValue {
+    Plain(String),
+    Secret(Secret),
+}
+
+/// A route, its upstream filled in with its account's parameters.
+#[derive(Debug, Clone)]
+pub struct Route {
+    pub name: String,
+    pub matcher: RouteMatch,
+    pub upstream: Upstream,
+    pub account: AccountKey,
+    /// Until response headers.
+    pub timeout: Duration,
+    pub connect_timeout: Duration,
+    pub replay_body_limit: usize,
+    pub allow_plaintext: bool,
+    /// Origins (`scheme://host[:port]`, lower case) of pages that may call this route.
+    pub allow_origins: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct RouteMatch {
+    pub host: Option<HostMatch>,
+    pub path: PathMatch,
+    /// Empty: any.
+    pub methods: Vec<Method>,
+    /// Exact values.
+    pub headers: Vec<(HeaderName, String)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostMatch {
+    Exact(String),
+    /// `*.suffix`, held without the `*`: `.suffix`.
+    Suffix(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PathMatch {
+    /// Held without a trailing slash: `/crm`; the root is the empty text.
+    Prefix(String),
+    Exact(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpstreamScheme {
+    Http,
+    Https,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    pub scheme: UpstreamScheme,
+    /// Host as it goes into `Host` and SNI: no brackets around IPv6 here.
+    pub host: String,
+    pub port: u16,
+    /// `host[:port]`, the port only where it is not the scheme's own.
+    pub authority: String,
+    /// Percent-encoded, starts with `/`; as written, so `/api/` or `/api`.
+    pub path: String,
+    /// The upstream URL's own query, sent before the caller's; usually `None`.
+    pub query: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Log {
+    pub level: String,
+    pub format: LogFormat,
+    pub access: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone)]
+pub struct Workers {
+    /// OS threads for requests; at least 1.
+    pub count: usize,
+}
+
+/// Everything unbounded has a limit.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// All replay buffers together, in bytes.
+    pub replay_buffer_total: usize,
+    /// Open connections on all proxy listeners together.
+    pub connections: usize,
+    /// Bytes of a request's head.
+    pub header_bytes: usize,
+    pub header_count: usize,
+    /// Bytes of a request target.
+    pub uri_bytes: usize,
+    /// From the first byte of a head to its last.
+    pub header_timeout: Duration,
+    /// How long a kept-alive connection may be silent.
+    pub idle_timeout: Duration,
+    /// Idle upstream connections kept per origin and worker.
+    pub pool_idle_per_origin: usize,
+    /// How long an upstream connection may stay idle.
+    pub pool_idle_timeout: Duration,
+}
+
+#[derive(Debug, Clone)]
+pub struct RefreshSettings {
+    /// Token requests at once per token endpoint.
+    pub concurrency: usize,
+    /// How long a request waits for a token.
+    pub token_wait: Duration,
+    /// How many may wait per account.
+    pub token_waiters: usize,
+    /// For one token request, until its answer is read.
+    pub timeout: Duration,
+}
+
+#[derive(Debug, Clone)]
+pub struct Drain {
+    /// After `/readyz` fails and before listeners close.
+    pub delay: Duration,
+    /// For running requests.
+    pub timeout: Duration,
+}
+
+impl fmt::Debug for ClientSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Text(_) => f.write_str("Text([secret])"),
+        }
+    }
+}
+
+impl fmt::Debug for SecretTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+impl fmt::Debug for ParameterValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain(text) => write!(f, "{text:?}"),
+            Self::Secret(_) => f.write_str("[secret]"),
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! When and why a token is fetched: a state machine without I/O, and the
+//! scheduler that feeds it and is the only writer of tokens.
+
+mod status;
+mod wing;
+
+pub use status::{AccountState, AccountStatus, LastError};
+pub use wing::{Handle, ManualOutcome, Parts, Setup, start};

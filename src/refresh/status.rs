@@ -1,0 +1,65 @@
+//! What can be told of an account.
+
+use crate::base::clock::Wall;
+use crate::base::id::AccountKey;
+
+/// An account's state in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccountState {
+    Waiting,
+    NotConnected,
+    Connected,
+    ReconnectRequired,
+    Misconfigured,
+}
+
+impl AccountState {
+    /// Every state, in the order in which metrics list them.
+    pub const ALL: [Self; 5] = [
+        Self::Waiting,
+        Self::NotConnected,
+        Self::Connected,
+        Self::ReconnectRequired,
+        Self::Misconfigured,
+    ];
+
+    /// The word that the API, logs and metrics use.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::NotConnected => "not_connected",
+            Self::Connected => "connected",
+            Self::ReconnectRequired => "reconnect_required",
+            Self::Misconfigured => "misconfigured",
+        }
+    }
+}
+
+/// An account as people and scripts see it; holds no secret.
+#[derive(Clone, Debug)]
+pub struct AccountStatus {
+    pub key: AccountKey,
+    pub integration: String,
+    /// Parameters; a secret one's value is left out (`None`).
+    pub parameters: Vec<(String, Option<String>)>,
+    pub state: AccountState,
+    pub scope: Option<String>,
+    pub expires_at: Option<Wall>,
+    pub refreshed_at: Option<Wall>,
+    pub generation: u64,
+    pub has_refresh_token: bool,
+    pub last_error: Option<LastError>,
+    /// True once the first attempt has ended, with a token or a definite error.
+    pub first_attempt_ended: bool,
+    /// True for a token life of less than five minutes.
+    pub short_life: bool,
+}
+
+/// The last failed attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastError {
+    pub at: Wall,
+    /// In plain words, with what to do; holds no secret.
+    pub what: String,
+}

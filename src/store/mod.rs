@@ -1,0 +1,87 @@
+//! Where records live between restarts: opaque versioned bytes under a key,
+//! changed only by compare-and-swap, each with the lease of whoever may
+//! refresh the account it belongs to.
+
+pub mod memory;
+
+use crate::base::clock::Wall;
+use std::fmt;
+
+/// A record as the store holds it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Grows by one with every write; the first is 1.
+    pub version: u64,
+    pub lease: Option<Lease>,
+    pub body: Vec<u8>,
+}
+
+/// The right to refresh one account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The process that holds it.
+    pub owner: String,
+    /// Grows with every lease given on this record, and survives its release,
+    /// so that a late writer is recognised.
+    pub fencing: u64,
+    /// When others may take it.
+    pub deadline: Wall,
+}
+
+/// A store. Calls may block; the cold wing makes them off its event loop.
+pub trait Store: Send + Sync + 'static {
+    /// The record under a key.
+    ///
+    /// # Errors
+    /// When the store can't be read or the record can't be opened.
+    fn get(&self, key: &str) -> Result<Option<Record>, StoreError>;
+
+    /// Writes a record if its version is still `expected` (`None`: if there is
+    /// none), durably; gives the new version.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when another write came first; else when the
+    /// store can't be written, in which case nothing has changed.
+    fn put(
+        &self,
+        key: &str,
+        expected: Option<u64>,
+        lease: Option<&Lease>,
+        body: &[u8],
+    ) -> Result<u64, StoreError>;
+
+    /// Removes a record if its version is still `expected`.
+    ///
+    /// # Errors
+    /// As [`Store::put`].
+    fn remove(&self, key: &str, expected: u64) -> Result<(), StoreError>;
+
+    /// The keys that begin with `prefix`, sorted.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    fn keys(&self, prefix: &str) -> Result<Vec<String>, StoreError>;
+}
+
+/// Why a store did not do as asked. Texts hold no record's content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreError {
+    /// Another write came first: read again.
+    Conflict,
+    /// The store can't be read or written now.
+    Unavailable(String),
+    /// The record is damaged or sealed with another key.
+    Unreadable(String),
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Conflict => f.write_str("another process wrote the record first"),
+            Self::Unavailable(why) => write!(f, "the store can't be used: {why}"),
+            Self::Unreadable(why) => write!(f, "the record can't be read: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}

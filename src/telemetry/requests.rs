@@ -1,0 +1,241 @@
+//! What workers count. Each worker owns its counters, so that a request touches
+//! no memory of another core; a scrape asks every worker for a copy and sums.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Upper bounds of the duration buckets, in seconds. The smallest resolve what
+/// the proxy itself takes, the largest a slow upstream.
+pub const BOUNDS: [f64; 15] = [
+    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0,
+    5.0, 30.0,
+];
+
+const BOUNDS_NANOS: [u64; 15] = [
+    50_000,
+    100_000,
+    250_000,
+    500_000,
+    1_000_000,
+    2_500_000,
+    5_000_000,
+    10_000_000,
+    25_000_000,
+    50_000_000,
+    100_000_000,
+    250_000_000,
+    1_000_000_000,
+    5_000_000_000,
+    30_000_000_000,
+];
+
+/// A histogram of durations over [`BOUNDS`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Histogram {
+    /// Observations per bucket (not cumulative); the last is "above all bounds".
+    pub buckets: [u64; BOUNDS.len() + 1],
+    pub sum_nanos: u64,
+}
+
+impl Histogram {
+    /// Adds one observation.
+    pub fn observe(&mut self, duration: Duration) {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        let bucket = BOUNDS_NANOS.partition_point(|bound| *bound < nanos);
+        self.buckets[bucket] += 1;
+        self.sum_nanos = self.sum_nanos.saturating_add(nanos);
+    }
+
+    /// All observations.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().sum()
+    }
+
+    fn merge(&mut self, other: &Self) {
+        for (mine, theirs) in self.buckets.iter_mut().zip(other.buckets) {
+            *mine += theirs;
+        }
+        self.sum_nanos = self.sum_nanos.saturating_add(other.sum_nanos);
+    }
+}
+
+/// How a replay ended: the closed list of the `outcome` label of
+/// `sidekey_replays_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplayOutcome {
+    /// The replay was accepted.
+    Cured,
+    /// The replay was rejected as well.
+    RejectedAgain,
+    /// The body was past its limit, so the rejection was passed on.
+    NotReplayable,
+    /// The refresh failed, so the rejection was passed on.
+    RefreshFailed,
+    /// The refresh brought the same token.
+    SameToken,
+    /// A recent replay was rejected too; no refresh was allowed.
+    Budget,
+    /// The replay could not be sent or got no answer.
+    UpstreamFailed,
+}
+
+impl ReplayOutcome {
+    pub const ALL: [Self; 7] = [
+        Self::Cured,
+        Self::RejectedAgain,
+        Self::NotReplayable,
+        Self::RefreshFailed,
+        Self::SameToken,
+        Self::Budget,
+        Self::UpstreamFailed,
+    ];
+
+    /// The label's value.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cured => "cured",
+            Self::RejectedAgain => "rejected_again",
+            Self::NotReplayable => "not_replayable",
+            Self::RefreshFailed => "refresh_failed",
+            Self::SameToken => "same_token",
+            Self::Budget => "budget",
+            Self::UpstreamFailed => "upstream_failed",
+        }
+    }
+}
+
+/// The counters of one route on one worker.
+#[derive(Clone, Debug, Default)]
+pub struct RouteStats {
+    /// Requests by status code; a handful of codes, the busiest first.
+    codes: Vec<(u16, u64)>,
+    replays: [u64; ReplayOutcome::ALL.len()],
+    /// From the request's head to the end of the response's head.
+    pub duration: Histogram,
+    /// From sending the head upstream to the response's head, both sendings.
+    pub upstream: Histogram,
+    /// `duration` without `upstream` and `token_wait`.
+    pub overhead: Histogram,
+    /// Waiting for a token; only requests that had to wait.
+    pub token_wait: Histogram,
+}
+
+impl RouteStats {
+    /// Counts an answered request.
+    pub fn answered(&mut self, code: u16) {
+        if let Some(at) = self.codes.iter().position(|(c, _)| *c == code) {
+            self.codes[at].1 += 1;
+            if at > 0 && self.codes[at].1 > self.codes[at - 1].1 {
+                self.codes.swap(at, at - 1);
+            }
+        } else {
+            self.codes.push((code, 1));
+        }
+    }
+
+    /// Counts a replay, or a rejection that did not become one.
+    pub fn replay(&mut self, outcome: ReplayOutcome) {
+        self.replays[outcome as usize] += 1;
+    }
+
+    /// Requests by status code.
+    pub fn codes(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
+        self.codes.iter().copied()
+    }
+
+    /// Replays by outcome.
+    pub fn replays(&self) -> impl Iterator<Item = (ReplayOutcome, u64)> + '_ {
+        ReplayOutcome::ALL
+            .into_iter()
+            .map(|outcome| (outcome, self.replays[outcome as usize]))
+    }
+
+    /// Adds another worker's counters of the same route.
+    pub fn merge(&mut self, other: &Self) {
+        for (code, count) in &other.codes {
+            match self.codes.iter_mut().find(|(c, _)| c == code) {
+                Some((_, mine)) => *mine += count,
+                None => self.codes.push((*code, *count)),
+            }
+        }
+        for (mine, theirs) in self.replays.iter_mut().zip(other.replays) {
+            *mine += theirs;
+        }
+        self.duration.merge(&other.duration);
+        self.upstream.merge(&other.upstream);
+        self.overhead.merge(&other.overhead);
+        self.token_wait.merge(&other.token_wait);
+    }
+}
+
+/// Everything one worker counted. `refused` is by the `Sidekey-Error` code of
+/// the answer: the closed list of the `reason` label of `sidekey_refused_total`.
+#[derive(Clone, Debug, Default)]
+pub struct WorkerStats {
+    pub routes: BTreeMap<Arc<str>, RouteStats>,
+    pub refused: BTreeMap<&'static str, u64>,
+    /// Open client connections now.
+    pub connections: u64,
+    /// Bytes held now for replays.
+    pub replay_buffer_bytes: u64,
+}
+
+impl WorkerStats {
+    /// Adds another worker's counters.
+    pub fn merge(&mut self, other: Self) {
+        for (route, stats) in other.routes {
+            self.routes.entry(route).or_default().merge(&stats);
+        }
+        for (reason, count) in other.refused {
+            *self.refused.entry(reason).or_default() += count;
+        }
+        self.connections += other.connections;
+        self.replay_buffer_bytes += other.replay_buffer_bytes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BOUNDS, BOUNDS_NANOS, Histogram, ReplayOutcome, RouteStats};
+    use std::time::Duration;
+
+    #[test]
+    fn both_tables_of_bounds_agree() {
+        for (seconds, nanos) in BOUNDS.iter().zip(BOUNDS_NANOS) {
+            assert_eq!(Duration::from_secs_f64(*seconds), Duration::from_nanos(nanos));
+        }
+    }
+
+    #[test]
+    fn an_observation_at_a_bound_belongs_to_it() {
+        let mut histogram = Histogram::default();
+        histogram.observe(Duration::from_micros(50));
+        histogram.observe(Duration::from_nanos(50_001));
+        histogram.observe(Duration::from_secs(100));
+        assert_eq!(histogram.buckets[..2], [1, 1]);
+        assert_eq!(histogram.buckets[BOUNDS.len()], 1);
+        assert_eq!(histogram.count(), 3);
+    }
+
+    #[test]
+    fn merging_adds_up() {
+        let (mut a, mut b) = (RouteStats::default(), RouteStats::default());
+        a.answered(200);
+        b.answered(200);
+        b.answered(503);
+        b.replay(ReplayOutcome::Cured);
+        a.merge(&b);
+        assert_eq!(a.codes().collect::<Vec<_>>(), [(200, 2), (503, 1)]);
+        assert!(a.replays().any(|r| r == (ReplayOutcome::Cured, 1)));
+    }
+
+    #[test]
+    fn every_outcome_stands_at_its_own_index() {
+        for (at, outcome) in ReplayOutcome::ALL.into_iter().enumerate() {
+            assert_eq!(outcome as usize, at);
+        }
+    }
+}

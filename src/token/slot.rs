@@ -1,0 +1,178 @@
+//! One account's cell: a single writer, any number of readers.
+
+use super::credential::{Credential, Published, Unavailable};
+use arc_swap::ArcSwap;
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The cell itself; give a clone to each worker, which makes its [`Reader`] of it.
+#[derive(Clone)]
+pub struct Shared(Arc<Slot>);
+
+struct Slot {
+    current: ArcSwap<Published>,
+    /// Counts publications. Readers compare it with the one they saw.
+    epoch: AtomicU64,
+}
+
+/// The writing half. Not `Clone`: an account has one writer.
+pub struct Publisher(Arc<Slot>);
+
+/// The reading half of one worker: learning that nothing is new is one atomic load.
+pub struct Reader {
+    slot: Arc<Slot>,
+    seen: Cell<u64>,
+    local: RefCell<Published>,
+}
+
+/// Makes an account's cell, at first [`Unavailable::Waiting`].
+#[must_use]
+pub fn slot() -> (Publisher, Shared) {
+    let slot = Arc::new(Slot {
+        current: ArcSwap::from_pointee(Published::Unavailable(Unavailable::Waiting)),
+        epoch: AtomicU64::new(0),
+    });
+    (Publisher(slot.clone()), Shared(slot))
+}
+
+impl Publisher {
+    /// Makes `next` what every reader sees from its next look on.
+    pub fn publish(&self, next: Published) {
+        self.0.current.store(Arc::new(next));
+        // After the store: whoever sees the new epoch finds the new value.
+        self.0.epoch.fetch_add(1, Ordering::Release);
+    }
+}
+
+impl Shared {
+    /// A reader for the calling worker.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        Reader {
+            slot: self.0.clone(),
+            // One less than any epoch can be: the first look always loads.
+            seen: Cell::new(u64::MAX),
+            local: RefCell::new(Published::Unavailable(Unavailable::Waiting)),
+        }
+    }
+
+    /// What is published now (for the cold wing; workers use a [`Reader`]).
+    #[must_use]
+    pub fn current(&self) -> Arc<Published> {
+        self.0.current.load_full()
+    }
+}
+
+impl Reader {
+    /// What is published, from this worker's own copy when it is still current.
+    pub fn get(&self) -> Published {
+        self.renew();
+        self.local.borrow().clone()
+    }
+
+    /// Calls `f` with what is published, without cloning it.
+    pub fn with<R>(&self, f: impl FnOnce(&Published) -> R) -> R {
+        self.renew();
+        f(&self.local.borrow())
+    }
+
+    fn renew(&self) {
+        let epoch = self.slot.epoch.load(Ordering::Acquire);
+        if epoch != self.seen.get() {
+            self.seen.set(epoch);
+            *self.local.borrow_mut() = own_copy(&self.slot.current.load());
+        }
+    }
+}
+
+/// A copy whose reference counts no other worker touches, so that a busy
+/// account does not bounce a cache line between cores.
+fn own_copy(published: &Published) -> Published {
+    match published {
+        Published::Valid(credential) => Published::Valid(Arc::new(Credential {
+            generation: credential.generation,
+            expiry: credential.expiry,
+            attach: credential.attach.own_copy(),
+        })),
+        Published::Unavailable(why) => Published::Unavailable(why.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::credential::{Attach, TokenPlace};
+    use super::{Credential, Published, Unavailable, slot};
+    use http::{HeaderValue, header};
+    use std::sync::Arc;
+
+    fn credential(generation: u64, value: &str) -> Published {
+        Published::Valid(Arc::new(Credential {
+            generation,
+            expiry: None,
+            attach: Attach {
+                token: TokenPlace::Header {
+                    name: header::AUTHORIZATION,
+                    value: HeaderValue::from_str(value).unwrap(),
+                },
+                headers: Vec::new(),
+                query: Vec::new(),
+            },
+        }))
+    }
+
+    #[test]
+    fn a_reader_sees_each_publication() {
+        let (publisher, shared) = slot();
+        let reader = shared.reader();
+        assert!(matches!(
+            reader.get(),
+            Published::Unavailable(Unavailable::Waiting)
+        ));
+        for generation in 1..4 {
+            publisher.publish(credential(generation, "Bearer x"));
+            let Published::Valid(seen) = reader.get() else {
+                panic!("not published")
+            };
+            assert_eq!(seen.generation, generation);
+        }
+    }
+
+    #[test]
+    fn a_reader_keeps_its_own_copy_while_nothing_is_new() {
+        let (publisher, shared) = slot();
+        publisher.publish(credential(1, "Bearer x"));
+        let reader = shared.reader();
+        let (Published::Valid(a), Published::Valid(b)) = (reader.get(), reader.get()) else {
+            panic!("not published")
+        };
+        assert!(Arc::ptr_eq(&a, &b));
+    }
+
+    #[test]
+    fn the_copy_keeps_the_value_sensitive() {
+        let (publisher, shared) = slot();
+        let Published::Valid(c) = credential(1, "Bearer x") else {
+            unreachable!()
+        };
+        let mut attach = c.attach.clone();
+        if let TokenPlace::Header { value, .. } = &mut attach.token {
+            value.set_sensitive(true);
+        }
+        publisher.publish(Published::Valid(Arc::new(Credential {
+            generation: 1,
+            expiry: None,
+            attach,
+        })));
+        shared.reader().with(|p| match p {
+            Published::Valid(c) => match &c.attach.token {
+                TokenPlace::Header { value, .. } => {
+                    assert!(value.is_sensitive());
+                    assert_eq!(value, "Bearer x");
+                }
+                TokenPlace::Query(_) => panic!("a header was published"),
+            },
+            Published::Unavailable(_) => panic!("not published"),
+        });
+    }
+}
