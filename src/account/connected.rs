@@ -3,10 +3,11 @@
 
 use crate::base::id::AccountKey;
 use crate::base::secret::Secret;
+use crate::base::template::Template;
 use crate::config::checked::{
-    Account, ClientAuth, GrantType, Integration, ParameterValue, TokenMethod,
+    Account, ClientAuth, GrantType, Integration, ParameterValue, Placement, TokenMethod,
 };
-use crate::token::Attach;
+use http::{HeaderName, HeaderValue};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ pub struct ConnectedAccount {
     pub integration: Arc<Integration>,
     pub parameters: BTreeMap<String, ParameterValue>,
     pub oauth: OAuthClient,
+    pub attach: AttachPlan,
 }
 
 /// The integration's `oauth2` block for this account.
@@ -34,6 +36,20 @@ pub struct OAuthClient {
     pub client_secret: Option<SecretSource>,
     /// Names and values as they go into the request, before form-encoding.
     pub token_parameters: Vec<(String, String)>,
+}
+
+/// How the token and the request parameters are written, all parameters but
+/// `{token}` filled in.
+#[derive(Debug)]
+pub struct AttachPlan {
+    pub place: Placement,
+    /// A valid header name, or a decoded query parameter name.
+    pub name: String,
+    /// Holds `{token}` only.
+    pub value: Template,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Names and values, decoded.
+    pub query: Vec<(String, String)>,
 }
 
 /// Where the client secret is taken from at each token request.
@@ -68,16 +84,6 @@ impl ConnectedAccount {
     /// When a value does not fit where its parameter stands.
     pub fn resolve(account: &Account) -> Result<Self, ResolveError> {
         let _ = account;
-        todo!()
-    }
-
-    /// Prebuilds what a request gets for this token.
-    ///
-    /// # Errors
-    /// When the token can't be written at its place (a line break in a header,
-    /// for one). The text says where, and holds nothing of the token.
-    pub fn attach(&self, token: &Secret) -> Result<Attach, ResolveError> {
-        let _ = token;
         todo!()
     }
 }

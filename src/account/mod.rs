@@ -2,4 +2,4 @@
 
 mod connected;
 
-pub use connected::{ConnectedAccount, OAuthClient, ResolveError, SecretSource};
+pub use connected::{AttachPlan, ConnectedAccount, OAuthClient, ResolveError, SecretSource};
