@@ -5,6 +5,7 @@ use super::refusal::{Code, Refusal};
 use super::route::{Routes, WorkerRoute};
 use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, TRANSFER_ENCODING};
 use http::{Method, Version, request};
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -33,11 +34,11 @@ impl Listener {
 /// that no route serves, framing with two readings, a `Host` that is missing,
 /// repeated or not one (RFC 9112, 3.2), and a host that this listener does not
 /// know, for a page elsewhere could have made its own name point here.
-pub fn check(
-    head: &request::Parts,
+pub fn check<'h>(
+    head: &'h request::Parts,
     listener: &Listener,
     routes: &Routes,
-) -> Result<String, Refusal> {
+) -> Result<Cow<'h, str>, Refusal> {
     check_method(head)?;
     check_framing(head)?;
     let host = check_host(head)?;
@@ -78,7 +79,7 @@ fn check_framing(head: &request::Parts) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn check_host(head: &request::Parts) -> Result<String, Refusal> {
+fn check_host(head: &request::Parts) -> Result<Cow<'_, str>, Refusal> {
     let mut hosts = head.headers.get_all(HOST).iter();
     let Some(first) = hosts.next() else {
         let version = match head.version {
@@ -109,7 +110,7 @@ fn check_host(head: &request::Parts) -> Result<String, Refusal> {
 }
 
 /// The host in lower case without its port; `None` when it is not a host.
-fn host_name(value: &HeaderValue) -> Option<String> {
+fn host_name(value: &HeaderValue) -> Option<Cow<'_, str>> {
     let text = value.to_str().ok()?;
     let (host, port) = if text.starts_with('[') {
         let end = text.find(']')?;
@@ -127,7 +128,11 @@ fn host_name(value: &HeaderValue) -> Option<String> {
             || host
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')));
-    (port_fits && name_fits).then(|| host.to_ascii_lowercase())
+    let is_lower = !host.bytes().any(|b| b.is_ascii_uppercase());
+    (port_fits && name_fits).then(|| match is_lower {
+        true => Cow::Borrowed(host),
+        false => Cow::Owned(host.to_ascii_lowercase()),
+    })
 }
 
 fn is_known(host: &str, listener: &Listener, routes: &Routes) -> bool {

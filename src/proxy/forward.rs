@@ -59,7 +59,7 @@ async fn pipeline(
         return Ok(preflight(&head, origin));
     }
 
-    let upload = (!body.is_end_stream()).then(|| worker.upload(body, &route, seen.started()));
+    let upload = (!body.is_end_stream()).then(|| worker.upload(body, &route));
     let outbound = Outbound::prepare(head, &route)?;
     let mut credential = credential::current(worker, &route, seen).await?;
     let mut answered = sent(

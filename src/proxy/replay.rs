@@ -58,7 +58,8 @@ struct Shared {
     state: RefCell<State>,
     budget: std::sync::Arc<Budget>,
     limit: usize,
-    /// When the upstream must have answered; every chunk that passes moves it.
+    /// When the upstream must have answered; each sending and every chunk that
+    /// passes moves it.
     deadline: Cell<Instant>,
     patience: Duration,
 }
@@ -104,7 +105,6 @@ impl Upload {
         limit: usize,
         budget: std::sync::Arc<Budget>,
         patience: Duration,
-        now: Instant,
     ) -> Self {
         let hint = source.size_hint();
         // What is known not to fit is not even begun.
@@ -123,7 +123,7 @@ impl Upload {
             }),
             budget,
             limit,
-            deadline: Cell::new(now + patience),
+            deadline: Cell::new(Instant::now() + patience),
             patience,
         }))
     }
@@ -132,6 +132,7 @@ impl Upload {
     #[must_use]
     pub fn send(&self) -> Sending {
         self.cut();
+        self.0.deadline.set(Instant::now() + self.0.patience);
         let mut state = self.0.state.borrow_mut();
         state.live += 1;
         state.sent = false;

@@ -161,13 +161,12 @@ impl Worker {
 
     /// A body that may be replayed on this route.
     #[must_use]
-    pub fn upload(&self, body: Incoming, route: &WorkerRoute, now: Instant) -> Upload {
+    pub fn upload(&self, body: Incoming, route: &WorkerRoute) -> Upload {
         Upload::new(
             body,
             route.route.replay_body_limit,
             self.commons.budget.clone(),
             route.route.timeout,
-            now,
         )
     }
 
