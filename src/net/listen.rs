@@ -1,5 +1,6 @@
 //! Listening sockets.
 
+use super::stream::ClientStream;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener as StdListener};
@@ -81,9 +82,9 @@ impl Accepted {
         self.detach()?.write_all(bytes)
     }
 
-    /// The stream itself.
+    /// The stream as hyper reads and writes it.
     #[must_use]
-    pub fn into_stream(self) -> TcpStream {
-        self.0
+    pub fn into_stream(self) -> ClientStream {
+        ClientStream::new(self.0)
     }
 }

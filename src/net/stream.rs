@@ -8,6 +8,9 @@ use std::task::{Context, Poll, ready};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+/// A client's connection.
+pub type ClientStream = TokioIo<TcpStream>;
+
 /// A connection to an upstream.
 pub enum UpstreamStream {
     Plain(TokioIo<TcpStream>),

@@ -6,7 +6,6 @@ use super::worker::Worker;
 use crate::net::listen::Accepted;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
@@ -119,7 +118,7 @@ impl Connection {
 /// Serves a connection to its end.
 pub async fn serve(worker: Rc<Worker>, connection: Rc<Connection>, accepted: Accepted) {
     let io = Watched {
-        stream: TokioIo::new(accepted.into_stream()),
+        stream: accepted.into_stream(),
         connection: connection.clone(),
     };
     let service = service_fn(|request| forward(worker.clone(), connection.clone(), request));
