@@ -1,16 +1,50 @@
 //! The hot path: accept → callers → route → attach → upstream → verdict →
 //! (replay) → respond, on worker threads that share nothing but the seam.
 
+mod accept;
+mod attach;
+mod body;
+mod callers;
+mod credential;
+mod forward;
+mod observe;
+mod path;
+mod refusal;
+mod replay;
+mod respond;
+mod route;
+mod upstream;
+mod verdict;
+mod worker;
+
 use crate::base::clock::SystemClock;
 use crate::base::id::AccountKey;
 use crate::config::checked::{Limits, Route};
+use crate::net::dial::Dialer;
+use crate::net::listen::Acceptor;
+use crate::net::worker::spawn;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::requests::WorkerStats;
 use crate::token::{Asker, Shared};
+use callers::Listener;
+use replay::Budget;
 use std::collections::HashMap;
 use std::io;
 use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use worker::{Command, Commons, Seed, Worker};
+
+/// What the proxy knows of an account.
+#[derive(Clone)]
+pub struct Seam {
+    pub shared: Shared,
+    /// Statuses that lead to a refresh and one replay.
+    pub retry_on: Arc<[u16]>,
+}
 
 /// What the workers are started with.
 pub struct Parts {
@@ -19,7 +53,7 @@ pub struct Parts {
     pub listeners: Vec<(TcpListener, Vec<String>)>,
     pub routes: Vec<Route>,
     /// A seam for every account that a route names.
-    pub accounts: HashMap<AccountKey, Shared>,
+    pub accounts: HashMap<AccountKey, Seam>,
     pub asker: Asker,
     pub limits: Limits,
     /// How long a request waits for a token.
@@ -31,32 +65,151 @@ pub struct Parts {
     pub clock: SystemClock,
     /// The admin listener's public address, for the link at which to reconnect.
     pub public_url: String,
-    /// The cold runtime: name resolution happens there.
-    pub cold: tokio::runtime::Handle,
+    /// Opens connections to upstreams.
+    pub dialer: Dialer,
+}
+
+/// Routes and the accounts behind them, as every worker builds its tables of.
+struct RouteSet {
+    routes: Vec<Arc<Route>>,
+    accounts: HashMap<AccountKey, Seam>,
 }
 
 /// The running workers.
-pub struct Workers {}
+pub struct Workers {
+    commands: Vec<mpsc::UnboundedSender<Command>>,
+    ended: tokio::sync::Mutex<mpsc::UnboundedReceiver<String>>,
+}
 
 /// Starts the worker threads.
 ///
 /// # Errors
-/// When a thread or its event loop can't be made, or TLS has no trust store.
+/// When a thread can't be made or a listener can't be shared.
 pub fn start(parts: Parts) -> io::Result<Workers> {
-    let _ = parts;
-    todo!()
+    let count = parts.workers.max(1);
+    let (commands, mut inboxes): (Vec<_>, Vec<_>) =
+        (0..count).map(|_| mpsc::unbounded_channel()).unzip();
+    let commons = Arc::new(Commons {
+        loads: (0..count).map(|_| AtomicUsize::new(0)).collect(),
+        peers: commands.clone().into(),
+        budget: Arc::new(Budget::new(parts.limits.replay_buffer_total)),
+    });
+    let routes = Arc::new(RouteSet {
+        routes: parts.routes.into_iter().map(Arc::new).collect(),
+        accounts: parts.accounts,
+    });
+    let (ended, ends) = mpsc::unbounded_channel();
+    for (index, inbox) in inboxes.drain(..).enumerate() {
+        let seed = Seed {
+            index,
+            commons: commons.clone(),
+            routes: routes.clone(),
+            dialer: parts.dialer.clone(),
+            limits: parts.limits.clone(),
+            token_wait: parts.token_wait,
+            asker: parts.asker.clone(),
+            access: parts.access.as_ref().map(AccessLog::writer),
+            clock: parts.clock,
+            public_url: parts.public_url.clone(),
+        };
+        start_one(
+            seed,
+            clone_listeners(&parts.listeners)?,
+            inbox,
+            ended.clone(),
+        )?;
+    }
+    Ok(Workers {
+        commands,
+        ended: tokio::sync::Mutex::new(ends),
+    })
+}
+
+type Listening = Vec<(TcpListener, Vec<String>)>;
+
+/// Every worker waits on the same sockets; who accepts may hand over.
+fn clone_listeners(listeners: &Listening) -> io::Result<Listening> {
+    listeners
+        .iter()
+        .map(|(listener, hosts)| Ok((listener.try_clone()?, hosts.clone())))
+        .collect()
+}
+
+fn start_one(
+    seed: Seed,
+    listeners: Listening,
+    inbox: mpsc::UnboundedReceiver<Command>,
+    ended: mpsc::UnboundedSender<String>,
+) -> io::Result<()> {
+    let name = format!("worker-{}", seed.index);
+    let says_goodbye = Goodbye(name.clone(), ended);
+    spawn(name, move || async move {
+        let _says_goodbye = says_goodbye;
+        match accepting(listeners) {
+            Ok(listeners) => Worker::new(seed).run(listeners, inbox).await,
+            Err(error) => tracing::error!("a worker can't watch its listeners: {error}"),
+        }
+    })?;
+    Ok(())
+}
+
+fn accepting(listeners: Listening) -> io::Result<Vec<(Acceptor, Rc<Listener>)>> {
+    listeners
+        .into_iter()
+        .map(|(listener, hosts)| {
+            let rules = Rc::new(Listener::new(listener.local_addr()?, hosts));
+            Ok((Acceptor::new(listener)?, rules))
+        })
+        .collect()
+}
+
+/// Says that a worker has ended, also when it panicked.
+struct Goodbye(String, mpsc::UnboundedSender<String>);
+
+impl Drop for Goodbye {
+    fn drop(&mut self) {
+        let _ = self.1.send(std::mem::take(&mut self.0));
+    }
 }
 
 impl Workers {
     /// The counters of all workers together.
     pub async fn stats(&self) -> WorkerStats {
-        todo!()
+        let mut total = WorkerStats::default();
+        for answer in self.ask(Command::Stats) {
+            if let Ok(stats) = answer.await {
+                total.merge(stats);
+            }
+        }
+        total
     }
 
     /// Stops accepting, finishes the running requests and closes kept-alive
     /// connections; gives the number of connections still open at the limit.
     pub async fn drain(&self, limit: Duration) -> usize {
-        let _ = limit;
-        todo!()
+        let mut left = 0;
+        for answer in self.ask(|reply| Command::Drain(limit, reply)) {
+            left += answer.await.unwrap_or(0);
+        }
+        left
+    }
+
+    /// Waits until a worker ends, which none does by itself; gives its name.
+    pub async fn any_ended(&self) -> String {
+        match self.ended.lock().await.recv().await {
+            Some(name) => name,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn ask<T>(&self, command: impl Fn(oneshot::Sender<T>) -> Command) -> Vec<oneshot::Receiver<T>> {
+        self.commands
+            .iter()
+            .map(|worker| {
+                let (reply, answer) = oneshot::channel();
+                let _ = worker.send(command(reply));
+                answer
+            })
+            .collect()
     }
 }

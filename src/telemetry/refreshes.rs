@@ -1,8 +1,40 @@
 //! Metrics of the refresh wing.
 
+use prometheus::core::Collector;
+use prometheus::proto::MetricFamily;
+use prometheus::{IntCounter, IntCounterVec, Opts};
+use std::collections::HashSet;
+
+/// Stands in label `account` for every account past `metrics.max_accounts`.
+pub const OTHER: &str = "_other";
+
 /// Counts token requests by account, trigger and outcome.
-/// (being built: registered with the process's registry)
-pub struct RefreshMetrics {}
+pub struct RefreshMetrics {
+    named: NamedAccounts,
+    refreshes: IntCounterVec,
+    write_failures: IntCounter,
+}
+
+/// The accounts that get series of their own.
+#[derive(Clone, Debug, Default)]
+pub struct NamedAccounts(HashSet<String>);
+
+impl NamedAccounts {
+    /// The first `max` of the accounts, in the order of the configuration.
+    pub fn first<'a>(max: usize, accounts: impl IntoIterator<Item = &'a str>) -> Self {
+        Self(accounts.into_iter().take(max).map(str::to_owned).collect())
+    }
+
+    /// The label's value for an account.
+    #[must_use]
+    pub fn label<'a>(&self, account: &'a str) -> &'a str {
+        if self.0.contains(account) {
+            account
+        } else {
+            OTHER
+        }
+    }
+}
 
 /// Why a refresh was started: the closed list of the `trigger` label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +51,20 @@ pub enum Trigger {
     Manual,
 }
 
+impl Trigger {
+    /// The label's value.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Initial => "initial",
+            Self::Scheduled => "scheduled",
+            Self::Rejected => "rejected",
+            Self::Demand => "demand",
+            Self::Manual => "manual",
+        }
+    }
+}
+
 /// How it ended: the closed list of the `outcome` label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -33,15 +79,92 @@ pub enum Outcome {
     Misconfigured,
 }
 
+impl Outcome {
+    /// The label's value.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::SameToken => "same_token",
+            Self::Transient => "transient",
+            Self::Dead => "dead",
+            Self::Misconfigured => "misconfigured",
+        }
+    }
+}
+
 impl RefreshMetrics {
+    /// Counters at zero; accounts that are not named count under [`OTHER`].
+    #[must_use]
+    pub fn new(named: NamedAccounts) -> Self {
+        let refreshes = Opts::new(
+            "sidekey_token_refreshes_total",
+            "Token requests that ended, by account, by what started them and how they ended.",
+        );
+        let failures = "Writes of a token to the store that failed.";
+        let constant = "names and labels are constants";
+        Self {
+            named,
+            refreshes: IntCounterVec::new(refreshes, &["account", "trigger", "outcome"])
+                .expect(constant),
+            write_failures: IntCounter::new("sidekey_store_write_failures_total", failures)
+                .expect(constant),
+        }
+    }
+
     /// Counts one ended token request.
     pub fn ended(&self, account: &str, trigger: Trigger, outcome: Outcome) {
-        let _ = (account, trigger, outcome);
-        todo!()
+        let account = self.named.label(account);
+        self.refreshes
+            .with_label_values(&[account, trigger.as_str(), outcome.as_str()])
+            .inc();
     }
 
     /// Counts a store write that failed.
     pub fn store_write_failed(&self) {
-        todo!()
+        self.write_failures.inc();
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub fn collect(&self) -> Vec<MetricFamily> {
+        let mut families = self.refreshes.collect();
+        families.extend(self.write_failures.collect());
+        families
+    }
+
+    /// The accounts that get series of their own.
+    #[must_use]
+    pub fn named(&self) -> &NamedAccounts {
+        &self.named
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{NamedAccounts, OTHER, Outcome, RefreshMetrics, Trigger};
+
+    #[test]
+    fn accounts_past_the_limit_share_one_series() {
+        let metrics = RefreshMetrics::new(NamedAccounts::first(2, ["a", "b", "c", "d"]));
+        for account in ["a", "b", "c", "d"] {
+            metrics.ended(account, Trigger::Initial, Outcome::Success);
+        }
+        let refreshes = &metrics.collect()[0];
+        let mut counted: Vec<_> = refreshes
+            .get_metric()
+            .iter()
+            .map(|m| {
+                (
+                    m.get_label()[0].value().to_owned(),
+                    m.get_counter().get_value(),
+                )
+            })
+            .collect();
+        counted.sort_by(|x, y| x.0.cmp(&y.0));
+        assert_eq!(
+            counted,
+            [(OTHER.into(), 2.0), ("a".into(), 1.0), ("b".into(), 1.0)]
+        );
     }
 }

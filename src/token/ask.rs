@@ -118,6 +118,18 @@ impl Asker {
         }
     }
 
+    /// Reports a rejection for a request that can't be replayed; the token is
+    /// refreshed all the same, and nobody waits for it.
+    pub fn rejected_unheard(&self, account: &AccountKey, generation: u64, status: RejectedStatus) {
+        let (reply, _) = oneshot::channel();
+        let _ = self.0.try_send(Ask::Rejected {
+            account: account.clone(),
+            generation,
+            status,
+            reply,
+        });
+    }
+
     /// Reports how a replay ended. A full queue loses the report, which errs on
     /// the side of the older budget.
     pub fn replay_ended(

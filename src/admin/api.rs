@@ -1,0 +1,133 @@
+//! What the account API speaks, also for the command line, its client.
+
+use crate::base::clock::Wall;
+use crate::refresh::AccountStatus;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A connected account; holds no secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountView {
+    pub key: String,
+    pub integration: String,
+    /// `null` for a secret one.
+    pub parameters: BTreeMap<String, Option<String>>,
+    /// `waiting`, `not_connected`, `connected`, `reconnect_required` or `misconfigured`.
+    pub state: String,
+    pub scope: Option<String>,
+    /// RFC 3339, like all times here.
+    pub expires_at: Option<String>,
+    pub refreshed_at: Option<String>,
+    pub generation: u64,
+    pub has_refresh_token: bool,
+    pub last_error: Option<ErrorView>,
+    /// True for a token life of less than five minutes.
+    pub short_life: bool,
+}
+
+/// The last failed attempt of an account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorView {
+    pub at: String,
+    /// In plain words.
+    pub message: String,
+}
+
+/// The answer to `GET /api/accounts`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountList {
+    pub accounts: Vec<AccountView>,
+}
+
+/// An error of the API (RFC 9457).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    pub title: String,
+    pub status: u16,
+    pub detail: String,
+    /// The same as the header `Sidekey-Error`.
+    pub code: String,
+}
+
+impl From<&AccountStatus> for AccountView {
+    fn from(status: &AccountStatus) -> Self {
+        Self {
+            key: status.key.to_string(),
+            integration: status.integration.clone(),
+            parameters: status.parameters.iter().cloned().collect(),
+            state: status.state.as_str().to_owned(),
+            scope: status.scope.clone(),
+            expires_at: status.expires_at.map(rfc3339),
+            refreshed_at: status.refreshed_at.map(rfc3339),
+            generation: status.generation,
+            has_refresh_token: status.has_refresh_token,
+            last_error: status.last_error.as_ref().map(|error| ErrorView {
+                at: rfc3339(error.at),
+                message: error.what.clone(),
+            }),
+            short_life: status.short_life,
+        }
+    }
+}
+
+/// A time in RFC 3339, to the second.
+#[must_use]
+pub fn rfc3339(at: Wall) -> String {
+    i64::try_from(at.unix_seconds())
+        .ok()
+        .and_then(|second| jiff::Timestamp::from_second(second).ok())
+        // Past the year 9999: a server's idea of "never".
+        .unwrap_or(jiff::Timestamp::MAX)
+        .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AccountView, rfc3339};
+    use crate::base::clock::Wall;
+    use crate::base::id::AccountKey;
+    use crate::refresh::{AccountState, AccountStatus, LastError};
+    use std::time::Duration;
+
+    #[test]
+    fn an_account_reads_as_documented() {
+        let at = |seconds| Wall(Duration::from_secs(seconds));
+        let status = AccountStatus {
+            key: AccountKey::new("crmDev").unwrap(),
+            integration: "crm".into(),
+            parameters: vec![
+                ("serverName".into(), Some("dev".into())),
+                ("pin".into(), None),
+            ],
+            state: AccountState::ReconnectRequired,
+            scope: Some("api".into()),
+            expires_at: Some(at(1_764_010_759)),
+            refreshed_at: None,
+            generation: 3,
+            has_refresh_token: false,
+            last_error: Some(LastError {
+                at: at(0),
+                what: "refused".into(),
+            }),
+            first_attempt_ended: true,
+            short_life: false,
+        };
+        assert_eq!(
+            serde_json::to_value(AccountView::from(&status)).unwrap(),
+            serde_json::json!({
+                "key": "crmDev", "integration": "crm",
+                "parameters": {"serverName": "dev", "pin": null},
+                "state": "reconnect_required", "scope": "api",
+                "expires_at": "2025-11-24T18:59:19Z", "refreshed_at": null,
+                "generation": 3, "has_refresh_token": false,
+                "last_error": {"at": "1970-01-01T00:00:00Z", "message": "refused"},
+                "short_life": false,
+            })
+        );
+    }
+
+    #[test]
+    fn never_is_a_time_too() {
+        assert!(rfc3339(Wall(Duration::MAX)).starts_with("9999-"));
+    }
+}

@@ -1,0 +1,235 @@
+//! The admin token, where the configuration names none: made once, kept with
+//! mode 0600 in the state directory, found there by the command line.
+
+use crate::base::secret::Secret;
+use std::fmt;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+const FILE: &str = "admin-token";
+/// Longer files are no token.
+const MAX_BYTES: u64 = 4_096;
+
+/// Why there is no admin token.
+#[derive(Debug)]
+pub enum TokenError {
+    /// Neither `STATE_DIRECTORY`, `XDG_STATE_HOME` nor `HOME` is set.
+    NoDirectory,
+    /// The file can't be read or made.
+    File { path: PathBuf, why: io::Error },
+    /// Others may read the file.
+    Open { path: PathBuf },
+    /// The file holds no token.
+    Empty { path: PathBuf },
+}
+
+impl fmt::Display for TokenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoDirectory => f.write_str(
+                "there is no place for the admin token: set admin.token, or STATE_DIRECTORY, \
+                 XDG_STATE_HOME or HOME",
+            ),
+            Self::File { path, why } => {
+                write!(f, "the admin token's file {}: {why}", path.display())
+            }
+            Self::Open { path } => write!(
+                f,
+                "others may read the admin token's file {0}: run chmod 600 {0}",
+                path.display()
+            ),
+            Self::Empty { path } => write!(
+                f,
+                "the admin token's file {} is empty: remove it, and the next start makes one",
+                path.display()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for TokenError {}
+
+/// Where sidekey keeps what it makes itself: systemd's state directory, else
+/// the user's.
+#[must_use]
+pub fn state_directory(env: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    let set = |name| env(name).filter(|value| !value.is_empty());
+    if let Some(directories) = set("STATE_DIRECTORY") {
+        // systemd gives a list where a unit asks for several.
+        return directories.split(':').next().map(PathBuf::from);
+    }
+    let home = || set("HOME").map(|home| Path::new(&home).join(".local/state"));
+    let base = set("XDG_STATE_HOME").map(PathBuf::from).or_else(home)?;
+    Some(base.join("sidekey"))
+}
+
+/// The token in `directory`, made first where there is none.
+///
+/// # Errors
+/// When it can be neither read nor made, or others may read it.
+pub fn find_or_make(directory: &Path) -> Result<Secret, TokenError> {
+    let path = directory.join(FILE);
+    match find(directory) {
+        Err(TokenError::File { why, .. }) if why.kind() == io::ErrorKind::NotFound => {
+            make(directory, &path).map_err(|why| TokenError::File { path, why })?;
+            // Read back: another process may have been first.
+            find(directory)
+        }
+        found => found,
+    }
+}
+
+/// The token in `directory`.
+///
+/// # Errors
+/// When there is none, or others may read it.
+pub fn find(directory: &Path) -> Result<Secret, TokenError> {
+    read(&directory.join(FILE))
+}
+
+/// The token in the file at `path`, whose mode is its owner's business.
+///
+/// # Errors
+/// When it can't be read or is empty.
+pub fn read_any(path: &Path) -> Result<Secret, TokenError> {
+    let file = |why| TokenError::File {
+        path: path.to_owned(),
+        why,
+    };
+    let mut text = String::new();
+    fs::File::open(path)
+        .and_then(|file| file.take(MAX_BYTES).read_to_string(&mut text))
+        .map_err(file)?;
+    let token = Secret::new(text.trim().to_owned());
+    if token.is_empty() {
+        return Err(TokenError::Empty {
+            path: path.to_owned(),
+        });
+    }
+    Ok(token)
+}
+
+fn read(path: &Path) -> Result<Secret, TokenError> {
+    let metadata = fs::metadata(path).map_err(|why| TokenError::File {
+        path: path.to_owned(),
+        why,
+    })?;
+    if metadata.mode() & 0o077 != 0 {
+        return Err(TokenError::Open {
+            path: path.to_owned(),
+        });
+    }
+    read_any(path)
+}
+
+/// Written beside its place and linked there, so that nobody ever reads half
+/// of it and the first of two processes wins.
+fn make(directory: &Path, path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)?;
+    let beside = directory.join(format!(".{FILE}.{}", std::process::id()));
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&beside)?;
+    let written = random_text().and_then(|text| file.write_all(text.expose().as_bytes()));
+    let linked = written.and_then(|()| fs::hard_link(&beside, path));
+    fs::remove_file(&beside)?;
+    match linked {
+        Err(why) if why.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    }
+}
+
+/// 256 random bits in hexadecimal.
+fn random_text() -> io::Result<Secret> {
+    let mut bytes = [0_u8; 32];
+    rustls::crypto::aws_lc_rs::default_provider()
+        .secure_random
+        .fill(&mut bytes)
+        .map_err(|_| io::Error::other("the system gave no random bytes"))?;
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    let text = digits.filter_map(|digit| char::from_digit(digit.into(), 16));
+    Ok(Secret::new(text.collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{TokenError, find, find_or_make, state_directory};
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::PathBuf;
+
+    #[test]
+    fn a_token_is_made_once_and_only_its_owner_may_read_it() {
+        let home = tempfile::tempdir().unwrap();
+        let directory = home.path().join("a/b");
+        let made = find_or_make(&directory).unwrap();
+        assert_eq!(made.expose().len(), 64);
+        assert_eq!(made, find_or_make(&directory).unwrap());
+        let path = directory.join("admin-token");
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        assert_eq!(
+            fs::read_dir(&directory).unwrap().count(),
+            1,
+            "nothing is left beside it"
+        );
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        assert!(matches!(find(&directory), Err(TokenError::Open { .. })));
+    }
+
+    #[test]
+    fn processes_that_start_together_agree() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().to_owned();
+        fs::write(path.join("admin-token"), "theirs\n").unwrap();
+        fs::set_permissions(path.join("admin-token"), Permissions::from_mode(0o600)).unwrap();
+        super::make(&path, &path.join("admin-token")).unwrap();
+        assert_eq!(find(&path).unwrap().expose(), "theirs");
+    }
+
+    #[test]
+    fn an_empty_file_is_no_token() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("admin-token");
+        fs::write(&path, "\n").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        assert!(matches!(
+            find_or_make(home.path()),
+            Err(TokenError::Empty { .. })
+        ));
+    }
+
+    #[test]
+    fn the_state_directory_is_systemds_else_the_users() {
+        let with = |set: &'static [(&str, &str)]| {
+            state_directory(&move |name| {
+                set.iter()
+                    .find(|(n, _)| *n == name)
+                    .map(|(_, v)| (*v).to_owned())
+            })
+        };
+        assert_eq!(
+            with(&[("STATE_DIRECTORY", "/s:/t"), ("HOME", "/h")]),
+            Some("/s".into())
+        );
+        assert_eq!(
+            with(&[("XDG_STATE_HOME", "/x"), ("HOME", "/h")]),
+            Some("/x/sidekey".into())
+        );
+        assert_eq!(
+            with(&[("XDG_STATE_HOME", ""), ("HOME", "/h")]),
+            Some(PathBuf::from("/h/.local/state/sidekey"))
+        );
+        assert_eq!(with(&[]), None);
+    }
+}

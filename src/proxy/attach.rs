@@ -1,0 +1,255 @@
+//! From the caller's request to the upstream's: first goes what the caller
+//! sent in our places, then the hop-by-hop fields, then comes what is ours.
+
+use super::body::Outgoing;
+use super::path::{Rewrite, without_pairs};
+use super::refusal::{Code, Refusal};
+use super::route::WorkerRoute;
+use crate::token::{Attach, QueryPair, TokenPlace};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+};
+use http::uri::PathAndQuery;
+use http::{Method, Request, Uri, Version, request};
+use std::borrow::Cow;
+use std::rc::Rc;
+
+/// Our own cookies never leave for an upstream.
+const OWN_COOKIE: &[u8] = b"__sidekey-";
+
+static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// A request without its token, ready to be sent once or twice.
+pub struct Outbound {
+    pub method: Method,
+    /// As the caller sent it: matching and forwarding use the same bytes.
+    target: PathAndQuery,
+    route: Rc<WorkerRoute>,
+    headers: HeaderMap,
+}
+
+impl Outbound {
+    /// Strips the caller's request of everything that is not the upstream's.
+    pub fn prepare(head: request::Parts, route: &Rc<WorkerRoute>) -> Result<Self, Refusal> {
+        let mut headers = head.headers;
+        strip_hop_by_hop(&mut headers)?;
+        headers.insert(HOST, route.authority.clone());
+        Ok(Self {
+            method: head.method,
+            target: head
+                .uri
+                .into_parts()
+                .path_and_query
+                .unwrap_or_else(|| PathAndQuery::from_static("/")),
+            route: route.clone(),
+            headers,
+        })
+    }
+
+    /// The request for one sending, with this credential in it.
+    pub fn request(&self, attach: &Attach, body: Outgoing) -> Result<Request<Outgoing>, Refusal> {
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.version_mut() = Version::HTTP_11;
+        *request.uri_mut() = Uri::from(self.target(attach)?);
+        let headers = request.headers_mut();
+        headers.clone_from(&self.headers);
+        for (name, value) in &attach.headers {
+            headers.insert(name.clone(), value.clone());
+        }
+        if let TokenPlace::Header { name, value } = &attach.token {
+            headers.insert(name.clone(), value.clone());
+        }
+        Ok(request)
+    }
+
+    fn target(&self, attach: &Attach) -> Result<PathAndQuery, Refusal> {
+        let upstream = &self.route.route.upstream;
+        let token = match &attach.token {
+            TokenPlace::Query(pair) => Some(pair),
+            TokenPlace::Header { .. } => None,
+        };
+        let ours = || attach.query.iter().chain(token);
+        let attached: Vec<&str> = ours().map(|pair| &*pair.encoded).collect();
+        let rest = self.route.rest(self.target.path());
+        if attached.is_empty()
+            && upstream.query.is_none()
+            && upstream.path == "/"
+            && rest == Some(self.target.path())
+        {
+            return Ok(self.target.clone());
+        }
+        let rewrite = Rewrite {
+            upstream_path: &upstream.path,
+            upstream_query: upstream.query.as_deref(),
+            rest,
+            query: callers_query(self.target.query(), ours),
+            attached: &attached,
+        };
+        rewrite.build().ok_or_else(|| {
+            Refusal::new(
+                Code::UriTooLong,
+                "with the route's path and parameters the request target is not valid",
+            )
+        })
+    }
+}
+
+fn callers_query<'q, 'a, I: Iterator<Item = &'a QueryPair>>(
+    query: Option<&'q str>,
+    ours: impl Fn() -> I,
+) -> Option<Cow<'q, str>> {
+    without_pairs(query?, |name| {
+        ours().any(|pair| pair.name.as_bytes() == name)
+    })
+}
+
+/// One pass over the fields finds what has to go (RFC 9110, 7.6.1), so that an
+/// ordinary request costs no look-up for fields that it doesn't have.
+fn strip_hop_by_hop(headers: &mut HeaderMap) -> Result<(), Refusal> {
+    let mut connection = false;
+    let mut cookie = false;
+    let mut gone: [Option<&HeaderName>; 8] = [None; 8];
+    let mut found = 0;
+    let mut go = |name: &'static HeaderName| {
+        if found < gone.len() {
+            gone[found] = Some(name);
+            found += 1;
+        }
+    };
+    for name in headers.keys() {
+        match *name {
+            CONNECTION => connection = true,
+            COOKIE => cookie = true,
+            TE => go(&TE),
+            UPGRADE => go(&UPGRADE),
+            EXPECT => go(&EXPECT),
+            PROXY_AUTHORIZATION => go(&PROXY_AUTHORIZATION),
+            PROXY_AUTHENTICATE => go(&PROXY_AUTHENTICATE),
+            _ if *name == KEEP_ALIVE => go(&KEEP_ALIVE),
+            _ if *name == PROXY_CONNECTION => go(&PROXY_CONNECTION),
+            _ => {}
+        }
+    }
+    for name in gone.into_iter().flatten() {
+        headers.remove(name);
+    }
+    if connection {
+        strip_named(headers)?;
+    }
+    if cookie {
+        strip_own_cookies(headers);
+    }
+    Ok(())
+}
+
+/// Removes `Connection` and the fields that it names. Naming a field that
+/// frames or addresses the message would leave two readings of it.
+fn strip_named(headers: &mut HeaderMap) -> Result<(), Refusal> {
+    let values: Vec<HeaderValue> = headers.get_all(CONNECTION).iter().cloned().collect();
+    headers.remove(CONNECTION);
+    for name in values.iter().flat_map(connection_names) {
+        if matches!(name, CONTENT_LENGTH | TRANSFER_ENCODING | HOST) {
+            return Err(Refusal::bad_request(
+                "Connection names a field that frames or addresses the message",
+            ));
+        }
+        headers.remove(name);
+    }
+    Ok(())
+}
+
+/// The field names that a `Connection` value lists.
+pub fn connection_names(value: &HeaderValue) -> impl Iterator<Item = HeaderName> + '_ {
+    value
+        .as_bytes()
+        .split(|b| *b == b',')
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+}
+
+fn strip_own_cookies(headers: &mut HeaderMap) {
+    let has_own =
+        |value: &HeaderValue| memchr::memmem::find(value.as_bytes(), OWN_COOKIE).is_some();
+    if !headers.get_all(COOKIE).iter().any(has_own) {
+        return;
+    }
+    let values: Vec<HeaderValue> = headers.get_all(COOKIE).iter().cloned().collect();
+    headers.remove(COOKIE);
+    for value in values {
+        let kept: Vec<&[u8]> = value
+            .as_bytes()
+            .split(|b| *b == b';')
+            .map(<[u8]>::trim_ascii)
+            .filter(|cookie| !cookie.starts_with(OWN_COOKIE) && !cookie.is_empty())
+            .collect();
+        if let Ok(value) = HeaderValue::from_bytes(&kept.join(&b"; "[..]))
+            && !value.is_empty()
+        {
+            headers.append(COOKIE, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{strip_hop_by_hop, strip_own_cookies};
+    use http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue};
+
+    fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        fields
+            .iter()
+            .map(|(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                )
+            })
+            .collect()
+    }
+
+    fn names(headers: &HeaderMap) -> Vec<&str> {
+        headers.keys().map(HeaderName::as_str).collect()
+    }
+
+    #[test]
+    fn hop_by_hop_fields_and_those_named_by_connection_go() {
+        let mut headers = map(&[
+            ("connection", "close, X-Private"),
+            ("x-private", "1"),
+            ("keep-alive", "timeout=5"),
+            ("te", "trailers"),
+            ("upgrade", "h2c"),
+            ("expect", "100-continue"),
+            ("proxy-authorization", "Basic x"),
+            ("proxy-connection", "keep-alive"),
+            ("accept", "*/*"),
+            ("forwarded", "for=1.2.3.4"),
+        ]);
+        strip_hop_by_hop(&mut headers).unwrap();
+        assert_eq!(names(&headers), ["accept", "forwarded"]);
+    }
+
+    #[test]
+    fn connection_may_not_name_what_frames_the_message() {
+        for name in ["content-length", "Host", "transfer-encoding"] {
+            let mut headers = HeaderMap::new();
+            headers.insert("connection", HeaderValue::from_static(name));
+            assert!(strip_hop_by_hop(&mut headers).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn only_our_own_cookies_go() {
+        let mut headers = map(&[("cookie", "a=1; __sidekey-session=x; b=\"2\"")]);
+        strip_own_cookies(&mut headers);
+        assert_eq!(headers[COOKIE], "a=1; b=\"2\"");
+        let mut headers = map(&[("cookie", "__sidekey-session=x")]);
+        strip_own_cookies(&mut headers);
+        assert!(headers.is_empty());
+        let mut headers = map(&[("cookie", "a=1;b=2")]);
+        strip_own_cookies(&mut headers);
+        assert_eq!(headers[COOKIE], "a=1;b=2", "untouched where none is ours");
+    }
+}

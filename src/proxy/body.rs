@@ -1,0 +1,150 @@
+//! The two bodies on the path: what goes to the upstream, kept for a replay
+//! while it streams, and what goes back to the caller.
+
+use super::accept::InRequest;
+use super::replay::Sending;
+use super::upstream::Return;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// The body of a request to an upstream.
+pub enum Outgoing {
+    Empty,
+    Kept(Sending),
+}
+
+/// Why a request's body ended early.
+#[derive(Debug)]
+pub enum SendError {
+    /// The caller's side failed.
+    Caller(hyper::Error),
+    /// We stopped sending, because the upstream had already answered.
+    Cut,
+}
+
+impl std::fmt::Display for SendError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Caller(error) => write!(f, "the caller's body failed: {error}"),
+            Self::Cut => f.write_str("the upstream answered before the body was sent"),
+        }
+    }
+}
+
+impl std::error::Error for SendError {}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = SendError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, SendError>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Kept(sending) => sending.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Kept(sending) => sending.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Kept(sending) => sending.size_hint(),
+        }
+    }
+}
+
+/// The body of an answer to a caller.
+pub struct Answer {
+    source: Source,
+    /// Marks the connection as busy until the answer has been written.
+    _in_request: Option<InRequest>,
+}
+
+enum Source {
+    /// Made here.
+    Own(Option<Bytes>),
+    /// The upstream's, streamed; its connection goes back to the pool at the end.
+    Upstream(Incoming, Return),
+}
+
+impl Answer {
+    #[must_use]
+    pub fn own(text: String) -> Self {
+        Self::of(Source::Own(Some(Bytes::from(text))))
+    }
+
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::of(Source::Own(None))
+    }
+
+    #[must_use]
+    pub fn upstream(incoming: Incoming, back: Return) -> Self {
+        Self::of(Source::Upstream(incoming, back))
+    }
+
+    fn of(source: Source) -> Self {
+        Self {
+            source,
+            _in_request: None,
+        }
+    }
+
+    /// The same answer, which ends the request when it has been written.
+    #[must_use]
+    pub fn during(mut self, request: InRequest) -> Self {
+        self._in_request = Some(request);
+        self
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match &mut self.source {
+            Source::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Source::Upstream(incoming, back) => {
+                let frame = Pin::new(&mut *incoming).poll_frame(cx);
+                match &frame {
+                    Poll::Ready(None) => back.ended(),
+                    Poll::Ready(Some(Ok(_))) if incoming.is_end_stream() => back.ended(),
+                    _ => {}
+                }
+                frame
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Own(bytes) => bytes.is_none(),
+            Source::Upstream(incoming, _) => incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Own(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
+            }
+            Source::Upstream(incoming, _) => incoming.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Who may ask at all: the request's form, its `Host`, and whether a foreign
+//! page sent it.
+
+use super::refusal::{Code, Refusal};
+use super::route::{Routes, WorkerRoute};
+use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, TRANSFER_ENCODING};
+use http::{Method, Version, request};
+use std::borrow::Cow;
+use std::net::{IpAddr, SocketAddr};
+
+static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// What a listener lets in.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// Host names (lower case) that may reach it besides loopback names and
+    /// the hosts that routes name.
+    pub hosts: Vec<String>,
+    /// On loopback, or with `hosts` set: only known hosts are let in.
+    pub checks_host: bool,
+}
+
+impl Listener {
+    #[must_use]
+    pub fn new(address: SocketAddr, hosts: Vec<String>) -> Self {
+        Self {
+            checks_host: address.ip().to_canonical().is_loopback() || !hosts.is_empty(),
+            hosts,
+        }
+    }
+}
+
+/// The request's host, in lower case, without its port. Refused are: methods
+/// that no route serves, framing with two readings, a `Host` that is missing,
+/// repeated or not one (RFC 9112, 3.2), and a host that this listener does not
+/// know, for a page elsewhere could have made its own name point here.
+pub fn check<'h>(
+    head: &'h request::Parts,
+    listener: &Listener,
+    routes: &Routes,
+) -> Result<Cow<'h, str>, Refusal> {
+    check_method(head)?;
+    check_framing(head)?;
+    let host = check_host(head)?;
+    if listener.checks_host && !is_known(&host, listener, routes) {
+        return Err(Refusal::new(
+            Code::CallerNotAllowed,
+            format!(
+                "this listener does not answer for the host {host:?}: call it by a loopback \
+                 name, or list the name under `hosts` of the listener"
+            ),
+        ));
+    }
+    Ok(host)
+}
+
+fn check_method(head: &request::Parts) -> Result<(), Refusal> {
+    if head.method == Method::TRACE || head.method == Method::CONNECT {
+        return Err(Refusal::new(
+            Code::MethodNotAllowed,
+            format!("{} is not proxied", head.method),
+        ));
+    }
+    Ok(())
+}
+
+/// hyper has resolved lengths by now; what it lets pass are codings before
+/// `chunked`, and several of them (RFC 9112, 6.1).
+fn check_framing(head: &request::Parts) -> Result<(), Refusal> {
+    let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
+    let Some(first) = codings.next() else {
+        return Ok(());
+    };
+    if codings.next().is_some() || !first.as_bytes().eq_ignore_ascii_case(b"chunked") {
+        return Err(Refusal::bad_request(
+            "Transfer-Encoding must be one plain \"chunked\"",
+        ));
+    }
+    Ok(())
+}
+
+fn check_host(head: &request::Parts) -> Result<Cow<'_, str>, Refusal> {
+    let mut hosts = head.headers.get_all(HOST).iter();
+    let Some(first) = hosts.next() else {
+        let version = match head.version {
+            Version::HTTP_10 => "HTTP/1.0 requests need a Host header here too",
+            _ => "the Host header is missing",
+        };
+        return Err(Refusal::bad_request(version));
+    };
+    if hosts.next().is_some() {
+        return Err(Refusal::bad_request("there is more than one Host header"));
+    }
+    if let Some(authority) = head.uri.authority() {
+        // Absolute form: two names for one request must agree.
+        if !authority
+            .as_str()
+            .as_bytes()
+            .eq_ignore_ascii_case(first.as_bytes())
+        {
+            return Err(Refusal::bad_request(
+                "the request target's host and the Host header differ",
+            ));
+        }
+    }
+    if !head.uri.path().starts_with('/') {
+        return Err(Refusal::bad_request("the request target is not a path"));
+    }
+    host_name(first).ok_or_else(|| Refusal::bad_request("the Host header is not a host"))
+}
+
+/// The host in lower case without its port; `None` when it is not a host.
+fn host_name(value: &HeaderValue) -> Option<Cow<'_, str>> {
+    let text = value.to_str().ok()?;
+    let (host, port) = if text.starts_with('[') {
+        let end = text.find(']')?;
+        let address = text.get(1..end)?;
+        address.parse::<std::net::Ipv6Addr>().ok()?;
+        (&text[..=end], &text[end + 1..])
+    } else {
+        let end = text.find(':').unwrap_or(text.len());
+        (&text[..end], &text[end..])
+    };
+    let port_fits =
+        port.is_empty() || port == ":" || port.strip_prefix(':')?.parse::<u16>().is_ok();
+    let name_fits = !host.is_empty()
+        && (host.starts_with('[')
+            || host
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')));
+    let is_lower = !host.bytes().any(|b| b.is_ascii_uppercase());
+    (port_fits && name_fits).then(|| match is_lower {
+        true => Cow::Borrowed(host),
+        false => Cow::Owned(host.to_ascii_lowercase()),
+    })
+}
+
+fn is_known(host: &str, listener: &Listener, routes: &Routes) -> bool {
+    is_loopback_name(host) || listener.hosts.iter().any(|h| h == host) || routes.names_host(host)
+}
+
+/// `localhost`, a name under it (RFC 6761, 6.3), or a loopback address.
+fn is_loopback_name(host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .parse::<IpAddr>()
+            .is_ok_and(|ip| ip.to_canonical().is_loopback())
+}
+
+/// Refuses what a foreign page sent, unless the route allows that page's
+/// origin. Gives the allowed origin, for the answer's CORS fields.
+pub fn check_origin(
+    headers: &HeaderMap,
+    route: &WorkerRoute,
+) -> Result<Option<HeaderValue>, Refusal> {
+    let mut origins = headers.get_all(ORIGIN).iter();
+    let origin = origins.next();
+    if origins.next().is_some() {
+        return Err(Refusal::bad_request("there is more than one Origin header"));
+    }
+    if let Some(origin) = origin {
+        if is_allowed(origin, route) {
+            return Ok(Some(origin.clone()));
+        }
+        if !is_same_origin(origin, headers) {
+            return Err(foreign_page(&route.name, "Origin"));
+        }
+    }
+    let mut sites = headers.get_all(&SEC_FETCH_SITE).iter();
+    if sites.any(|site| !matches!(site.as_bytes(), b"same-origin" | b"none")) {
+        return Err(foreign_page(&route.name, "Sec-Fetch-Site"));
+    }
+    Ok(None)
+}
+
+fn is_allowed(origin: &HeaderValue, route: &WorkerRoute) -> bool {
+    route
+        .route
+        .allow_origins
+        .iter()
+        .any(|allowed| origin.as_bytes().eq_ignore_ascii_case(allowed.as_bytes()))
+}
+
+/// This listener speaks plain HTTP: a page of its own has the origin
+/// `http://` and the very `Host` of the request.
+fn is_same_origin(origin: &HeaderValue, headers: &HeaderMap) -> bool {
+    let host = headers.get(HOST).map(HeaderValue::as_bytes);
+    origin.as_bytes().strip_prefix(b"http://") == host && host.is_some()
+}
+
+fn foreign_page(route: &str, field: &str) -> Refusal {
+    Refusal::new(
+        Code::CallerNotAllowed,
+        format!(
+            "the {field} header says that a page of another site sent this request; to let it, \
+             list its origin under `allow_origins` of the route {route:?}"
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{host_name, is_loopback_name};
+    use http::HeaderValue;
+
+    #[test]
+    fn hosts_are_names_or_addresses_with_or_without_a_port() {
+        for (text, expected) in [
+            ("LocalHost:7480", Some("localhost")),
+            ("127.0.0.1", Some("127.0.0.1")),
+            ("[::1]:80", Some("[::1]")),
+            ("a_b.example.", Some("a_b.example.")),
+            ("", None),
+            (":80", None),
+            ("a:b", None),
+            ("a:99999", None),
+            ("a b", None),
+            ("a/b", None),
+            ("user@a", None),
+            ("[::1", None),
+            ("[zz]", None),
+            ("a,b", None),
+        ] {
+            let value = HeaderValue::from_str(text).unwrap();
+            assert_eq!(host_name(&value).as_deref(), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn loopback_names_are_known() {
+        for name in [
+            "localhost",
+            "localhost.",
+            "x.localhost",
+            "127.0.0.1",
+            "127.9.9.9",
+            "[::1]",
+            "[::ffff:127.0.0.1]",
+        ] {
+            assert!(is_loopback_name(name), "{name}");
+        }
+        for name in [
+            "localhost.example",
+            "10.0.0.1",
+            "128.0.0.1",
+            "[::2]",
+            "notlocalhost",
+        ] {
+            assert!(!is_loopback_name(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! The whole way of a request, top to bottom.
+
+use super::accept::Connection;
+use super::attach::Outbound;
+use super::body::Answer;
+use super::callers;
+use super::credential;
+use super::observe::Seen;
+use super::path::has_dot_segment;
+use super::refusal::{Code, Refusal};
+use super::replay::Upload;
+use super::respond;
+use super::route::{Found, Routes, WorkerRoute};
+use super::upstream::{self, Answered};
+use super::verdict;
+use super::worker::Worker;
+use crate::telemetry::requests::ReplayOutcome;
+use crate::token::{Credential, PassOn, RejectedStatus, Verdict};
+use http::header::HeaderValue;
+use http::{Request, Response, request};
+use hyper::body::{Body, Incoming};
+use std::convert::Infallible;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Serves one request of a connection.
+///
+/// # Errors
+/// Never: whatever goes wrong becomes an answer.
+pub async fn forward(
+    worker: Rc<Worker>,
+    connection: Rc<Connection>,
+    request: Request<Incoming>,
+) -> Result<Response<Answer>, Infallible> {
+    let in_request = connection.in_request();
+    let (head, body) = request.into_parts();
+    let mut seen = Seen::start(&worker, &connection, &head);
+    let response = match pipeline(&worker, &connection, head, body, &mut seen).await {
+        Ok(response) => response,
+        Err(refusal) => seen.refused(refusal),
+    };
+    seen.answered(&worker, &response);
+    Ok(response.map(|answer| answer.during(in_request)))
+}
+
+async fn pipeline(
+    worker: &Worker,
+    connection: &Connection,
+    head: request::Parts,
+    body: Incoming,
+    seen: &mut Seen,
+) -> Result<Response<Answer>, Refusal> {
+    let routes = worker.routes();
+    let host = callers::check(&head, &connection.listener, &routes)?;
+    let route = find_route(worker, &routes, &host, &head)?;
+    seen.route(&route);
+    let origin = callers::check_origin(&head.headers, &route)?;
+    if let Some(origin) = origin.as_ref().filter(|_| respond::is_preflight(&head)) {
+        return Ok(preflight(&head, origin));
+    }
+
+    let upload = (!body.is_end_stream()).then(|| worker.upload(body, &route));
+    let outbound = Outbound::prepare(head, &route)?;
+    let mut credential = credential::current(worker, &route, seen).await?;
+    let mut answered = sent(
+        worker,
+        &route,
+        &outbound,
+        &credential,
+        upload.as_ref(),
+        seen,
+    )
+    .await?;
+
+    if let Some(status) = verdict::rejection(&answered.response, &route.retry_on) {
+        let newer = newer_credential(worker, &route, &credential, status, upload.as_ref(), seen);
+        if let Some(newer) = newer.await {
+            answered.discard(worker, upload.as_ref());
+            credential = newer;
+            let replay = sent(
+                worker,
+                &route,
+                &outbound,
+                &credential,
+                upload.as_ref(),
+                seen,
+            )
+            .await;
+            answered = replay.inspect_err(|_| seen.replay(ReplayOutcome::UpstreamFailed))?;
+            judge_replay(worker, &route, &credential, status, &answered, seen);
+        }
+    }
+
+    if let Some(upload) = &upload {
+        upload.forget();
+    }
+    let Answered { mut response, back } = answered;
+    respond::clean(&mut response, &route, &credential.attach)?;
+    if let Some(origin) = origin {
+        respond::allow_origin(response.headers_mut(), origin);
+    }
+    Ok(response.map(|incoming| Answer::upstream(incoming, back)))
+}
+
+fn find_route(
+    worker: &Worker,
+    routes: &Routes,
+    host: &str,
+    head: &request::Parts,
+) -> Result<Rc<WorkerRoute>, Refusal> {
+    let path = head.uri.path();
+    let target = head.uri.path_and_query().map_or(0, |t| t.as_str().len());
+    if target > worker.limits.uri_bytes {
+        return Err(Refusal::new(
+            Code::UriTooLong,
+            format!(
+                "the request target has {target} bytes; {} are allowed",
+                worker.limits.uri_bytes
+            ),
+        ));
+    }
+    if has_dot_segment(path) {
+        return Err(Refusal::bad_request(
+            "the path holds a \".\" or \"..\" segment; send the path that you mean",
+        ));
+    }
+    match routes.find(host, path, head) {
+        Found::Route(route) => Ok(route.clone()),
+        Found::MethodNotAllowed => Err(Refusal::new(
+            Code::MethodNotAllowed,
+            format!("a route matches {path:?}, but not with {}", head.method),
+        )),
+        Found::Nothing => Err(Refusal::new(
+            Code::RouteNotFound,
+            format!("no route matches {host:?} and {path:?}"),
+        )),
+    }
+}
+
+/// One sending, its time counted as the upstream's.
+async fn sent(
+    worker: &Worker,
+    route: &WorkerRoute,
+    outbound: &Outbound,
+    credential: &Credential,
+    upload: Option<&Upload>,
+    seen: &mut Seen,
+) -> Result<Answered, Refusal> {
+    let at = seen.upstream_starts();
+    let answered = upstream::send(worker, route, outbound, &credential.attach, upload).await;
+    seen.upstream_ended(at);
+    answered
+}
+
+/// After a rejection: a credential to replay with, or `None` when the
+/// upstream's own answer is to be passed on. The sending ends here, and the
+/// answer is held unread, until the refresh has ended.
+async fn newer_credential(
+    worker: &Worker,
+    route: &WorkerRoute,
+    used: &Credential,
+    status: RejectedStatus,
+    upload: Option<&Upload>,
+    seen: &Seen,
+) -> Option<Arc<Credential>> {
+    if let Some(upload) = upload {
+        upload.hold();
+    }
+    let account = &route.route.account;
+    let outcome = match credential::newer_than(route, used.generation) {
+        Some(newer) if is_replayable(upload) => return Some(newer),
+        Some(_) => ReplayOutcome::NotReplayable,
+        // The token is refreshed also for those that can't be replayed.
+        None if !is_replayable(upload) => {
+            worker
+                .asker
+                .rejected_unheard(account, used.generation, status);
+            ReplayOutcome::NotReplayable
+        }
+        None => match worker
+            .asker
+            .rejected(account, used.generation, status)
+            .await
+        {
+            Verdict::Replay => match credential::newer_than(route, used.generation) {
+                Some(newer) if is_replayable(upload) => return Some(newer),
+                Some(_) => ReplayOutcome::NotReplayable,
+                None => ReplayOutcome::RefreshFailed,
+            },
+            Verdict::PassOn(PassOn::SameToken) => ReplayOutcome::SameToken,
+            Verdict::PassOn(PassOn::Budget) => ReplayOutcome::Budget,
+            Verdict::PassOn(_) => ReplayOutcome::RefreshFailed,
+        },
+    };
+    seen.replay(outcome);
+    None
+}
+
+fn is_replayable(upload: Option<&Upload>) -> bool {
+    upload.is_none_or(Upload::replayable)
+}
+
+/// Tells the cold wing how the replay ended: its budget hangs on it.
+fn judge_replay(
+    worker: &Worker,
+    route: &WorkerRoute,
+    credential: &Credential,
+    status: RejectedStatus,
+    answered: &Answered,
+    seen: &mut Seen,
+) {
+    let cured = verdict::rejection(&answered.response, &route.retry_on).is_none();
+    worker
+        .asker
+        .replay_ended(&route.route.account, credential.generation, status, cured);
+    seen.replay(if cured {
+        ReplayOutcome::Cured
+    } else {
+        ReplayOutcome::RejectedAgain
+    });
+    seen.replayed = true;
+}
+
+fn preflight(head: &request::Parts, origin: &HeaderValue) -> Response<Answer> {
+    let mut response = Response::new(Answer::empty());
+    respond::answer_preflight(head, &mut response);
+    respond::allow_origin(response.headers_mut(), origin.clone());
+    response
+}

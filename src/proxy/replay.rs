@@ -1,0 +1,307 @@
+//! A request's body, kept while it streams, so that it can be sent once more.
+//!
+//! The first sending is never delayed or cut for the keeping's sake: past its
+//! own limit or the process's total the body is simply no longer replayable.
+
+use super::body::SendError;
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+/// What all kept bodies of the process may hold together.
+pub struct Budget {
+    limit: usize,
+    used: AtomicUsize,
+}
+
+impl Budget {
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            used: AtomicUsize::new(0),
+        }
+    }
+
+    /// Bytes held now.
+    #[must_use]
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    fn take(&self, bytes: usize) -> bool {
+        let before = self.used.fetch_add(bytes, Ordering::Relaxed);
+        let fits = before.saturating_add(bytes) <= self.limit;
+        if !fits {
+            self.give_back(bytes);
+        }
+        fits
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// A body on its way; the sendings of it share this.
+#[derive(Clone)]
+pub struct Upload(Rc<Shared>);
+
+struct Shared {
+    state: RefCell<State>,
+    budget: std::sync::Arc<Budget>,
+    limit: usize,
+    /// When the upstream must have answered; each sending and every chunk that
+    /// passes moves it.
+    deadline: Cell<Instant>,
+    patience: Duration,
+}
+
+struct State {
+    source: Incoming,
+    /// The whole body's length, as its head gave it.
+    hint: SizeHint,
+    /// What came so far; `None` once it can't be replayed.
+    kept: Option<Kept>,
+    source_ended: bool,
+    /// The sending that may read; earlier ones are over.
+    live: u32,
+    /// The live sending has got everything.
+    sent: bool,
+    /// The upstream has answered: no further byte for the live sending.
+    held: bool,
+    /// Every sending up to this one ends with an error.
+    cut: u32,
+    waker: Option<Waker>,
+}
+
+#[derive(Default)]
+struct Kept {
+    chunks: Vec<Bytes>,
+    bytes: usize,
+    trailers: Option<HeaderMap>,
+}
+
+/// One sending of an [`Upload`], as a body for hyper.
+pub struct Sending {
+    shared: Rc<Shared>,
+    number: u32,
+    next: usize,
+    trailers_sent: bool,
+}
+
+impl Upload {
+    /// Takes a body; `limit` bytes of it may be kept.
+    #[must_use]
+    pub fn new(
+        source: Incoming,
+        limit: usize,
+        budget: std::sync::Arc<Budget>,
+        patience: Duration,
+    ) -> Self {
+        let hint = source.size_hint();
+        // What is known not to fit is not even begun.
+        let fits = hint.lower() <= limit as u64;
+        Self(Rc::new(Shared {
+            state: RefCell::new(State {
+                source,
+                hint,
+                kept: fits.then(Kept::default),
+                source_ended: false,
+                live: 0,
+                sent: false,
+                held: false,
+                cut: 0,
+                waker: None,
+            }),
+            budget,
+            limit,
+            deadline: Cell::new(Instant::now() + patience),
+            patience,
+        }))
+    }
+
+    /// Begins a sending; the one before is over.
+    #[must_use]
+    pub fn send(&self) -> Sending {
+        self.cut();
+        self.0.deadline.set(Instant::now() + self.0.patience);
+        let mut state = self.0.state.borrow_mut();
+        state.live += 1;
+        state.sent = false;
+        state.held = false;
+        Sending {
+            shared: self.0.clone(),
+            number: state.live,
+            next: 0,
+            trailers_sent: false,
+        }
+    }
+
+    /// Sends no further byte, and reads none from the caller, until [`send`](Self::send)
+    /// or [`cut`](Self::cut).
+    pub fn hold(&self) {
+        self.0.state.borrow_mut().held = true;
+    }
+
+    /// Ends the live sending with an error, which closes its connection.
+    pub fn cut(&self) {
+        let waker = {
+            let mut state = self.0.state.borrow_mut();
+            state.cut = state.live;
+            state.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// True when the live sending has got the whole body.
+    #[must_use]
+    pub fn sent(&self) -> bool {
+        self.0.state.borrow().sent
+    }
+
+    /// True while everything that came so far is kept.
+    #[must_use]
+    pub fn replayable(&self) -> bool {
+        self.0.state.borrow().kept.is_some()
+    }
+
+    /// There will be no replay: frees what was kept and keeps no more.
+    pub fn forget(&self) {
+        self.0.forget(&mut self.0.state.borrow_mut());
+    }
+
+    /// When the upstream must have answered.
+    #[must_use]
+    pub fn deadline(&self) -> &Cell<Instant> {
+        &self.0.deadline
+    }
+}
+
+impl Shared {
+    fn forget(&self, state: &mut State) {
+        if let Some(kept) = state.kept.take() {
+            self.budget.give_back(kept.bytes);
+        }
+    }
+
+    fn keep(&self, state: &mut State, chunk: &Bytes) {
+        let Some(kept) = &mut state.kept else { return };
+        let fits = kept.bytes + chunk.len() <= self.limit && self.budget.take(chunk.len());
+        if fits {
+            kept.bytes += chunk.len();
+            kept.chunks.push(chunk.clone());
+        } else {
+            self.forget(state);
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Some(kept) = self.state.get_mut().kept.take() {
+            self.budget.give_back(kept.bytes);
+        }
+    }
+}
+
+impl Sending {
+    pub(super) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, SendError>>> {
+        let shared = self.shared.clone();
+        let mut state = shared.state.borrow_mut();
+        if state.cut >= self.number {
+            return Poll::Ready(Some(Err(SendError::Cut)));
+        }
+        if state.held {
+            state.waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        if let Some(frame) = self.kept_frame(&state) {
+            state.sent = self.is_end(&state);
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        if state.source_ended {
+            state.sent = true;
+            return Poll::Ready(None);
+        }
+        let frame = self.poll_source(&shared, &mut state, cx);
+        if frame.is_ready() {
+            shared.deadline.set(Instant::now() + shared.patience);
+        } else {
+            // So that a cut is noticed while the caller is silent.
+            state.waker = Some(cx.waker().clone());
+        }
+        frame
+    }
+
+    fn kept_frame(&mut self, state: &State) -> Option<Frame<Bytes>> {
+        let kept = state.kept.as_ref()?;
+        if let Some(chunk) = kept.chunks.get(self.next) {
+            self.next += 1;
+            return Some(Frame::data(chunk.clone()));
+        }
+        let trailers = kept.trailers.clone().filter(|_| !self.trailers_sent)?;
+        self.trailers_sent = true;
+        Some(Frame::trailers(trailers))
+    }
+
+    fn poll_source(
+        &mut self,
+        shared: &Shared,
+        state: &mut State,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, SendError>>> {
+        match Pin::new(&mut state.source).poll_frame(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(None) => {
+                state.source_ended = true;
+                state.sent = true;
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(error))) => {
+                shared.forget(state);
+                Poll::Ready(Some(Err(SendError::Caller(error))))
+            }
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(chunk) = frame.data_ref() {
+                    shared.keep(state, chunk);
+                    self.next += 1;
+                } else if let (Some(kept), Some(trailers)) = (&mut state.kept, frame.trailers_ref())
+                {
+                    kept.trailers = Some(trailers.clone());
+                    self.trailers_sent = true;
+                }
+                state.sent = self.is_end(state);
+                Poll::Ready(Some(Ok(frame)))
+            }
+        }
+    }
+
+    fn is_end(&self, state: &State) -> bool {
+        let all_kept_sent = state.kept.as_ref().is_none_or(|kept| {
+            self.next >= kept.chunks.len() && (kept.trailers.is_none() || self.trailers_sent)
+        });
+        all_kept_sent && (state.source_ended || state.source.is_end_stream())
+    }
+
+    pub(super) fn is_end_stream(&self) -> bool {
+        let state = self.shared.state.borrow();
+        state.cut < self.number && self.is_end(&state)
+    }
+
+    pub(super) fn size_hint(&self) -> SizeHint {
+        self.shared.state.borrow().hint
+    }
+}

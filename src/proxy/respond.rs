@@ -1,0 +1,209 @@
+//! The upstream's answer on its way to the caller.
+
+use super::attach::connection_names;
+use super::refusal::{Code, Refusal};
+use super::route::WorkerRoute;
+use crate::token::{Attach, TokenPlace};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD,
+    CONNECTION, CONTENT_LENGTH, CONTENT_LOCATION, HeaderMap, HeaderName, HeaderValue, LINK,
+    LOCATION, ORIGIN, PROXY_AUTHENTICATE, REFRESH, TE, TRANSFER_ENCODING, UPGRADE, VARY,
+};
+use http::{Method, Response, StatusCode, Version, request};
+
+static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// Takes out of an answer's head what is not the caller's to see. An upgrade
+/// that nobody asked for is no answer.
+pub fn clean<B>(
+    response: &mut Response<B>,
+    route: &WorkerRoute,
+    attach: &Attach,
+) -> Result<(), Refusal> {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(Refusal::new(
+            Code::UpstreamUnreachable,
+            format!(
+                "upstream {} switched protocols unasked",
+                route.route.upstream.authority
+            ),
+        ));
+    }
+    *response.version_mut() = Version::HTTP_11;
+    let headers = response.headers_mut();
+    strip_hop_by_hop(headers);
+    if let TokenPlace::Query(pair) = &attach.token {
+        scrub_locations(headers, &pair.name);
+    }
+    Ok(())
+}
+
+fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    let mut gone: [Option<&HeaderName>; 8] = [None; 8];
+    let mut found = 0;
+    let mut go = |name: &'static HeaderName| {
+        if found < gone.len() {
+            gone[found] = Some(name);
+            found += 1;
+        }
+    };
+    for name in headers.keys() {
+        match *name {
+            CONNECTION => go(&CONNECTION),
+            TE => go(&TE),
+            TRANSFER_ENCODING => go(&TRANSFER_ENCODING),
+            UPGRADE => go(&UPGRADE),
+            PROXY_AUTHENTICATE => go(&PROXY_AUTHENTICATE),
+            _ if *name == KEEP_ALIVE => go(&KEEP_ALIVE),
+            _ if *name == PROXY_CONNECTION => go(&PROXY_CONNECTION),
+            _ => {}
+        }
+    }
+    for name in gone.into_iter().flatten() {
+        if *name == CONNECTION {
+            strip_named(headers);
+        } else if *name == TRANSFER_ENCODING {
+            // It overrides a length (RFC 9112, 6.3), which must not reach the
+            // caller as a second reading.
+            headers.remove(CONTENT_LENGTH);
+        }
+        headers.remove(name);
+    }
+}
+
+fn strip_named(headers: &mut HeaderMap) {
+    let values: Vec<HeaderValue> = headers.get_all(CONNECTION).iter().cloned().collect();
+    for name in values.iter().flat_map(connection_names) {
+        if !matches!(name, CONTENT_LENGTH | TRANSFER_ENCODING) {
+            headers.remove(name);
+        }
+    }
+}
+
+/// An upstream that echoes its own URL must not hand the token to the caller.
+fn scrub_locations(headers: &mut HeaderMap, parameter: &str) {
+    for name in [LOCATION, CONTENT_LOCATION, LINK, REFRESH] {
+        if !headers.contains_key(&name) {
+            continue;
+        }
+        let values: Vec<HeaderValue> = headers.get_all(&name).iter().cloned().collect();
+        headers.remove(&name);
+        for value in values {
+            let text = String::from_utf8_lossy(value.as_bytes());
+            let scrubbed = without_parameter(&text, parameter);
+            if let Ok(value) = HeaderValue::from_bytes(scrubbed.as_bytes()) {
+                headers.append(&name, value);
+            }
+        }
+    }
+}
+
+/// The text without every query pair of this name, in any spelling, wherever a
+/// URL stands in it.
+fn without_parameter(text: &str, parameter: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(['?', '&']) {
+        let (before, from) = rest.split_at(at);
+        out.push_str(before);
+        let separator = &from[..1];
+        let pair_end = from[1..]
+            .find(['&', '#', '>', '"', '\'', ' ', ',', ';'])
+            .map_or(from.len(), |end| end + 1);
+        let pair = &from[1..pair_end];
+        let is_ours =
+            super::path::without_pairs(pair, |name| name == parameter.as_bytes()).is_none();
+        rest = &from[pair_end..];
+        if !is_ours {
+            out.push_str(separator);
+            out.push_str(pair);
+        } else if separator == "?" && rest.starts_with('&') {
+            // The next pair becomes the first.
+            out.push('?');
+            rest = &rest[1..];
+            let end = rest
+                .find(['&', '#', '>', '"', '\'', ' ', ',', ';'])
+                .unwrap_or(rest.len());
+            let (next, after) = rest.split_at(end);
+            if super::path::without_pairs(next, |name| name == parameter.as_bytes()).is_some() {
+                out.push_str(next);
+            }
+            rest = after;
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// True for a browser's question before the actual request (Fetch, 4.8).
+#[must_use]
+pub fn is_preflight(head: &request::Parts) -> bool {
+    head.method == Method::OPTIONS
+        && head.headers.contains_key(ORIGIN)
+        && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// Answers it for an allowed origin: what is asked for is allowed.
+pub fn answer_preflight<B>(head: &request::Parts, response: &mut Response<B>) {
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    for (asked, allowed) in [
+        (ACCESS_CONTROL_REQUEST_METHOD, ACCESS_CONTROL_ALLOW_METHODS),
+        (ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_ALLOW_HEADERS),
+    ] {
+        if let Some(value) = head.headers.get(asked) {
+            response.headers_mut().insert(allowed, value.clone());
+        }
+    }
+    let headers = response.headers_mut();
+    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+}
+
+/// Lets an allowed page read the answer.
+pub fn allow_origin(headers: &mut HeaderMap, origin: HeaderValue) {
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.append(VARY, HeaderValue::from_static("origin"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{strip_hop_by_hop, without_parameter};
+    use http::header::{HeaderMap, HeaderValue};
+
+    #[test]
+    fn our_parameter_is_cut_out_of_locations() {
+        for (text, expected) in [
+            ("https://a/b?access_token=x", "https://a/b"),
+            ("https://a/b?access_token=x#f", "https://a/b#f"),
+            ("https://a/b?access_token=x&c=1", "https://a/b?c=1"),
+            ("https://a/b?c=1&access%5Ftoken=x&d", "https://a/b?c=1&d"),
+            (
+                "<https://a?access_token=x>; rel=next, <https://a?p=2&access_token=x>",
+                "<https://a>; rel=next, <https://a?p=2>",
+            ),
+            ("5; url=/b?access_token=x", "5; url=/b"),
+            ("/b?my_access_token=x", "/b?my_access_token=x"),
+        ] {
+            assert_eq!(without_parameter(text, "access_token"), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_length_beside_a_coding_goes() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("content-length", "5"),
+            ("transfer-encoding", "chunked"),
+            ("connection", "x-a, content-type"),
+            ("x-a", "1"),
+            ("content-type", "text/plain"),
+            ("trailer", "x-t"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        strip_hop_by_hop(&mut headers);
+        let left: Vec<_> = headers.keys().map(|name| name.as_str()).collect();
+        assert_eq!(left, ["trailer"]);
+    }
+}

@@ -1,0 +1,320 @@
+//! Connections to upstreams: a pool per worker and origin, and one sending of a
+//! request over one of them.
+
+use super::attach::Outbound;
+use super::body::{Outgoing, SendError};
+use super::refusal::{Code, Refusal};
+use super::replay::Upload;
+use super::route::WorkerRoute;
+use super::worker::Worker;
+use crate::config::checked::{Upstream, UpstreamScheme};
+use crate::net::dial::{DialError, Origin};
+use crate::net::worker::spawn_local;
+use crate::token::Attach;
+use http::{Method, Response};
+use hyper::body::{Body, Incoming};
+use hyper::client::conn::http1::{self, SendRequest};
+use std::cell::{Cell, RefCell};
+use std::error::Error;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// An answer that is given up is read this far for its connection's sake.
+const DISCARD_BYTES: usize = 64 * 1024;
+const DISCARD_TIME: Duration = Duration::from_secs(1);
+
+/// Idle connections of one worker to one origin, the last used first.
+pub struct Pool {
+    pub origin: Origin,
+    idle: RefCell<Vec<Idle>>,
+    limit: usize,
+}
+
+struct Idle {
+    sender: SendRequest<Outgoing>,
+    /// When a sweep first saw it idle, so that a request reads no clock for it.
+    since: Option<Instant>,
+}
+
+impl Pool {
+    /// An empty pool that keeps up to `limit` idle connections.
+    #[must_use]
+    pub fn new(origin: Origin, limit: usize) -> Self {
+        Self {
+            origin,
+            idle: RefCell::default(),
+            limit,
+        }
+    }
+
+    /// An empty pool for an upstream's origin.
+    #[cfg(test)]
+    pub fn for_upstream(upstream: &Upstream, limit: usize) -> Self {
+        Self::new(origin_of(upstream), limit)
+    }
+
+    /// Takes the connection that was used last and can take a request.
+    fn take(&self) -> Option<SendRequest<Outgoing>> {
+        let mut idle = self.idle.borrow_mut();
+        let mut at = idle.len();
+        while at > 0 {
+            at -= 1;
+            if idle[at].sender.is_ready() {
+                return Some(idle.remove(at).sender);
+            }
+            if idle[at].sender.is_closed() {
+                idle.remove(at);
+            }
+        }
+        None
+    }
+
+    fn put(&self, sender: SendRequest<Outgoing>) {
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() < self.limit && !sender.is_closed() {
+            idle.push(Idle {
+                sender,
+                since: None,
+            });
+        }
+    }
+
+    /// Closes what has been idle for longer than `limit`; true while any is left.
+    pub fn sweep(&self, now: Instant, limit: Duration) -> bool {
+        let mut idle = self.idle.borrow_mut();
+        idle.retain_mut(|idle| {
+            let since = *idle.since.get_or_insert(now);
+            !idle.sender.is_closed() && now.saturating_duration_since(since) < limit
+        });
+        !idle.is_empty()
+    }
+}
+
+/// The origin of an upstream.
+#[must_use]
+pub fn origin_of(upstream: &Upstream) -> Origin {
+    Origin {
+        tls: upstream.scheme == UpstreamScheme::Https,
+        host: upstream.host.clone(),
+        port: upstream.port,
+    }
+}
+
+/// Brings a connection back to its pool once the answer has been read, or
+/// closes it when it can't be used again.
+pub struct Return {
+    sender: Option<SendRequest<Outgoing>>,
+    pool: Rc<Pool>,
+    upload: Option<Upload>,
+}
+
+impl Return {
+    /// The answer has been read to its end.
+    pub fn ended(&mut self) {
+        if let Some(sender) = self.sender.take()
+            && self.upload.as_ref().is_none_or(Upload::sent)
+        {
+            self.pool.put(sender);
+        }
+        self.cut_if_held();
+    }
+
+    /// A held sending of ours would keep its connection open for ever.
+    fn cut_if_held(&mut self) {
+        if let Some(upload) = self.upload.take()
+            && !upload.sent()
+        {
+            upload.cut();
+        }
+    }
+}
+
+impl Drop for Return {
+    fn drop(&mut self) {
+        self.cut_if_held();
+    }
+}
+
+/// An upstream's answer, its body unread.
+pub struct Answered {
+    pub response: Response<Incoming>,
+    pub back: Return,
+}
+
+impl Answered {
+    /// Gives the answer up: a short one is read to its end, so that its
+    /// connection can be used again; else the connection is closed.
+    pub fn discard(self, worker: &Worker, upload: Option<&Upload>) {
+        let Self { response, mut back } = self;
+        if upload.is_some_and(|upload| !upload.sent()) {
+            return;
+        }
+        // What the upload does from here on is another connection's matter.
+        back.upload = None;
+        let deadlines = worker.deadlines.clone();
+        spawn_local(async move {
+            let read = read_short(response.into_body());
+            if let Ok(true) = deadlines.within(DISCARD_TIME, read).await {
+                back.ended();
+            }
+        });
+    }
+}
+
+/// Reads a body to its end if it is short.
+async fn read_short(mut body: Incoming) -> bool {
+    let mut left = DISCARD_BYTES;
+    loop {
+        match poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+            None => return true,
+            Some(Err(_)) => return false,
+            Some(Ok(frame)) => {
+                let length = frame.data_ref().map_or(0, bytes::Bytes::len);
+                let Some(rest) = left.checked_sub(length) else {
+                    return false;
+                };
+                left = rest;
+            }
+        }
+    }
+}
+
+/// Sends a request once. A request that never reached the upstream, because its
+/// pooled connection had just been closed, goes out on another connection; so
+/// does one that may be repeated (RFC 9110, 9.2.2) when a pooled connection
+/// ends without a byte of an answer.
+pub async fn send(
+    worker: &Worker,
+    route: &WorkerRoute,
+    outbound: &Outbound,
+    attach: &Attach,
+    upload: Option<&Upload>,
+) -> Result<Answered, Refusal> {
+    let fixed = Cell::new(Instant::now() + route.route.timeout);
+    let deadline = upload.map_or(&fixed, Upload::deadline);
+    let mut fresh_only = false;
+    loop {
+        let pooled = if fresh_only { None } else { route.pool.take() };
+        let is_pooled = pooled.is_some();
+        let mut sender = match pooled {
+            Some(sender) => sender,
+            None => open(worker, route).await?,
+        };
+        let body = upload.map_or(Outgoing::Empty, |upload| Outgoing::Kept(upload.send()));
+        let request = outbound.request(attach, body)?;
+        let sent = worker
+            .deadlines
+            .until(deadline, sender.try_send_request(request))
+            .await;
+        let mut error = match sent {
+            Ok(Ok(response)) => return Ok(answered(route, sender, response, upload)),
+            Ok(Err(error)) => error,
+            Err(_) => return Err(timed_out(route)),
+        };
+        let unsent = error.take_message().is_some();
+        let again = is_pooled && (unsent || may_repeat(&outbound.method, upload, error.error()));
+        if !again {
+            return Err(failed(route, error.error()));
+        }
+        fresh_only = !unsent;
+    }
+}
+
+fn answered(
+    route: &WorkerRoute,
+    sender: SendRequest<Outgoing>,
+    response: Response<Incoming>,
+    upload: Option<&Upload>,
+) -> Answered {
+    let mut back = Return {
+        sender: Some(sender),
+        pool: route.pool.clone(),
+        upload: upload.cloned(),
+    };
+    if response.body().is_end_stream() {
+        // Nobody will read a body that isn't there.
+        if upload.is_none_or(Upload::sent) {
+            back.ended();
+        }
+    }
+    Answered { response, back }
+}
+
+/// Whether a request whose connection died without an answer may be sent again
+/// unasked: an idempotent method, and all of its body still at hand.
+fn may_repeat(method: &Method, upload: Option<&Upload>, error: &hyper::Error) -> bool {
+    method.is_idempotent()
+        && upload.is_none_or(Upload::replayable)
+        && (error.is_incomplete_message() || error.is_canceled() || is_io(error))
+}
+
+fn is_io(error: &hyper::Error) -> bool {
+    error
+        .source()
+        .is_some_and(<dyn Error>::is::<std::io::Error>)
+}
+
+async fn open(worker: &Worker, route: &WorkerRoute) -> Result<SendRequest<Outgoing>, Refusal> {
+    let connect = worker.dialer.connect(&route.pool.origin);
+    let stream = worker
+        .deadlines
+        .within(route.route.connect_timeout, connect)
+        .await
+        .map_err(|_| connect_timed_out(route))?
+        .map_err(|error| not_connected(route, &error))?;
+    let (sender, connection) = http1::Builder::new()
+        .handshake::<_, Outgoing>(stream)
+        .await
+        .map_err(|error| failed(route, &error))?;
+    // Its end needs no report: whoever waits for an answer gets the error.
+    spawn_local(async move { drop(connection.await) });
+    Ok(sender)
+}
+
+fn not_connected(route: &WorkerRoute, error: &DialError) -> Refusal {
+    let code = match error {
+        DialError::Tls(_) => Code::UpstreamTlsError,
+        DialError::Resolve(_) | DialError::Connect(_) => Code::UpstreamUnreachable,
+    };
+    Refusal::new(
+        code,
+        format!("upstream {}: {error}", route.route.upstream.authority),
+    )
+}
+
+fn connect_timed_out(route: &WorkerRoute) -> Refusal {
+    Refusal::new(
+        Code::UpstreamTimeout,
+        format!(
+            "upstream {} took no connection within {:?} (connect_timeout)",
+            route.route.upstream.authority, route.route.connect_timeout
+        ),
+    )
+}
+
+fn timed_out(route: &WorkerRoute) -> Refusal {
+    Refusal::new(
+        Code::UpstreamTimeout,
+        format!(
+            "upstream {} sent no answer within {:?} (timeout)",
+            route.route.upstream.authority, route.route.timeout
+        ),
+    )
+}
+
+fn failed(route: &WorkerRoute, error: &hyper::Error) -> Refusal {
+    if let Some(SendError::Caller(_)) = error.source().and_then(|s| s.downcast_ref()) {
+        return Refusal::bad_request("the request's body ended before its announced end");
+    }
+    let why = if error.is_incomplete_message() || error.is_canceled() || is_io(error) {
+        "closed the connection without an answer"
+    } else {
+        "sent something that is not an HTTP/1.1 answer"
+    };
+    Refusal::new(
+        Code::UpstreamUnreachable,
+        format!("upstream {} {why}", route.route.upstream.authority),
+    )
+}

@@ -1,0 +1,126 @@
+//! Whether an upstream's answer rejects the token.
+
+use crate::token::RejectedStatus;
+use http::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use http::{Response, StatusCode};
+
+/// What rejects the token here, if anything does. A challenge that says
+/// `insufficient_scope` is about rights that no fresh token brings
+/// (RFC 6750, 3.1); a 403 that says `invalid_token` is a 401 in disguise.
+pub fn rejection<B>(response: &Response<B>, retry_on: &[u16]) -> Option<RejectedStatus> {
+    let status = response.status();
+    if !retry_on.contains(&status.as_u16()) {
+        return None;
+    }
+    match challenge_error(response.headers()) {
+        Some("insufficient_scope") => None,
+        Some("invalid_token") => Some(RejectedStatus::Unauthorized),
+        _ if status == StatusCode::UNAUTHORIZED => Some(RejectedStatus::Unauthorized),
+        _ => Some(RejectedStatus::Forbidden),
+    }
+}
+
+/// The `error` of the first challenge that has one, when it is one of those
+/// that matter here.
+fn challenge_error(headers: &HeaderMap) -> Option<&'static str> {
+    headers
+        .get_all(WWW_AUTHENTICATE)
+        .iter()
+        .filter_map(|value| error_parameter(value))
+        .find_map(|error| {
+            ["insufficient_scope", "invalid_token"]
+                .into_iter()
+                .find(|known| *known == error)
+        })
+}
+
+/// The value of the auth-param `error` (RFC 9110, 11.2), quoted or not.
+fn error_parameter(value: &HeaderValue) -> Option<&str> {
+    let text = value.to_str().ok()?;
+    split_outside_quotes(text).find_map(|part| {
+        let (name, value) = part.split_once('=')?;
+        // The first parameter follows its scheme: `Bearer error="…"`.
+        let name = name.split_whitespace().next_back()?;
+        name.eq_ignore_ascii_case("error")
+            .then(|| value.trim().trim_matches('"'))
+    })
+}
+
+fn split_outside_quotes(text: &str) -> impl Iterator<Item = &str> {
+    let mut quoted = false;
+    text.split(move |c| {
+        if c == '"' {
+            quoted = !quoted;
+        }
+        c == ',' && !quoted
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rejection;
+    use crate::token::RejectedStatus::{Forbidden, Unauthorized};
+    use http::Response;
+
+    fn judged(status: u16, challenge: Option<&str>) -> Option<crate::token::RejectedStatus> {
+        let mut response = Response::builder().status(status);
+        if let Some(challenge) = challenge {
+            response = response.header("www-authenticate", challenge);
+        }
+        rejection(&response.body(()).unwrap(), &[401, 403])
+    }
+
+    #[test]
+    fn statuses_and_challenges_decide() {
+        for (status, challenge, expected) in [
+            (200, None, None),
+            (401, None, Some(Unauthorized)),
+            (403, None, Some(Forbidden)),
+            (404, None, None),
+            (
+                401,
+                Some("Bearer realm=\"a, error=x\", error=\"invalid_token\""),
+                Some(Unauthorized),
+            ),
+            (
+                403,
+                Some("Bearer error=\"insufficient_scope\", scope=\"a b\""),
+                None,
+            ),
+            (
+                403,
+                Some("Bearer realm=\"x\", error=insufficient_scope"),
+                None,
+            ),
+            (
+                403,
+                Some("Bearer error=\"invalid_token\""),
+                Some(Unauthorized),
+            ),
+            (
+                403,
+                Some("Bearer error = \"invalid_token\""),
+                Some(Unauthorized),
+            ),
+            (
+                403,
+                Some("Bearer realm=\"error=insufficient_scope\""),
+                Some(Forbidden),
+            ),
+            (403, Some("Basic realm=\"x\""), Some(Forbidden)),
+            (401, Some("Bearer error=\"insufficient_scope\""), None),
+        ] {
+            assert_eq!(
+                judged(status, challenge),
+                expected,
+                "{status} {challenge:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_listed_statuses_count() {
+        let response = Response::builder().status(401).body(()).unwrap();
+        assert_eq!(rejection(&response, &[403]), None);
+    }
+}

@@ -1,0 +1,428 @@
+//! One worker: its connections, pools, routes and counters. Nothing here is
+//! shared with another thread but the seam, the route set and three numbers.
+
+use super::accept::{Connection, serve};
+use super::callers::Listener;
+use super::refusal::{Code, Refusal};
+use super::replay::{Budget, Upload};
+use super::route::{Routes, WorkerRoute};
+use super::upstream::{Pool, origin_of};
+use super::{RouteSet, Seam};
+use crate::base::clock::SystemClock;
+use crate::config::checked::{Limits, Route};
+use crate::net::dial::{Dialer, Origin};
+use crate::net::listen::{Accepted, Acceptor};
+use crate::net::time::Deadlines;
+use crate::net::worker::spawn_local;
+use crate::telemetry::access::{AccessWriter, Entry};
+use crate::telemetry::requests::{RouteStats, WorkerStats};
+use crate::token::Asker;
+use http::HeaderValue;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashMap};
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+/// The series of requests that no route matched.
+const NO_ROUTE: &str = "_none";
+
+/// What the other threads ask of a worker.
+pub enum Command {
+    /// Serve a connection that another worker accepted.
+    Adopt(std::net::TcpStream, SocketAddr, usize),
+    /// Give a copy of the counters.
+    Stats(oneshot::Sender<WorkerStats>),
+    /// Stop accepting and finish; answers with the connections left at the limit.
+    Drain(Duration, oneshot::Sender<usize>),
+}
+
+/// What all workers share.
+pub struct Commons {
+    /// Open connections by worker.
+    pub loads: Box<[AtomicUsize]>,
+    pub peers: Box<[mpsc::UnboundedSender<Command>]>,
+    pub budget: Arc<Budget>,
+}
+
+/// What a worker is made of; moved to its thread.
+pub struct Seed {
+    pub index: usize,
+    pub commons: Arc<Commons>,
+    pub routes: Arc<RouteSet>,
+    pub dialer: Dialer,
+    pub limits: Limits,
+    pub token_wait: Duration,
+    pub asker: Asker,
+    pub access: Option<AccessWriter>,
+    pub clock: SystemClock,
+    pub public_url: String,
+}
+
+/// A worker, on its own thread.
+pub struct Worker {
+    index: usize,
+    commons: Arc<Commons>,
+    routes: RefCell<Rc<Routes>>,
+    pub dialer: Dialer,
+    pub limits: Limits,
+    pub token_wait: Duration,
+    pub asker: Asker,
+    pub clock: SystemClock,
+    pub public_url: String,
+    pub deadlines: Rc<Deadlines>,
+    pub http: http1::Builder,
+    access: Option<RefCell<AccessWriter>>,
+    refused: RefCell<BTreeMap<&'static str, u64>>,
+    unrouted: RefCell<RouteStats>,
+    connections: RefCell<HashMap<u64, Rc<Connection>>>,
+    next_connection: Cell<u64>,
+    draining: Cell<bool>,
+    /// Told when a connection ends, and when draining begins.
+    changed: Notify,
+}
+
+impl Worker {
+    /// Makes the worker on the calling thread.
+    #[must_use]
+    pub fn new(seed: Seed) -> Rc<Self> {
+        let routes = Routes::new(worker_routes(&seed.routes, &seed.limits));
+        let mut http = http1::Builder::new();
+        http.max_headers(seed.limits.header_count)
+            .max_header_size(seed.limits.header_bytes)
+            .max_buf_size(seed.limits.header_bytes.max(MIN_BUFFER));
+        Rc::new(Self {
+            index: seed.index,
+            commons: seed.commons,
+            routes: RefCell::new(Rc::new(routes)),
+            dialer: seed.dialer,
+            limits: seed.limits,
+            token_wait: seed.token_wait,
+            asker: seed.asker,
+            clock: seed.clock,
+            public_url: seed.public_url,
+            deadlines: Rc::default(),
+            http,
+            access: seed.access.map(RefCell::new),
+            refused: RefCell::default(),
+            unrouted: RefCell::default(),
+            connections: RefCell::default(),
+            next_connection: Cell::new(0),
+            draining: Cell::new(false),
+            changed: Notify::new(),
+        })
+    }
+
+    /// Accepts, serves and obeys until nobody commands any more.
+    pub async fn run(
+        self: Rc<Self>,
+        listeners: Vec<(Acceptor, Rc<Listener>)>,
+        mut commands: mpsc::UnboundedReceiver<Command>,
+    ) {
+        let known: Vec<Rc<Listener>> = listeners.iter().map(|(_, l)| l.clone()).collect();
+        for (index, (acceptor, listener)) in listeners.into_iter().enumerate() {
+            spawn_local(self.clone().accept(index, acceptor, listener));
+        }
+        spawn_local(self.clone().tick());
+        while let Some(command) = commands.recv().await {
+            match command {
+                Command::Adopt(stream, peer, listener) => {
+                    match (Accepted::attach(stream), known.get(listener)) {
+                        (Ok(accepted), Some(listener)) => self.serve(accepted, peer, listener),
+                        _ => self.unload(self.index),
+                    }
+                }
+                Command::Stats(reply) => {
+                    let _ = reply.send(self.stats());
+                }
+                Command::Drain(limit, reply) => {
+                    let worker = self.clone();
+                    spawn_local(async move {
+                        let _ = reply.send(worker.drain(limit).await);
+                    });
+                }
+            }
+        }
+    }
+
+    /// The routes of now; a reload leaves running requests theirs.
+    #[must_use]
+    pub fn routes(&self) -> Rc<Routes> {
+        self.routes.borrow().clone()
+    }
+
+    /// A body that may be replayed on this route.
+    #[must_use]
+    pub fn upload(&self, body: Incoming, route: &WorkerRoute) -> Upload {
+        Upload::new(
+            body,
+            route.route.replay_body_limit,
+            self.commons.budget.clone(),
+            route.route.timeout,
+        )
+    }
+
+    #[must_use]
+    pub fn has_access_log(&self) -> bool {
+        self.access.is_some()
+    }
+
+    /// Adds a line to the access log.
+    pub fn log_access(&self, entry: &Entry<'_>) {
+        if let Some(access) = &self.access {
+            access.borrow_mut().record(entry);
+            self.deadlines.wake();
+        }
+    }
+
+    /// Counts an answer that the proxy itself made.
+    pub fn count_refused(&self, error: &'static str) {
+        *self.refused.borrow_mut().entry(error).or_default() += 1;
+    }
+
+    /// Counts a request that no route matched.
+    pub fn count_unrouted(&self, status: u16, duration: Duration) {
+        let mut stats = self.unrouted.borrow_mut();
+        stats.answered(status);
+        stats.duration.observe(duration);
+        stats.overhead.observe(duration);
+    }
+
+    async fn accept(self: Rc<Self>, index: usize, acceptor: Acceptor, listener: Rc<Listener>) {
+        loop {
+            let accepted = accept_or_drain(&self, &acceptor).await;
+            match accepted {
+                None => return,
+                Some(Ok((accepted, peer))) => self.place(accepted, peer, index, &listener),
+                // Out of file descriptors, most likely: let some connections end.
+                Some(Err(error)) => {
+                    tracing::warn!("accepting a connection failed: {error}");
+                    let pause = std::future::pending::<()>();
+                    let _ = self
+                        .deadlines
+                        .within(Duration::from_millis(100), pause)
+                        .await;
+                }
+            }
+        }
+    }
+
+    /// Serves a new connection here, or hands it to the worker with the fewest.
+    fn place(
+        self: &Rc<Self>,
+        accepted: Accepted,
+        peer: SocketAddr,
+        index: usize,
+        listener: &Rc<Listener>,
+    ) {
+        let loads: Vec<usize> = self
+            .commons
+            .loads
+            .iter()
+            .map(|load| load.load(Ordering::Relaxed))
+            .collect();
+        if loads.iter().sum::<usize>() >= self.limits.connections {
+            self.turn_away(accepted);
+            return;
+        }
+        let own = loads[self.index];
+        let least = loads.iter().enumerate().min_by_key(|(_, load)| **load);
+        let target = match least {
+            Some((other, load)) if *load < own => other,
+            _ => self.index,
+        };
+        self.commons.loads[target].fetch_add(1, Ordering::Relaxed);
+        if target == self.index {
+            self.serve(accepted, peer, listener);
+            return;
+        }
+        let handed = accepted.detach().is_ok_and(|s| {
+            self.commons.peers[target]
+                .send(Command::Adopt(s, peer, index))
+                .is_ok()
+        });
+        if !handed {
+            self.unload(target);
+        }
+    }
+
+    /// One connection too many: says so without reading anything.
+    fn turn_away(&self, accepted: Accepted) {
+        let refusal = Refusal::new(
+            Code::Overloaded,
+            format!(
+                "{} connections are open, which is the limit (limits.connections)",
+                self.limits.connections
+            ),
+        );
+        self.count_refused(refusal.code.as_str());
+        // The buffer of a new socket takes it at once, or the client goes without.
+        let _ = accepted.say_and_close(&refusal.into_bytes());
+    }
+
+    fn serve(self: &Rc<Self>, accepted: Accepted, peer: SocketAddr, listener: &Rc<Listener>) {
+        let id = self.next_connection.replace(self.next_connection.get() + 1);
+        let connection = Rc::new(Connection::new(peer.ip(), listener.clone()));
+        if self.draining.get() {
+            connection.close_gently();
+        }
+        self.connections.borrow_mut().insert(id, connection.clone());
+        let leave = Leave {
+            worker: self.clone(),
+            id,
+        };
+        let worker = self.clone();
+        spawn_local(async move {
+            let _leave = leave;
+            serve(worker, connection, accepted).await;
+        });
+        self.deadlines.wake();
+    }
+
+    fn unload(&self, index: usize) {
+        self.commons.loads[index].fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Looks after deadlines, silent connections and the access log's batch.
+    async fn tick(self: Rc<Self>) {
+        let mut pooled = false;
+        loop {
+            let open = !self.connections.borrow().is_empty();
+            self.deadlines.tick(open || pooled).await;
+            let now = Instant::now();
+            self.deadlines.sweep(now);
+            for connection in self.connections.borrow().values() {
+                connection.sweep(now, &self);
+            }
+            pooled = false;
+            for route in self.routes().iter() {
+                pooled |= route.pool.sweep(now, self.limits.pool_idle_timeout);
+            }
+            if let Some(access) = &self.access {
+                access.borrow_mut().flush();
+            }
+        }
+    }
+
+    async fn drain(&self, limit: Duration) -> usize {
+        self.draining.set(true);
+        self.changed.notify_waiters();
+        for connection in self.connections.borrow().values() {
+            connection.close_gently();
+        }
+        let empty = async {
+            while !self.connections.borrow().is_empty() {
+                self.changed.notified().await;
+            }
+        };
+        let _ = self.deadlines.within(limit, empty).await;
+        if let Some(access) = &self.access {
+            access.borrow_mut().flush();
+        }
+        self.connections.borrow().len()
+    }
+
+    fn stats(&self) -> WorkerStats {
+        let mut stats = WorkerStats {
+            refused: self.refused.borrow().clone(),
+            connections: self.connections.borrow().len() as u64,
+            ..WorkerStats::default()
+        };
+        if self.index == 0 {
+            // One number of the process, not one of each worker.
+            stats.replay_buffer_bytes = self.commons.budget.used() as u64;
+        }
+        for route in self.routes().iter() {
+            let own = route.stats.borrow();
+            stats
+                .routes
+                .entry(route.name.clone())
+                .or_default()
+                .merge(&own);
+        }
+        let unrouted = self.unrouted.borrow();
+        if unrouted.duration.count() > 0 {
+            stats.routes.insert(Arc::from(NO_ROUTE), unrouted.clone());
+        }
+        stats
+    }
+}
+
+/// hyper takes no smaller buffer.
+const MIN_BUFFER: usize = 8192;
+
+/// The next connection, or `None` once the worker drains.
+async fn accept_or_drain(
+    worker: &Worker,
+    acceptor: &Acceptor,
+) -> Option<std::io::Result<(Accepted, SocketAddr)>> {
+    let mut drained = pin!(worker.changed.notified());
+    let mut accept = pin!(acceptor.accept());
+    poll_fn(|cx| {
+        if worker.draining.get() {
+            return Poll::Ready(None);
+        }
+        if drained.as_mut().poll(cx).is_ready() {
+            drained.set(worker.changed.notified());
+            cx.waker().wake_by_ref();
+        }
+        accept.as_mut().poll(cx).map(Some)
+    })
+    .await
+}
+
+/// Takes a connection off the worker's books, however its task ends.
+struct Leave {
+    worker: Rc<Worker>,
+    id: u64,
+}
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        self.worker.connections.borrow_mut().remove(&self.id);
+        self.worker.unload(self.worker.index);
+        self.worker.changed.notify_waiters();
+    }
+}
+
+fn worker_routes(set: &RouteSet, limits: &Limits) -> Vec<Rc<WorkerRoute>> {
+    let mut pools: HashMap<Origin, Rc<Pool>> = HashMap::new();
+    set.routes
+        .iter()
+        .filter_map(|route| {
+            let seam = set.accounts.get(&route.account)?;
+            Some(worker_route(route, seam, &mut pools, limits))
+        })
+        .collect()
+}
+
+fn worker_route(
+    route: &Arc<Route>,
+    seam: &Seam,
+    pools: &mut HashMap<Origin, Rc<Pool>>,
+    limits: &Limits,
+) -> Rc<WorkerRoute> {
+    let origin = origin_of(&route.upstream);
+    let pool = pools
+        .entry(origin.clone())
+        .or_insert_with(|| Rc::new(Pool::new(origin, limits.pool_idle_per_origin)));
+    Rc::new(WorkerRoute {
+        name: Arc::from(route.name.as_str()),
+        // The configuration has made sure that this is an authority.
+        authority: HeaderValue::from_str(&route.upstream.authority)
+            .unwrap_or(HeaderValue::from_static("invalid")),
+        credential: seam.shared.reader(),
+        retry_on: seam.retry_on.clone(),
+        pool: pool.clone(),
+        route: route.clone(),
+        stats: RefCell::default(),
+    })
+}

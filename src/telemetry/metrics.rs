@@ -1,0 +1,404 @@
+//! `/metrics`: everything counted, in the Prometheus text format.
+
+use super::process;
+use super::refreshes::{OTHER, RefreshMetrics};
+use super::requests::{BOUNDS, Histogram, RouteStats, WorkerStats};
+use prometheus::proto::{
+    Bucket, Counter, Gauge, Histogram as HistogramValue, LabelPair, Metric, MetricFamily,
+    MetricType,
+};
+use prometheus::{Encoder, TextEncoder};
+use std::collections::BTreeMap;
+
+/// The content type of what [`render`] gives.
+pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
+
+/// What a scrape shows besides the refresh wing's own counters.
+#[derive(Default)]
+pub struct Snapshot {
+    pub workers: WorkerStats,
+    pub accounts: Vec<AccountSample>,
+    /// Every state, also those that no account is in.
+    pub states: Vec<&'static str>,
+    pub access_log_dropped: u64,
+    pub log_dropped: u64,
+}
+
+/// One account in a scrape.
+pub struct AccountSample {
+    pub key: String,
+    pub state: &'static str,
+    /// True when it has a token that may be sent.
+    pub connected: bool,
+    /// In seconds since 1970.
+    pub expires_at: Option<f64>,
+}
+
+/// Renders a scrape. Reads `/proc`, so call it off an event loop.
+#[must_use]
+pub fn render(snapshot: &Snapshot, refreshes: &RefreshMetrics) -> String {
+    let mut families = route_families(&snapshot.workers);
+    families.extend(worker_families(&snapshot.workers));
+    families.extend(account_families(snapshot, refreshes));
+    families.extend(refreshes.collect());
+    families.extend(own_families(snapshot));
+    families.extend(process::collect());
+    // The encoder takes a family without series for a mistake.
+    families.retain(|family| !family.get_metric().is_empty());
+    let mut text = Vec::new();
+    let encoded = TextEncoder::new().encode(&families, &mut text);
+    debug_assert!(encoded.is_ok(), "families have names and series");
+    String::from_utf8(text).unwrap_or_default()
+}
+
+/// A counter without labels.
+pub(super) fn counter(name: &str, help: &str, value: f64) -> MetricFamily {
+    family(name, help, MetricType::COUNTER, vec![count(&[], value)])
+}
+
+/// A gauge without labels.
+pub(super) fn gauge(name: &str, help: &str, value: f64) -> MetricFamily {
+    family(name, help, MetricType::GAUGE, vec![level(&[], value)])
+}
+
+fn route_families(workers: &WorkerStats) -> Vec<MetricFamily> {
+    let routes = &workers.routes;
+    let series = |of: fn(&str, &RouteStats) -> Vec<Metric>| {
+        routes
+            .iter()
+            .flat_map(|(route, stats)| of(route, stats))
+            .collect::<Vec<_>>()
+    };
+    let histograms = [
+        (
+            "sidekey_request_duration_seconds",
+            "From a request's head to the end of its response's head.",
+            series(|route, stats| durations(route, &stats.duration)),
+        ),
+        (
+            "sidekey_upstream_duration_seconds",
+            "From sending a head upstream to its response's head; a replay adds its own.",
+            series(|route, stats| durations(route, &stats.upstream)),
+        ),
+        (
+            "sidekey_overhead_seconds",
+            "What sidekey itself took: the request's duration without upstream and token wait.",
+            series(|route, stats| durations(route, &stats.overhead)),
+        ),
+        (
+            "sidekey_token_wait_seconds",
+            "Waiting for a token; only requests that had to wait.",
+            series(|route, stats| durations(route, &stats.token_wait)),
+        ),
+    ];
+    let mut families = vec![
+        family(
+            "sidekey_requests_total",
+            "Requests answered, by route and status code.",
+            MetricType::COUNTER,
+            series(requests),
+        ),
+        family(
+            "sidekey_replays_total",
+            "Rejections by an upstream (401, 403) and what became of their replay.",
+            MetricType::COUNTER,
+            series(replays),
+        ),
+    ];
+    families.extend(
+        histograms.map(|(name, help, series)| family(name, help, MetricType::HISTOGRAM, series)),
+    );
+    families
+}
+
+fn requests(route: &str, stats: &RouteStats) -> Vec<Metric> {
+    let mut codes: Vec<_> = stats.codes().collect();
+    codes.sort_unstable();
+    codes
+        .into_iter()
+        .map(|(code, n)| count(&[("route", route), ("code", &code.to_string())], float(n)))
+        .collect()
+}
+
+fn replays(route: &str, stats: &RouteStats) -> Vec<Metric> {
+    stats
+        .replays()
+        .map(|(outcome, n)| {
+            let labels = [("route", route), ("outcome", outcome.as_str())];
+            count(&labels, float(n))
+        })
+        .collect()
+}
+
+fn durations(route: &str, histogram: &Histogram) -> Vec<Metric> {
+    let mut so_far = 0;
+    let buckets = BOUNDS.iter().zip(&histogram.buckets).map(|(bound, n)| {
+        so_far += n;
+        let mut bucket = Bucket::default();
+        bucket.set_upper_bound(*bound);
+        bucket.set_cumulative_count(so_far);
+        bucket
+    });
+    let mut value = HistogramValue::default();
+    value.set_bucket(buckets.collect());
+    value.set_sample_count(histogram.count());
+    value.set_sample_sum(float(histogram.sum_nanos) / 1e9);
+    let mut metric = labelled(&[("route", route)]);
+    metric.set_histogram(value);
+    vec![metric]
+}
+
+fn worker_families(workers: &WorkerStats) -> Vec<MetricFamily> {
+    let refused = workers
+        .refused
+        .iter()
+        .map(|(reason, n)| count(&[("reason", reason)], float(*n)));
+    vec![
+        family(
+            "sidekey_refused_total",
+            "Answers that sidekey made itself, by their Sidekey-Error code.",
+            MetricType::COUNTER,
+            refused.collect(),
+        ),
+        gauge(
+            "sidekey_connections",
+            "Open connections of callers.",
+            float(workers.connections),
+        ),
+        gauge(
+            "sidekey_replay_buffer_bytes",
+            "Bytes of request bodies held for a replay.",
+            float(workers.replay_buffer_bytes),
+        ),
+    ]
+}
+
+fn account_families(snapshot: &Snapshot, refreshes: &RefreshMetrics) -> Vec<MetricFamily> {
+    let mut states: BTreeMap<&str, u64> = snapshot.states.iter().map(|s| (*s, 0)).collect();
+    let mut connected: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut expires: BTreeMap<&str, f64> = BTreeMap::new();
+    for account in &snapshot.accounts {
+        let label = refreshes.named().label(&account.key);
+        *states.entry(account.state).or_default() += 1;
+        *connected.entry(label).or_default() += u64::from(account.connected);
+        if let Some(at) = account.expires_at {
+            let earliest = expires.entry(label).or_insert(at);
+            *earliest = earliest.min(at);
+        }
+    }
+    let of_accounts = |values: Vec<(&str, f64)>| {
+        values
+            .into_iter()
+            .map(|(account, value)| level(&[("account", account)], value))
+            .collect()
+    };
+    let connected = connected
+        .into_iter()
+        .map(|(label, n)| (label, float(n)))
+        .collect();
+    let states = states
+        .into_iter()
+        .map(|(state, n)| level(&[("state", state)], float(n)))
+        .collect();
+    vec![
+        family(
+            "sidekey_account_connected",
+            &format!("1 when the account has a token that may be sent ({OTHER}: how many have)."),
+            MetricType::GAUGE,
+            of_accounts(connected),
+        ),
+        family(
+            "sidekey_token_expiration_timestamp_seconds",
+            &format!("When the account's token expires ({OTHER}: the earliest)."),
+            MetricType::GAUGE,
+            of_accounts(expires.into_iter().collect()),
+        ),
+        family(
+            "sidekey_accounts",
+            "Connected accounts, by state.",
+            MetricType::GAUGE,
+            states,
+        ),
+    ]
+}
+
+fn own_families(snapshot: &Snapshot) -> Vec<MetricFamily> {
+    let build = [("version", env!("CARGO_PKG_VERSION")), ("io", "epoll")];
+    vec![
+        family(
+            "sidekey_build_info",
+            "Always 1; what is running.",
+            MetricType::GAUGE,
+            vec![level(&build, 1.0)],
+        ),
+        gauge(
+            "sidekey_config_last_reload_successful",
+            "1 when the configuration was last read without a mistake.",
+            1.0,
+        ),
+        counter(
+            "sidekey_access_log_dropped_total",
+            "Lines of the access log lost because its reader was too slow.",
+            float(snapshot.access_log_dropped),
+        ),
+        counter(
+            "sidekey_log_dropped_total",
+            "Lines of the log lost because its reader was too slow.",
+            float(snapshot.log_dropped),
+        ),
+    ]
+}
+
+fn family(name: &str, help: &str, kind: MetricType, series: Vec<Metric>) -> MetricFamily {
+    let mut family = MetricFamily::default();
+    family.set_name(name.to_owned());
+    family.set_help(help.to_owned());
+    family.set_field_type(kind);
+    family.set_metric(series);
+    family
+}
+
+fn count(labels: &[(&str, &str)], value: f64) -> Metric {
+    let mut counter = Counter::default();
+    counter.set_value(value);
+    let mut metric = labelled(labels);
+    metric.set_counter(counter);
+    metric
+}
+
+fn level(labels: &[(&str, &str)], value: f64) -> Metric {
+    let mut gauge = Gauge::default();
+    gauge.set_value(value);
+    let mut metric = labelled(labels);
+    metric.set_gauge(gauge);
+    metric
+}
+
+fn labelled(labels: &[(&str, &str)]) -> Metric {
+    let pairs = labels.iter().map(|(name, value)| {
+        let mut pair = LabelPair::default();
+        pair.set_name((*name).to_owned());
+        pair.set_value((*value).to_owned());
+        pair
+    });
+    Metric::from_label(pairs.collect())
+}
+
+/// The format has floats only; counts above 2^53 lose their last digits.
+#[allow(clippy::cast_precision_loss)]
+fn float(n: u64) -> f64 {
+    n as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::refreshes::{NamedAccounts, Outcome, RefreshMetrics, Trigger};
+    use super::super::requests::{ReplayOutcome, RouteStats, WorkerStats};
+    use super::{AccountSample, Snapshot, render};
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+    use std::time::Duration;
+
+    fn sample(key: &str, connected: bool, expires_at: Option<f64>) -> AccountSample {
+        let state = if connected { "connected" } else { "waiting" };
+        AccountSample {
+            key: key.into(),
+            state,
+            connected,
+            expires_at,
+        }
+    }
+
+    fn scrape() -> String {
+        let mut route = RouteStats::default();
+        route.answered(200);
+        route.answered(200);
+        route.answered(404);
+        route.replay(ReplayOutcome::Cured);
+        route.duration.observe(Duration::from_micros(60));
+        route.duration.observe(Duration::from_secs(60));
+        let mut workers = WorkerStats::default();
+        workers.routes.insert("c\"rm\\\n".into(), route);
+        workers.refused.insert("route_not_found", 3);
+        let refreshes = RefreshMetrics::new(NamedAccounts::first(1, ["a", "b", "c"]));
+        refreshes.ended("b", Trigger::Scheduled, Outcome::Success);
+        let snapshot = Snapshot {
+            workers,
+            accounts: vec![
+                sample("a", true, Some(100.0)),
+                sample("b", true, Some(300.0)),
+                sample("c", false, Some(200.0)),
+            ],
+            states: vec!["connected", "waiting", "misconfigured"],
+            access_log_dropped: 4,
+            log_dropped: 0,
+        };
+        render(&snapshot, &refreshes)
+    }
+
+    #[test]
+    fn every_family_shows_what_was_counted() {
+        let text = scrape();
+        let route = r#"route="c\"rm\\\n""#;
+        for line in [
+            format!("sidekey_requests_total{{{route},code=\"200\"}} 2"),
+            format!("sidekey_requests_total{{{route},code=\"404\"}} 1"),
+            format!("sidekey_replays_total{{{route},outcome=\"cured\"}} 1"),
+            format!("sidekey_replays_total{{{route},outcome=\"budget\"}} 0"),
+            format!("sidekey_request_duration_seconds_bucket{{{route},le=\"0.00005\"}} 0"),
+            format!("sidekey_request_duration_seconds_bucket{{{route},le=\"0.0001\"}} 1"),
+            format!("sidekey_request_duration_seconds_bucket{{{route},le=\"30\"}} 1"),
+            format!("sidekey_request_duration_seconds_bucket{{{route},le=\"+Inf\"}} 2"),
+            format!("sidekey_request_duration_seconds_sum{{{route}}} 60.00006"),
+            "sidekey_refused_total{reason=\"route_not_found\"} 3".into(),
+            "sidekey_account_connected{account=\"_other\"} 1".into(),
+            "sidekey_account_connected{account=\"a\"} 1".into(),
+            "sidekey_token_expiration_timestamp_seconds{account=\"_other\"} 200".into(),
+            "sidekey_accounts{state=\"misconfigured\"} 0".into(),
+            "sidekey_accounts{state=\"connected\"} 2".into(),
+            "sidekey_token_refreshes_total{account=\"_other\",outcome=\"success\",\
+             trigger=\"scheduled\"} 1"
+                .into(),
+            "sidekey_store_write_failures_total 0".into(),
+            "sidekey_access_log_dropped_total 4".into(),
+            format!(
+                "sidekey_build_info{{version=\"{}\",io=\"epoll\"}} 1",
+                env!("CARGO_PKG_VERSION")
+            ),
+        ] {
+            assert!(
+                text.lines().any(|l| l == line),
+                "{line} is missing in:\n{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn nothing_counted_yet_is_a_valid_scrape_too() {
+        let none = RefreshMetrics::new(NamedAccounts::default());
+        assert!(render(&Snapshot::default(), &none).contains("sidekey_build_info"));
+    }
+
+    #[test]
+    fn promtool_finds_no_fault() {
+        let Ok(mut promtool) = Command::new("promtool")
+            .args(["check", "metrics"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+        else {
+            eprintln!("promtool is not installed: skipped");
+            return;
+        };
+        promtool
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(scrape().as_bytes())
+            .unwrap();
+        let output = promtool.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() && said.is_empty(), "{said}");
+    }
+}
