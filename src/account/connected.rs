@@ -3,9 +3,10 @@
 
 use crate::base::id::AccountKey;
 use crate::base::secret::Secret;
-use crate::base::template::Template;
+use crate::base::template::{Template, UrlTemplate};
 use crate::config::checked::{
-    Account, ClientAuth, GrantType, Integration, ParameterValue, Placement, TokenMethod,
+    Account, ClientAuth, ClientSecret, GrantType, Integration, OAuth2, ParameterValue, Placement,
+    RequestParameter, TokenMethod,
 };
 use http::{HeaderName, HeaderValue};
 use std::collections::BTreeMap;
@@ -14,8 +15,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use url::Url;
 
-/// A connected account, ready to fetch tokens and to attach them.
-#[derive(Debug)]
+/// A connected account, ready to fetch tokens and to attach them. `Debug` shows
+/// no input that parameters may have filled in: they may be secret.
 pub struct ConnectedAccount {
     pub key: AccountKey,
     pub integration: Arc<Integration>,
@@ -25,7 +26,6 @@ pub struct ConnectedAccount {
 }
 
 /// The integration's `oauth2` block for this account.
-#[derive(Debug)]
 pub struct OAuthClient {
     pub grant_type: GrantType,
     pub token_endpoint: Url,
@@ -36,11 +36,12 @@ pub struct OAuthClient {
     pub client_secret: Option<SecretSource>,
     /// Names and values as they go into the request, before form-encoding.
     pub token_parameters: Vec<(String, String)>,
+    /// Values of secret parameters: a server's answer that repeats one is not shown.
+    pub secret_values: Vec<Secret>,
 }
 
 /// How the token and the request parameters are written, all parameters but
 /// `{token}` filled in.
-#[derive(Debug)]
 pub struct AttachPlan {
     pub place: Placement,
     /// A valid header name, or a decoded query parameter name.
@@ -69,6 +70,32 @@ pub struct ResolveError {
     pub what: String,
 }
 
+impl fmt::Debug for ConnectedAccount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectedAccount")
+            .field("key", &self.key)
+            .field("integration", &self.integration.key)
+            .field("parameters", &self.parameters)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for OAuthClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OAuthClient")
+            .field("grant_type", &self.grant_type)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for AttachPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AttachPlan")
+            .field("place", &self.place)
+            .finish_non_exhaustive()
+    }
+}
+
 impl fmt::Display for ResolveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.input, self.what)
@@ -83,7 +110,162 @@ impl ConnectedAccount {
     /// # Errors
     /// When a value does not fit where its parameter stands.
     pub fn resolve(account: &Account) -> Result<Self, ResolveError> {
-        let _ = account;
-        todo!()
+        let integration = &account.integration;
+        let values = Values(&account.parameters);
+        Ok(Self {
+            key: account.key.clone(),
+            integration: integration.clone(),
+            parameters: account.parameters.clone(),
+            oauth: resolve_oauth(&integration.oauth2, &values)?,
+            attach: resolve_attach(integration, &values)?,
+        })
+    }
+}
+
+fn resolve_oauth(oauth: &OAuth2, values: &Values<'_>) -> Result<OAuthClient, ResolveError> {
+    let scope = oauth.scope.as_ref();
+    let secret = oauth.client_secret.as_ref();
+    let parameters = oauth.token_parameters.iter();
+    Ok(OAuthClient {
+        grant_type: oauth.grant_type,
+        token_endpoint: values.url("oauth2.token_endpoint", &oauth.token_endpoint)?,
+        token_endpoint_method: oauth.token_endpoint_method,
+        token_endpoint_auth_method: oauth.token_endpoint_auth_method,
+        scope: scope
+            .map(|scope| values.text("oauth2.scope", scope))
+            .transpose()?,
+        client_id: values.text("oauth2.client_id", &oauth.client_id)?,
+        client_secret: secret.map(|s| values.secret(s)).transpose()?,
+        token_parameters: parameters
+            .map(|(name, value)| {
+                let input = format!("oauth2.token_parameters.{name}");
+                Ok((name.clone(), values.text(&input, value)?))
+            })
+            .collect::<Result<_, _>>()?,
+        secret_values: values.secrets(),
+    })
+}
+
+fn resolve_attach(
+    integration: &Integration,
+    values: &Values<'_>,
+) -> Result<AttachPlan, ResolveError> {
+    let token = &integration.token;
+    let name = values.text("token.name", &token.name)?;
+    if token.place == Placement::Header {
+        header_name("token.name", &name)?;
+    }
+    let mut plan = AttachPlan {
+        place: token.place,
+        name,
+        value: token.value.fill(&|name| values.get(name)),
+        headers: Vec::new(),
+        query: Vec::new(),
+    };
+    check_token_template(&plan.value)?;
+    for (index, parameter) in integration.request_parameters.iter().enumerate() {
+        add_parameter(&mut plan, index, parameter, values)?;
+    }
+    Ok(plan)
+}
+
+fn check_token_template(value: &Template) -> Result<(), ResolveError> {
+    let mut found = false;
+    for name in value.parameters() {
+        if name != "token" {
+            let what = format!("the account has no value for {{{name}}}");
+            return Err(ResolveError::new("token.value", what));
+        }
+        found = true;
+    }
+    if found {
+        Ok(())
+    } else {
+        Err(ResolveError::new("token.value", "{token} is missing"))
+    }
+}
+
+fn add_parameter(
+    plan: &mut AttachPlan,
+    index: usize,
+    parameter: &RequestParameter,
+    values: &Values<'_>,
+) -> Result<(), ResolveError> {
+    let at_name = format!("request_parameters[{index}].name");
+    let at_value = format!("request_parameters[{index}].value");
+    let name = values.text(&at_name, &parameter.name)?;
+    let value = values.text(&at_value, &parameter.value)?;
+    match parameter.place {
+        Placement::Query => plan.query.push((name, value)),
+        Placement::Header => {
+            let name = header_name(&at_name, &name)?;
+            let mut written = HeaderValue::from_str(&value)
+                .map_err(|_| ResolveError::new(&at_value, "a header can't hold this value"))?;
+            written.set_sensitive(values.any_secret(&parameter.value));
+            plan.headers.push((name, written));
+        }
+    }
+    Ok(())
+}
+
+fn header_name(input: &str, name: &str) -> Result<HeaderName, ResolveError> {
+    HeaderName::from_bytes(name.as_bytes())
+        .map_err(|_| ResolveError::new(input, "not a header's name (RFC 9110, 5.1)"))
+}
+
+/// The account's values, by parameter.
+struct Values<'a>(&'a BTreeMap<String, ParameterValue>);
+
+impl<'a> Values<'a> {
+    fn get(&self, name: &str) -> Option<&'a str> {
+        self.0.get(name).map(|value| match value {
+            ParameterValue::Plain(text) => text.as_str(),
+            ParameterValue::Secret(secret) => secret.expose(),
+        })
+    }
+
+    fn text(&self, input: &str, template: &Template) -> Result<String, ResolveError> {
+        template
+            .expand(&|name| self.get(name))
+            .map_err(|error| ResolveError::new(input, error.what))
+    }
+
+    fn url(&self, input: &str, template: &UrlTemplate) -> Result<Url, ResolveError> {
+        template
+            .expand(&|name| self.get(name))
+            .map_err(|error| ResolveError::new(input, error.what))
+    }
+
+    fn secret(&self, secret: &ClientSecret) -> Result<SecretSource, ResolveError> {
+        match secret {
+            ClientSecret::File(path) => Ok(SecretSource::File(path.clone())),
+            ClientSecret::Text(template) => {
+                let text = self.text("oauth2.client_secret", &template.0)?;
+                Ok(SecretSource::Text(Secret::new(text)))
+            }
+        }
+    }
+
+    fn secrets(&self) -> Vec<Secret> {
+        let secrets = self.0.values().filter_map(|value| match value {
+            ParameterValue::Plain(_) => None,
+            ParameterValue::Secret(secret) => Some(secret.clone()),
+        });
+        secrets.collect()
+    }
+
+    fn any_secret(&self, template: &Template) -> bool {
+        template
+            .parameters()
+            .any(|name| matches!(self.0.get(name), Some(ParameterValue::Secret(_))))
+    }
+}
+
+impl ResolveError {
+    fn new(input: &str, what: impl Into<String>) -> Self {
+        Self {
+            input: input.to_owned(),
+            what: what.into(),
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Leaves without I/O, shared by every wing.
 
+pub mod backoff;
 pub mod clock;
 pub mod id;
 pub mod secret;

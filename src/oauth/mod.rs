@@ -1,1 +1,16 @@
-//! (being built)
+//! Speaking with authorization servers: building a token request and reading
+//! its answer are pure; [`Exchange`] does the network's part.
+
+mod answer;
+mod exchange;
+mod failure;
+mod redact;
+mod request;
+mod response;
+
+pub use answer::TokenAnswer;
+pub use exchange::Exchange;
+pub use failure::{Failure, FailureKind};
+pub use redact::Redactor;
+pub use request::{Grant, TokenRequest, build};
+pub use response::{RawAnswer, read};

@@ -1,6 +1,13 @@
 //! When and why a token is fetched: a state machine without I/O, and the
 //! scheduler that feeds it and is the only writer of tokens.
 
+mod attach;
+mod entry;
+mod fetch;
+mod machine;
+mod record;
+mod scheduler;
+mod slots;
 mod status;
 mod wing;
 

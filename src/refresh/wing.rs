@@ -1,15 +1,24 @@
 //! The refresh wing as the rest of the program sees it.
 
+use super::fetch::{Fetch, OverHttp};
+use super::scheduler::{Message, Scheduler, Setting};
 use super::status::AccountStatus;
 use crate::account::ConnectedAccount;
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, Now};
 use crate::base::id::AccountKey;
 use crate::config::checked::RefreshSettings;
+use crate::oauth::TokenAnswer;
 use crate::store::Store;
 use crate::telemetry::refreshes::RefreshMetrics;
 use crate::token::{AskReceiver, Publisher};
+use arc_swap::ArcSwap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// Results on their way to the scheduler. Each account has at most one step
+/// under way, so that this bounds people's requests more than anything.
+const QUEUE: usize = 1_024;
 
 /// An account for the wing to look after.
 pub struct Setup {
@@ -36,41 +45,90 @@ pub enum ManualOutcome {
     UnknownAccount,
 }
 
+/// Each account's status, in the order of the configuration.
+pub(super) type Statuses = Arc<[ArcSwap<AccountStatus>]>;
+
 /// The running wing; cheap to clone.
 #[derive(Clone)]
-pub struct Handle {}
+pub struct Handle {
+    inbox: mpsc::Sender<Message>,
+    statuses: Statuses,
+}
 
 /// Starts the wing on the calling (cold) runtime; the first tokens are fetched at once.
 #[must_use]
 pub fn start(parts: Parts) -> Handle {
-    let _ = parts;
-    todo!()
+    let fetch = Arc::new(OverHttp::new(parts.settings.timeout));
+    start_with(parts, fetch)
+}
+
+/// Starts the wing with a way to fetch tokens.
+pub(super) fn start_with(parts: Parts, fetch: Arc<dyn Fetch>) -> Handle {
+    let (inbox, messages) = mpsc::channel(QUEUE);
+    let setting = Setting {
+        store: parts.store,
+        clock: parts.clock,
+        metrics: parts.metrics,
+        settings: parts.settings,
+        fetch,
+        inbox: inbox.clone(),
+    };
+    let scheduler = Scheduler::new(parts.accounts, setting);
+    let statuses = scheduler.statuses();
+    tokio::spawn(scheduler.run(parts.asks, messages));
+    Handle { inbox, statuses }
 }
 
 impl Handle {
     /// Every account, in the order of the configuration.
     #[must_use]
     pub fn accounts(&self) -> Vec<AccountStatus> {
-        todo!()
+        let statuses = self.statuses.iter();
+        statuses.map(|s| AccountStatus::clone(&s.load())).collect()
     }
 
     /// One account.
     #[must_use]
     pub fn account(&self, key: &AccountKey) -> Option<AccountStatus> {
-        let _ = key;
-        todo!()
+        let statuses = self.statuses.iter();
+        statuses
+            .map(ArcSwap::load)
+            .find(|status| status.key == *key)
+            .map(|status| AccountStatus::clone(&status))
     }
 
     /// Refreshes now, whatever the schedule says, and waits for the end of it.
     pub async fn refresh(&self, key: &AccountKey) -> ManualOutcome {
-        let _ = key;
-        todo!()
+        let (reply, answer) = oneshot::channel();
+        let message = Message::Manual {
+            account: key.clone(),
+            reply,
+        };
+        let stopped = || ManualOutcome::Failed("sidekey is stopping".to_owned());
+        match self.inbox.send(message).await {
+            Ok(()) => answer.await.unwrap_or_else(|_| stopped()),
+            Err(_) => stopped(),
+        }
+    }
+
+    /// Takes in what a person's connecting has brought; `sent` is when the
+    /// token request was sent. Unknown accounts are passed over.
+    pub async fn connected(&self, key: &AccountKey, sent: Now, answer: TokenAnswer) {
+        let message = Message::Connected {
+            account: key.clone(),
+            sent,
+            answer,
+        };
+        // A wing that has stopped takes nothing in any more.
+        let _ = self.inbox.send(message).await;
     }
 
     /// Starts no new refresh, waits for those in flight and for pending store
     /// writes, up to `limit`.
     pub async fn shutdown(&self, limit: Duration) {
-        let _ = limit;
-        todo!()
+        let (reply, ended) = oneshot::channel();
+        if self.inbox.send(Message::Stop(reply)).await.is_ok() {
+            let _ = tokio::time::timeout(limit, ended).await;
+        }
     }
 }

@@ -2,6 +2,8 @@
 //! changed only by compare-and-swap, each with the lease of whoever may
 //! refresh the account it belongs to.
 
+#[cfg(test)]
+pub mod contract;
 pub mod memory;
 
 use crate::base::clock::Wall;

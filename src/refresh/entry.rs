@@ -1,0 +1,156 @@
+//! One account as the scheduler holds it: its machine, its publisher, and those
+//! who wait for it.
+
+use super::attach;
+use super::fetch::Stamp;
+use super::machine::{Answer, Machine, Publication, Rules, WaiterId};
+use super::record;
+use super::status::AccountStatus;
+use super::wing::{ManualOutcome, Setup};
+use crate::account::ConnectedAccount;
+use crate::base::clock::{Mono, Now};
+use crate::config::checked::{ParameterValue, RefreshSettings};
+use crate::token::{Credential, Published, Publisher, Unavailable, Verdict, Waited};
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// An account with its machine.
+pub struct Entry {
+    pub account: Arc<ConnectedAccount>,
+    pub endpoint: String,
+    publisher: Publisher,
+    pub machine: Machine,
+    pub has_slot: bool,
+    pub wake: Option<Mono>,
+    pub waiting: HashMap<WaiterId, Reply>,
+    pub stamp: Option<Stamp>,
+}
+
+/// How to reach somebody who waits.
+pub enum Reply {
+    Token(oneshot::Sender<Waited>),
+    Verdict(oneshot::Sender<Verdict>),
+    Manual(oneshot::Sender<ManualOutcome>),
+}
+
+impl Entry {
+    pub fn new(setup: Setup, settings: &RefreshSettings, owner: &str) -> Self {
+        let account = setup.account;
+        let refresh = &account.integration.refresh;
+        let rules = Rules {
+            grant_type: account.oauth.grant_type,
+            before_expiry: refresh.before_expiry,
+            reuse_grace: refresh.reuse_grace,
+            token_wait: settings.token_wait,
+            token_waiters: settings.token_waiters,
+            timeout: settings.timeout,
+            owner: owner.to_owned(),
+            binding: record::binding(&account),
+        };
+        Self {
+            endpoint: endpoint(&account),
+            machine: Machine::new(rules, fastrand::u64(..)),
+            account,
+            publisher: setup.publisher,
+            has_slot: false,
+            wake: None,
+            waiting: HashMap::new(),
+            stamp: None,
+        }
+    }
+
+    pub fn publish(&self, now: Now, publication: Publication) {
+        let published = match publication {
+            Publication::Unavailable(why) => Published::Unavailable(why),
+            Publication::Token { generation, expiry } => {
+                let Some(tokens) = self.machine.tokens() else {
+                    return;
+                };
+                match attach::build(&self.account, &tokens.access_token) {
+                    Ok(attach) => Published::Valid(Arc::new(Credential {
+                        generation,
+                        expiry,
+                        attach,
+                    })),
+                    // A stored token, from before the token's place was changed.
+                    Err(error) => Published::Unavailable(Unavailable::Misconfigured {
+                        cause: Arc::from(error.to_string()),
+                        retry_at: now.wall,
+                    }),
+                }
+            }
+        };
+        self.publisher.publish(published);
+    }
+
+    pub fn tell(&mut self, waiters: &[WaiterId], answer: &Answer) {
+        for waiter in waiters {
+            // Whoever went away meanwhile hears nothing.
+            let heard = match (self.waiting.remove(waiter), answer) {
+                (Some(Reply::Token(reply)), Answer::Token(waited)) => reply.send(*waited).is_ok(),
+                (Some(Reply::Verdict(reply)), Answer::Verdict(verdict)) => {
+                    reply.send(*verdict).is_ok()
+                }
+                (Some(Reply::Manual(reply)), Answer::Manual(outcome)) => {
+                    reply.send(outcome.clone()).is_ok()
+                }
+                _ => false,
+            };
+            tracing::trace!(waiter, heard, "answered");
+        }
+    }
+
+    pub fn forget_gone(&mut self) {
+        self.waiting.retain(|_, reply| !reply.is_closed());
+        let waiting = &self.waiting;
+        self.machine
+            .forget(&|waiter| !waiting.contains_key(&waiter));
+    }
+
+    pub fn status(&self, now: Now) -> AccountStatus {
+        let tokens = self.machine.tokens();
+        AccountStatus {
+            key: self.account.key.clone(),
+            integration: self.account.integration.key.clone(),
+            parameters: parameters(&self.account),
+            state: self.machine.state(now),
+            scope: tokens
+                .and_then(|t| t.scope.clone())
+                .or_else(|| self.account.oauth.scope.clone()),
+            expires_at: tokens.and_then(|t| t.expires_at),
+            refreshed_at: tokens.map(|t| t.refreshed_at),
+            generation: self.machine.generation(),
+            has_refresh_token: tokens.is_some_and(|t| t.refresh_token.is_some()),
+            last_error: self.machine.last_error().cloned(),
+            first_attempt_ended: self.machine.first_attempt_ended(),
+            short_life: self.machine.has_short_life(),
+        }
+    }
+}
+
+impl Reply {
+    fn is_closed(&self) -> bool {
+        match self {
+            Self::Token(reply) => reply.is_closed(),
+            Self::Verdict(reply) => reply.is_closed(),
+            Self::Manual(reply) => reply.is_closed(),
+        }
+    }
+}
+
+/// The endpoint without its query: accounts of one server share its turns.
+fn endpoint(account: &ConnectedAccount) -> String {
+    let mut url = account.oauth.token_endpoint.clone();
+    url.set_query(None);
+    url.into()
+}
+
+fn parameters(account: &ConnectedAccount) -> Vec<(String, Option<String>)> {
+    let parameters = account.parameters.iter();
+    let shown = parameters.map(|(name, value)| match value {
+        ParameterValue::Plain(text) => (name.clone(), Some(text.clone())),
+        ParameterValue::Secret(_) => (name.clone(), None),
+    });
+    shown.collect()
+}

@@ -1,0 +1,409 @@
+//! One account's refresh as a state machine: events and the time go in, actions
+//! come out; it reads no clock, opens no file and sends nothing.
+//!
+//! A run goes `Queued` → `Reading` → `Leasing` → `Exchanging` → `Storing` →
+//! `Idle`. It waits its turn at the token endpoint, reads the record (another
+//! process may have been faster), takes the lease and writes its intent in one
+//! write, asks for a token, and makes the answer durable. Whoever wants a token
+//! meanwhile joins it.
+
+mod asks;
+mod budget;
+mod outcome;
+mod run;
+mod schedule;
+mod standing;
+mod store_view;
+mod waiters;
+
+use super::record::{AccountRecord, StoredTokens};
+use super::status::{AccountState, LastError};
+use super::wing::ManualOutcome;
+use crate::base::backoff::Backoff;
+use crate::base::clock::{Moment, Now, Wall};
+use crate::config::checked::GrantType;
+use crate::oauth::{Failure, Grant, TokenAnswer};
+use crate::store::{Lease, StoreError};
+use crate::telemetry::refreshes::{Outcome, Trigger};
+use crate::token::{RejectedStatus, Unavailable, Verdict, Waited};
+use budget::Budget;
+use run::Phase;
+use schedule::Times;
+use standing::Standing;
+use std::time::Duration;
+use store_view::StoreView;
+use waiters::Waiters;
+
+/// Names somebody who waits; the wing knows how to reach them.
+pub type WaiterId = u64;
+
+/// What does not change while the account lives.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    pub grant_type: GrantType,
+    pub before_expiry: Duration,
+    /// For how long the server takes a refresh token again after its first use.
+    pub reuse_grace: Duration,
+    pub token_wait: Duration,
+    pub token_waiters: usize,
+    /// For one token request.
+    pub timeout: Duration,
+    /// This process, as leases name it.
+    pub owner: String,
+    /// Which client at which server stored tokens must belong to.
+    pub binding: String,
+}
+
+/// What has happened.
+#[derive(Debug)]
+pub enum Event {
+    /// The account is new here: read what is stored of it.
+    Start,
+    /// Time has passed.
+    Tick,
+    /// It is this account's turn at the token endpoint.
+    Slot,
+    /// The record was read.
+    Read(Result<Option<Loaded>, StoreError>),
+    /// The record was written, or not.
+    Wrote(Result<u64, StoreError>),
+    /// The token request has ended; `sent` is when it began.
+    Answered {
+        sent: Now,
+        result: Result<TokenAnswer, Failure>,
+    },
+    /// A request waits for a token.
+    Token(WaiterId),
+    /// An upstream rejected a token.
+    Rejected {
+        waiter: WaiterId,
+        generation: u64,
+        status: RejectedStatus,
+    },
+    /// A replay has ended.
+    ReplayEnded {
+        generation: u64,
+        status: RejectedStatus,
+        cured: bool,
+    },
+    /// A person wants a refresh now.
+    Manual(WaiterId),
+    /// The client secret's file has changed.
+    SecretChanged,
+    /// A person connected the account.
+    Connected { sent: Now, answer: TokenAnswer },
+    /// The process ends: start nothing new.
+    Stop,
+}
+
+/// A record as it was read.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    pub version: u64,
+    pub lease: Option<Lease>,
+    pub record: AccountRecord,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Action {
+    /// Wait for a turn at the token endpoint, then say [`Event::Slot`].
+    Queue,
+    /// Read the record, then say [`Event::Read`].
+    Read,
+    /// Write the record, then say [`Event::Wrote`].
+    Write {
+        expected: Option<u64>,
+        lease: Lease,
+        record: AccountRecord,
+    },
+    /// Send a token request, then say [`Event::Answered`].
+    Exchange(Grant),
+    /// Show this to every worker.
+    Publish(Publication),
+    /// Answer those who wait.
+    Tell(Vec<WaiterId>, Answer),
+    /// Count a token request.
+    Count(Trigger, Outcome),
+    /// Count a failed store write.
+    CountWriteFailed,
+    /// Tell people; holds no secret.
+    Log(Level, String),
+}
+
+/// What workers are to see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Publication {
+    /// The token of [`Machine::tokens`].
+    Token {
+        generation: u64,
+        expiry: Option<Moment>,
+    },
+    Unavailable(Unavailable),
+}
+
+/// The answer to somebody who waited.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    Token(Waited),
+    Verdict(Verdict),
+    Manual(ManualOutcome),
+}
+
+/// How loudly something is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    Info,
+    Warn,
+    Error,
+}
+
+/// The tokens that are held, with their times.
+#[derive(Debug, Clone)]
+struct Held {
+    tokens: StoredTokens,
+    times: Times,
+    generation: u64,
+}
+
+/// One account's state.
+pub struct Machine {
+    rules: Rules,
+    dice: fastrand::Rng,
+    held: Option<Held>,
+    /// A refreshed grant whose answer is not durable yet.
+    fresh: Option<Held>,
+    generation: u64,
+    standing: Standing,
+    phase: Phase,
+    trigger: Trigger,
+    /// The next attempt, and what it will be called.
+    next: Option<(Moment, Trigger)>,
+    /// Another process holds the lease: its result is waited for.
+    yielded: bool,
+    /// Begin anew as soon as the present run has ended.
+    again: Option<Trigger>,
+    connected: Option<(Now, TokenAnswer)>,
+    pauses: Backoff,
+    budgets: [Budget; 2],
+    waiters: Waiters,
+    store: StoreView,
+    unreadable: u32,
+    last_error: Option<LastError>,
+    published: Option<Publication>,
+    first_attempt_ended: bool,
+    short_life: bool,
+    stopping: bool,
+    out: Vec<Action>,
+}
+
+impl Machine {
+    /// An account of which nothing is known yet. `seed` is for jitter.
+    pub fn new(rules: Rules, seed: u64) -> Self {
+        Self {
+            rules,
+            dice: fastrand::Rng::with_seed(seed),
+            held: None,
+            fresh: None,
+            generation: 0,
+            standing: Standing::Fine,
+            phase: Phase::Idle,
+            trigger: Trigger::Initial,
+            next: None,
+            yielded: false,
+            again: None,
+            connected: None,
+            pauses: Backoff::new(Duration::from_secs(1), Duration::from_mins(1)),
+            budgets: <[Budget; 2]>::default(),
+            waiters: Waiters::default(),
+            store: StoreView::default(),
+            unreadable: 0,
+            last_error: None,
+            published: None,
+            first_attempt_ended: false,
+            short_life: false,
+            stopping: false,
+            out: Vec::new(),
+        }
+    }
+
+    /// Takes an event in and gives what is to be done, in order.
+    pub fn handle(&mut self, now: Now, event: Event) -> Vec<Action> {
+        match event {
+            Event::Start => self.start(),
+            Event::Tick => {}
+            Event::Slot => self.slot(),
+            Event::Read(result) => self.read(now, result),
+            Event::Wrote(result) => self.wrote(now, result),
+            Event::Answered { sent, result } => self.answered(now, sent, result),
+            Event::Token(waiter) => self.token_wanted(now, waiter),
+            Event::Rejected {
+                waiter,
+                generation,
+                status,
+            } => self.rejected(now, waiter, generation, status),
+            Event::ReplayEnded {
+                generation,
+                status,
+                cured,
+            } => self.replay_ended(now, generation, status, cured),
+            Event::Manual(waiter) => self.manual(now, waiter),
+            Event::SecretChanged => self.secret_changed(),
+            Event::Connected { sent, answer } => self.connect(now, sent, answer),
+            Event::Stop => self.stop(now),
+        }
+        self.pass_time(now);
+        std::mem::take(&mut self.out)
+    }
+
+    /// When time alone will change something; `None`: not before an event does.
+    pub fn next_wake(&self, now: Now) -> Option<Moment> {
+        let expiry = match &self.published {
+            Some(Publication::Token { expiry, .. }) => *expiry,
+            _ => None,
+        };
+        let idle = matches!(self.phase, Phase::Idle);
+        let attempt = self
+            .next
+            .map(|(at, _)| at)
+            .filter(|_| idle && !self.stopping);
+        let save = self.store.save_at.filter(|_| idle);
+        [expiry, attempt, save, self.waiters.first_deadline(now)]
+            .into_iter()
+            .flatten()
+            .min_by_key(|moment| now.until(*moment))
+    }
+
+    /// True while the run occupies a place at the token endpoint.
+    pub fn holds_slot(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Reading | Phase::Leasing | Phase::Exchanging
+        )
+    }
+
+    /// True while the run waits for its turn.
+    pub fn is_queued(&self) -> bool {
+        matches!(self.phase, Phase::Queued)
+    }
+
+    /// Who goes first at a token endpoint: somebody waits before nobody does,
+    /// then the oldest expiry.
+    pub fn priority(&self) -> (bool, Wall) {
+        let nobody_waits = self.waiters.verdicts.is_empty()
+            && self.waiters.tokens.is_empty()
+            && self.waiters.manual.is_empty();
+        let expiry = self.held.as_ref().map(|h| h.tokens.expires_at);
+        (nobody_waits, expiry.flatten().unwrap_or_default())
+    }
+
+    /// True when a shutdown has nothing to wait for.
+    pub fn is_quiet(&self) -> bool {
+        matches!(self.phase, Phase::Idle) && !self.store.unsaved
+    }
+
+    /// How many requests wait for a token.
+    pub fn token_waiters(&self) -> usize {
+        self.waiters.tokens.len()
+    }
+
+    /// Forgets those who have gone away.
+    pub fn forget(&mut self, gone: &dyn Fn(WaiterId) -> bool) {
+        self.waiters.forget(gone);
+    }
+
+    /// True when a change of the client secret's file is worth knowing.
+    pub fn awaits_secret(&self) -> bool {
+        matches!(self.standing, Standing::Misconfigured { .. })
+    }
+
+    /// The account's state in one word.
+    pub fn state(&self, now: Now) -> AccountState {
+        match self.standing {
+            Standing::Misconfigured { .. } => AccountState::Misconfigured,
+            Standing::Dead { .. } => AccountState::ReconnectRequired,
+            Standing::NotConnected => AccountState::NotConnected,
+            Standing::Fine | Standing::Pausing if self.has_valid(now) => AccountState::Connected,
+            Standing::Fine | Standing::Pausing => AccountState::Waiting,
+        }
+    }
+
+    /// The tokens that are held, be they good or not.
+    pub fn tokens(&self) -> Option<&StoredTokens> {
+        self.held.as_ref().map(|h| &h.tokens)
+    }
+
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    pub fn last_error(&self) -> Option<&LastError> {
+        self.last_error.as_ref()
+    }
+
+    pub fn first_attempt_ended(&self) -> bool {
+        self.first_attempt_ended
+    }
+
+    pub fn has_short_life(&self) -> bool {
+        self.short_life
+    }
+
+    fn has_valid(&self, now: Now) -> bool {
+        self.held.as_ref().is_some_and(|held| held.is_valid(now))
+    }
+
+    fn is_personal(&self) -> bool {
+        self.rules.grant_type == GrantType::AuthorizationCode
+    }
+
+    fn can_refresh(&self) -> bool {
+        !self.is_personal() || self.refresh_token().is_some()
+    }
+
+    fn refresh_token(&self) -> Option<&crate::base::secret::Secret> {
+        self.held.as_ref()?.tokens.refresh_token.as_ref()
+    }
+
+    fn budget(&mut self, status: RejectedStatus) -> &mut Budget {
+        match status {
+            RejectedStatus::Unauthorized => &mut self.budgets[0],
+            RejectedStatus::Forbidden => &mut self.budgets[1],
+        }
+    }
+
+    fn tell(&mut self, waiters: Vec<WaiterId>, answer: Answer) {
+        if !waiters.is_empty() {
+            self.out.push(Action::Tell(waiters, answer));
+        }
+    }
+
+    fn log(&mut self, level: Level, text: impl Into<String>) {
+        self.out.push(Action::Log(level, text.into()));
+    }
+
+    /// Shows workers the present state, if it is not what they see already.
+    fn publish(&mut self, now: Now) {
+        let publication = match &self.held {
+            Some(held) if held.is_valid(now) => Publication::Token {
+                generation: held.generation,
+                expiry: held.times.expiry,
+            },
+            _ => Publication::Unavailable(self.standing.unavailable()),
+        };
+        if self.published.as_ref() != Some(&publication) {
+            self.published = Some(publication.clone());
+            self.out.push(Action::Publish(publication));
+        }
+    }
+}
+
+impl Held {
+    fn is_valid(&self, now: Now) -> bool {
+        self.times.expiry.is_none_or(|expiry| !now.reached(expiry))
+    }
+
+    fn is_due(&self, now: Now) -> bool {
+        self.times.due.is_some_and(|due| now.reached(due))
+    }
+}

@@ -1,0 +1,428 @@
+//! A run, step by step: from the wish for a token to its durable answer.
+
+use super::outcome::store_failure;
+use super::{Action, Held, Level, Loaded, Machine, schedule};
+use crate::base::clock::Now;
+use crate::base::secret::Secret;
+use crate::oauth::{Failure, FailureKind, Grant, TokenAnswer};
+use crate::refresh::record::{AccountRecord, Intent};
+use crate::store::StoreError;
+use crate::telemetry::refreshes::Trigger;
+use std::time::Duration;
+
+/// Conflicts in a row that are taken for a store that can't be written.
+const MOST_CONFLICTS: u32 = 5;
+
+/// How far a run has come.
+#[derive(Debug)]
+pub enum Phase {
+    /// Nothing is under way.
+    Idle,
+    /// The record is read for the first time.
+    Starting,
+    /// Waiting for a turn at the token endpoint.
+    Queued,
+    /// Reading the record: another process may have been faster.
+    Reading,
+    /// Writing lease and intent.
+    Leasing,
+    /// The token request is under way.
+    Exchanging,
+    /// The grant is dead, or another process has rotated it: reading again.
+    Rereading { sent: Secret, failure: Failure },
+    /// Writing the outcome.
+    Storing,
+    /// Another write came between: reading again.
+    Resolving,
+}
+
+impl Machine {
+    pub(super) fn start(&mut self) {
+        self.phase = Phase::Starting;
+        self.out.push(Action::Read);
+    }
+
+    pub(super) fn begin(&mut self, trigger: Trigger) {
+        self.trigger = trigger;
+        self.next = None;
+        self.yielded = false;
+        self.phase = Phase::Queued;
+        self.out.push(Action::Queue);
+    }
+
+    pub(super) fn slot(&mut self) {
+        if matches!(self.phase, Phase::Queued) {
+            self.phase = Phase::Reading;
+            self.out.push(Action::Read);
+        }
+    }
+
+    /// True when whoever wants a token now gets it from what is under way.
+    pub(super) fn is_joinable(&self) -> bool {
+        match self.phase {
+            Phase::Idle => self.yielded,
+            Phase::Storing | Phase::Resolving => self.fresh.is_some(),
+            _ => true,
+        }
+    }
+
+    pub(super) fn read(&mut self, now: Now, result: Result<Option<Loaded>, StoreError>) {
+        match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Starting => self.read_first(now, result),
+            Phase::Reading => self.read_before(now, result),
+            Phase::Rereading { sent, failure } => {
+                self.read_after_death(now, result, &sent, failure)
+            }
+            Phase::Resolving => self.read_after_conflict(now, result),
+            // Not asked for: whatever is under way goes on.
+            other => self.phase = other,
+        }
+    }
+
+    fn read_first(&mut self, now: Now, result: Result<Option<Loaded>, StoreError>) {
+        match result {
+            Ok(loaded) => {
+                self.absorb(now, loaded);
+                self.plan(now);
+                self.publish(now);
+                if self.next.is_none_or(|(at, _)| !now.reached(at)) {
+                    self.tell_success(now, false);
+                }
+            }
+            Err(error) if self.is_personal() => self.fail(now, store_failure(&error)),
+            // The run reads again, and goes on without a store if it must.
+            Err(_) => self.next = Some((now.after(Duration::ZERO), Trigger::Initial)),
+        }
+    }
+
+    fn read_before(&mut self, now: Now, result: Result<Option<Loaded>, StoreError>) {
+        match result {
+            Err(error) => self.without_store(now, &error),
+            Ok(loaded) => {
+                let adopted = self.absorb(now, loaded);
+                self.proceed(now, adopted);
+            }
+        }
+    }
+
+    /// The record is known: is a token request needed, and allowed?
+    fn proceed(&mut self, now: Now, adopted: bool) {
+        if adopted && self.is_satisfied(now) {
+            self.log(
+                Level::Info,
+                "took over the token that another process fetched",
+            );
+            self.plan(now);
+            self.publish(now);
+            self.tell_success(now, false);
+        } else if self.stopping {
+            self.tell_failure(now, "sidekey is stopping", None);
+        } else if !self.can_refresh() || self.is_certainly_dead() {
+            self.plan(now);
+            self.publish(now);
+            self.tell_failure(now, &self.why_not(), None);
+        } else if self.store.is_leased_away(now) {
+            self.give_way(now);
+        } else if self.must_hold_off(now) {
+            let expiry = self.held.as_ref().and_then(|h| h.times.expiry);
+            self.next = expiry.map(|at| (at, Trigger::Scheduled));
+        } else {
+            self.take_lease(now);
+        }
+    }
+
+    /// True when an adopted token is what was wanted.
+    fn is_satisfied(&self, now: Now) -> bool {
+        let Some(held) = self
+            .held
+            .as_ref()
+            .filter(|h| h.is_valid(now) && !h.is_due(now))
+        else {
+            return false;
+        };
+        let rejected = self.waiters.verdicts.iter();
+        self.trigger != Trigger::Manual
+            && rejected.map(|w| w.generation).all(|g| g < held.generation)
+    }
+
+    /// An earlier process sent the refresh token, and its answer is lost. The
+    /// token is sent again where the server allows that, or when there is
+    /// nothing to lose any more.
+    fn must_hold_off(&self, now: Now) -> bool {
+        let Some(intent) = self.store.intent.as_ref().filter(|_| self.is_personal()) else {
+            return false;
+        };
+        let is_own = Some(intent.fencing) == self.store.own_fencing;
+        let in_grace = !intent.again && now.wall.since(intent.started_at) < self.rules.reuse_grace;
+        let is_asked = matches!(self.trigger, Trigger::Rejected | Trigger::Manual)
+            || !self.waiters.verdicts.is_empty()
+            || !self.waiters.manual.is_empty();
+        !is_own && !in_grace && !is_asked && self.has_valid(now)
+    }
+
+    /// Another process refreshes: read again in a moment what it got.
+    fn give_way(&mut self, now: Now) {
+        let pause = Duration::from_millis(250).mul_f64(1.0 + self.dice.f64());
+        self.next = Some((now.after(pause), self.trigger));
+        self.yielded = true;
+        self.phase = Phase::Idle;
+    }
+
+    fn take_lease(&mut self, now: Now) {
+        let lease = self.store.take_lease(now, &self.rules);
+        let lost = self.store.intent.as_ref();
+        self.store.lost_since = lost.map(|intent| intent.started_at);
+        let mut record = self.record();
+        record.intent = self.is_personal().then(|| Intent {
+            started_at: self.store.lost_since.unwrap_or(now.wall),
+            fencing: lease.fencing,
+            again: self.store.lost_since.is_some(),
+        });
+        self.store.leased_intent.clone_from(&record.intent);
+        self.phase = Phase::Leasing;
+        self.out.push(Action::Write {
+            expected: self.store.version,
+            lease,
+            record,
+        });
+    }
+
+    pub(super) fn wrote(&mut self, now: Now, result: Result<u64, StoreError>) {
+        match self.phase {
+            Phase::Leasing => self.leased(now, result),
+            Phase::Storing => self.stored(now, result),
+            _ => {}
+        }
+    }
+
+    fn leased(&mut self, now: Now, result: Result<u64, StoreError>) {
+        match result {
+            Ok(version) => {
+                self.store.written(version);
+                self.exchange();
+            }
+            Err(StoreError::Conflict) => self.give_way(now),
+            Err(error) => {
+                self.out.push(Action::CountWriteFailed);
+                self.without_store(now, &error);
+            }
+        }
+    }
+
+    /// Client credentials can be fetched without a store; a refresh token that
+    /// is sent without a durable intent may be lost.
+    fn without_store(&mut self, now: Now, error: &StoreError) {
+        if self.is_personal() {
+            self.phase = Phase::Idle;
+            self.fail(now, store_failure(error));
+        } else if self.stopping {
+            self.tell_failure(now, "sidekey is stopping", None);
+        } else {
+            self.log(
+                Level::Warn,
+                format!("{error}; the token is kept in memory only"),
+            );
+            self.store.usable = false;
+            self.exchange();
+        }
+    }
+
+    fn exchange(&mut self) {
+        let grant = match self.refresh_token() {
+            Some(token) if self.is_personal() => Grant::RefreshToken(token.clone()),
+            _ => Grant::ClientCredentials,
+        };
+        self.phase = Phase::Exchanging;
+        self.out.push(Action::Exchange(grant));
+    }
+
+    pub(super) fn answered(&mut self, now: Now, sent: Now, result: Result<TokenAnswer, Failure>) {
+        if !matches!(self.phase, Phase::Exchanging) {
+            return;
+        }
+        match (result, self.refresh_token().cloned()) {
+            (Ok(answer), _) => self.succeed(now, sent, answer),
+            (Err(failure), Some(sent)) if failure.kind == FailureKind::Dead => {
+                self.phase = Phase::Rereading { sent, failure };
+                self.out.push(Action::Read);
+            }
+            (Err(failure), _) => {
+                self.note_intent(failure.maybe_spent);
+                self.fail(now, failure);
+                self.write_outcome();
+            }
+        }
+    }
+
+    /// The intent stays where the server may have spent the refresh token.
+    fn note_intent(&mut self, maybe_spent: bool) {
+        let sent_under = self.store.leased_intent.take();
+        if maybe_spent {
+            self.store.intent = sent_under;
+        }
+    }
+
+    fn read_after_death(
+        &mut self,
+        now: Now,
+        result: Result<Option<Loaded>, StoreError>,
+        sent: &Secret,
+        failure: Failure,
+    ) {
+        if let Ok(loaded) = result {
+            let adopted = self.absorb(now, loaded);
+            if adopted && self.refresh_token() != Some(sent) {
+                self.log(Level::Info, "another process has rotated the refresh token");
+                self.proceed(now, true);
+                return;
+            }
+        }
+        self.store.intent = None;
+        self.fail(now, failure);
+        self.write_outcome();
+    }
+
+    /// Makes the outcome durable and gives the lease back.
+    pub(super) fn write_outcome(&mut self) {
+        if !self.store.usable && !self.is_personal() {
+            self.store.dirty = false;
+            self.phase = Phase::Idle;
+            return;
+        }
+        self.phase = Phase::Storing;
+        self.out.push(Action::Write {
+            expected: self.store.version,
+            lease: self.store.released(&self.rules),
+            record: self.record(),
+        });
+    }
+
+    fn stored(&mut self, now: Now, result: Result<u64, StoreError>) {
+        match result {
+            Ok(version) => self.store.written(version),
+            Err(StoreError::Conflict) if self.store.conflicts < MOST_CONFLICTS => {
+                self.store.conflicts += 1;
+                self.phase = Phase::Resolving;
+                self.out.push(Action::Read);
+                return;
+            }
+            Err(error) => self.not_stored(now, &error),
+        }
+        self.phase = Phase::Idle;
+        self.install_fresh(now);
+    }
+
+    fn not_stored(&mut self, now: Now, error: &StoreError) {
+        self.store.conflicts = 0;
+        self.out.push(Action::CountWriteFailed);
+        if !self.store.dirty {
+            self.log(Level::Warn, format!("the outcome was not stored: {error}"));
+            return;
+        }
+        self.store.unsaved = true;
+        let pause = self.store.pauses.next(self.dice.f64());
+        self.store.save_at = Some(now.after(pause));
+        let level = if self.is_personal() {
+            Level::Error
+        } else {
+            Level::Warn
+        };
+        let text = format!(
+            "the new token is only in memory, and a restart now would lose it: {error}; writing it is tried again"
+        );
+        self.log(level, text);
+    }
+
+    fn read_after_conflict(&mut self, now: Now, result: Result<Option<Loaded>, StoreError>) {
+        let loaded = match result {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                self.not_stored(now, &error);
+                return self.install_fresh(now);
+            }
+        };
+        let ours = self.fresh.as_ref().or(self.held.as_ref());
+        let theirs = loaded.as_ref().and_then(|l| l.record.tokens.as_ref());
+        let theirs_is_newer = match (ours, theirs) {
+            (Some(ours), Some(theirs)) => theirs.refreshed_at > ours.tokens.refreshed_at,
+            (None, theirs) => theirs.is_some(),
+            (_, None) => false,
+        };
+        if theirs_is_newer && !self.store.force {
+            self.fresh = None;
+            self.store.give_up_ours();
+            self.absorb(now, loaded);
+            self.plan(now);
+            self.publish(now);
+            return self.tell_success(now, false);
+        }
+        let (version, lease) = loaded.map_or((None, None), |l| (Some(l.version), l.lease));
+        self.store.saw(now, version, lease, &self.rules);
+        self.write_outcome();
+    }
+
+    /// Tries once more to write what is only in memory.
+    pub(super) fn save(&mut self) {
+        self.store.save_at = None;
+        self.write_outcome();
+    }
+
+    /// Takes in what a read has shown; true when it brought other tokens.
+    fn absorb(&mut self, now: Now, loaded: Option<Loaded>) -> bool {
+        let version = loaded.as_ref().map(|l| l.version);
+        let lease = loaded.as_ref().and_then(|l| l.lease.clone());
+        let changed = self.store.saw(now, version, lease, &self.rules);
+        let ours = loaded.filter(|l| l.record.binding == self.rules.binding);
+        let Some(Loaded { record, .. }) = ours else {
+            return false;
+        };
+        self.store.intent.clone_from(&record.intent);
+        let adopted = self.adopt_tokens(now, changed, &record);
+        if adopted || self.held.is_none() {
+            self.unreadable = record.unreadable;
+            self.adopt_standing(&record);
+        }
+        adopted
+    }
+
+    fn adopt_tokens(&mut self, now: Now, changed: bool, record: &AccountRecord) -> bool {
+        let Some(tokens) = &record.tokens else {
+            return false;
+        };
+        let held = self.held.as_ref().map(|h| &h.tokens);
+        let is_newer = held.is_none_or(|held| {
+            let later = tokens.refreshed_at > held.refreshed_at;
+            held != tokens && changed && (later || !self.store.unsaved)
+        });
+        if !is_newer {
+            return false;
+        }
+        if held.is_none_or(|held| held.access_token != tokens.access_token) {
+            self.generation = record.generation.max(self.generation + 1);
+        }
+        let random = self.dice.f64();
+        let before = self.rules.before_expiry;
+        let times = schedule::of_record(now, tokens.issued_at, tokens.expires_at, before, random);
+        self.held = Some(Held {
+            tokens: tokens.clone(),
+            times,
+            generation: self.generation,
+        });
+        self.store.give_up_ours();
+        true
+    }
+
+    /// The record as it is to be written now.
+    fn record(&self) -> AccountRecord {
+        let held = self.fresh.as_ref().or(self.held.as_ref());
+        AccountRecord {
+            binding: self.rules.binding.clone(),
+            generation: held.map_or(self.generation, |h| h.generation),
+            tokens: held.map(|h| h.tokens.clone()),
+            intent: self.store.intent.clone(),
+            dead: self.certain_death(),
+            unreadable: self.unreadable,
+            last_error: self.last_error.clone().map(|e| (e.at, e.what)),
+        }
+    }
+}

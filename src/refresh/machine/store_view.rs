@@ -1,0 +1,135 @@
+//! What is known of the account's record in the store.
+
+use super::Rules;
+use crate::base::backoff::Backoff;
+use crate::base::clock::{Moment, Now, Wall};
+use crate::refresh::record::Intent;
+use crate::store::Lease;
+use std::time::Duration;
+
+/// A lease outlives the longest token request by this.
+const LEASE_MARGIN: Duration = Duration::from_secs(15);
+
+/// The record as this process last saw or wrote it.
+#[derive(Debug)]
+pub struct StoreView {
+    /// `None`: there is no record.
+    pub version: Option<u64>,
+    /// The highest fencing number seen.
+    pub fencing: u64,
+    /// The fencing number of the last lease that this process took.
+    pub own_fencing: Option<u64>,
+    pub intent: Option<Intent>,
+    /// The intent under which the present run sends a refresh token.
+    pub leased_intent: Option<Intent>,
+    /// Since when a rotation's answer has been missing, as the present run began.
+    pub lost_since: Option<Wall>,
+    /// False while the store can't be used: then nothing is written either.
+    pub usable: bool,
+    /// The tokens in memory are not in the record yet.
+    pub dirty: bool,
+    /// Writing them has failed, and is tried again at `save_at`.
+    pub unsaved: bool,
+    pub save_at: Option<Moment>,
+    pub pauses: Backoff,
+    /// Conflicts in a row.
+    pub conflicts: u32,
+    /// A person's new connection overwrites whatever is there.
+    pub force: bool,
+    /// Another's lease, with the moment at which it is over whatever its
+    /// deadline says: clocks of two hosts may differ.
+    foreign: Option<(Lease, Moment)>,
+}
+
+impl Default for StoreView {
+    fn default() -> Self {
+        Self {
+            version: None,
+            fencing: 0,
+            own_fencing: None,
+            intent: None,
+            leased_intent: None,
+            lost_since: None,
+            usable: false,
+            dirty: false,
+            unsaved: false,
+            save_at: None,
+            pauses: Backoff::new(Duration::from_secs(1), Duration::from_mins(1)),
+            conflicts: 0,
+            force: false,
+            foreign: None,
+        }
+    }
+}
+
+impl StoreView {
+    /// Takes in what a read has shown; true when the record is not the one
+    /// that was last seen or written here.
+    pub fn saw(
+        &mut self,
+        now: Now,
+        version: Option<u64>,
+        lease: Option<Lease>,
+        rules: &Rules,
+    ) -> bool {
+        let changed = self.version != version;
+        self.usable = true;
+        self.version = version;
+        if let Some(lease) = &lease {
+            self.fencing = self.fencing.max(lease.fencing);
+        }
+        let foreign = lease.filter(|l| l.owner != rules.owner && now.wall < l.deadline);
+        self.foreign = foreign.map(|lease| match self.foreign.take() {
+            Some((known, over)) if known == lease => (known, over),
+            _ => (lease, now.after(length(rules))),
+        });
+        changed
+    }
+
+    /// True while another process may be refreshing.
+    pub fn is_leased_away(&self, now: Now) -> bool {
+        self.foreign
+            .as_ref()
+            .is_some_and(|(lease, over)| now.wall < lease.deadline && !now.reached(*over))
+    }
+
+    /// A lease for this process, beginning now.
+    pub fn take_lease(&mut self, now: Now, rules: &Rules) -> Lease {
+        self.fencing += 1;
+        self.own_fencing = Some(self.fencing);
+        Lease {
+            owner: rules.owner.clone(),
+            fencing: self.fencing,
+            deadline: now.wall.plus(length(rules)),
+        }
+    }
+
+    /// A lease that is over, so that its number is remembered.
+    pub fn released(&self, rules: &Rules) -> Lease {
+        Lease {
+            owner: rules.owner.clone(),
+            fencing: self.fencing,
+            deadline: Wall::default(),
+        }
+    }
+
+    /// The record was written.
+    pub fn written(&mut self, version: u64) {
+        self.version = Some(version);
+        self.give_up_ours();
+        self.force = false;
+    }
+
+    /// Nothing in memory waits to be written any more.
+    pub fn give_up_ours(&mut self) {
+        self.dirty = false;
+        self.unsaved = false;
+        self.save_at = None;
+        self.conflicts = 0;
+        self.pauses.reset();
+    }
+}
+
+fn length(rules: &Rules) -> Duration {
+    rules.timeout.saturating_add(LEASE_MARGIN)
+}

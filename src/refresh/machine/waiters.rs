@@ -1,0 +1,85 @@
+//! Who waits for the end of a refresh.
+
+use super::WaiterId;
+use crate::base::clock::{Moment, Now};
+use crate::token::RejectedStatus;
+
+/// So many verdicts may be awaited at once; as many as asks fit on their way.
+const MOST_VERDICTS: usize = 16_384;
+/// So many people may await a refresh at once.
+const MOST_MANUAL: usize = 64;
+
+/// A request that waits for a token.
+#[derive(Debug)]
+pub struct TokenWaiter {
+    pub id: WaiterId,
+    pub until: Moment,
+}
+
+/// A rejected request that waits for the verdict.
+#[derive(Debug)]
+pub struct VerdictWaiter {
+    pub id: WaiterId,
+    pub generation: u64,
+    pub status: RejectedStatus,
+    pub until: Moment,
+}
+
+/// Everyone who waits, each kind bounded.
+#[derive(Debug, Default)]
+pub struct Waiters {
+    pub tokens: Vec<TokenWaiter>,
+    pub verdicts: Vec<VerdictWaiter>,
+    pub manual: Vec<WaiterId>,
+}
+
+impl Waiters {
+    /// True when no more verdicts can be awaited.
+    pub fn verdicts_full(&self) -> bool {
+        self.verdicts.len() >= MOST_VERDICTS
+    }
+
+    /// True when no more people can wait.
+    pub fn manual_full(&self) -> bool {
+        self.manual.len() >= MOST_MANUAL
+    }
+
+    /// Takes out the token waiters whose time has come.
+    pub fn late_tokens(&mut self, now: Now) -> Vec<WaiterId> {
+        self.tokens
+            .extract_if(.., |w| now.reached(w.until))
+            .map(|w| w.id)
+            .collect()
+    }
+
+    /// Takes out the token waiters that will be gone in `pause`.
+    pub fn tokens_gone_by(&mut self, now: Now, pause: std::time::Duration) -> Vec<WaiterId> {
+        self.tokens
+            .extract_if(.., |w| now.until(w.until) < pause)
+            .map(|w| w.id)
+            .collect()
+    }
+
+    /// Takes out the verdict waiters whose time has come.
+    pub fn late_verdicts(&mut self, now: Now) -> Vec<WaiterId> {
+        self.verdicts
+            .extract_if(.., |w| now.reached(w.until))
+            .map(|w| w.id)
+            .collect()
+    }
+
+    /// The first moment at which somebody's time has come.
+    pub fn first_deadline(&self, now: Now) -> Option<Moment> {
+        // Those who came first leave first, but a stepped clock may mix them.
+        let tokens = self.tokens.iter().map(|w| w.until);
+        let verdicts = self.verdicts.iter().map(|w| w.until);
+        tokens.chain(verdicts).min_by_key(|until| now.until(*until))
+    }
+
+    /// Forgets those who have gone away.
+    pub fn forget(&mut self, gone: &dyn Fn(WaiterId) -> bool) {
+        self.tokens.retain(|w| !gone(w.id));
+        self.verdicts.retain(|w| !gone(w.id));
+        self.manual.retain(|id| !gone(*id));
+    }
+}

@@ -1,0 +1,241 @@
+//! An account's record in the store: what must survive the process.
+
+use crate::account::ConnectedAccount;
+use crate::base::clock::Wall;
+use crate::base::secret::Secret;
+use crate::config::checked::GrantType;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use zeroize::{Zeroize, Zeroizing};
+
+/// The format that this version writes; it reads no newer one.
+const FORMAT: u32 = 1;
+
+/// What is stored of an account.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccountRecord {
+    /// Which client at which server the tokens belong to. Tokens of another
+    /// one, from before the configuration was changed, are never used.
+    pub binding: String,
+    pub generation: u64,
+    pub tokens: Option<StoredTokens>,
+    /// A refresh token was sent, and its answer is not stored yet.
+    pub intent: Option<Intent>,
+    /// A person has to connect this account again; why, in words.
+    pub dead: Option<String>,
+    /// Unreadable 400s and 401s in a row.
+    pub unreadable: u32,
+    pub last_error: Option<(Wall, String)>,
+}
+
+/// Tokens with the times they are good for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredTokens {
+    pub access_token: Secret,
+    pub refresh_token: Option<Secret>,
+    pub scope: Option<String>,
+    /// When the request was sent that brought the access token.
+    pub issued_at: Wall,
+    /// When it must no longer be sent; `None` when nobody knows.
+    pub expires_at: Option<Wall>,
+    /// When these tokens came.
+    pub refreshed_at: Wall,
+}
+
+/// A rotation that was begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Intent {
+    /// When the refresh token was first sent without a stored answer.
+    pub started_at: Wall,
+    /// The lease under which it was last sent.
+    pub fencing: u64,
+    /// It has been sent once more, after an earlier sending's answer was lost.
+    pub again: bool,
+}
+
+/// A body that can't be used; the text holds nothing of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable(pub String);
+
+/// The text by which tokens are bound to their client.
+#[must_use]
+pub fn binding(account: &ConnectedAccount) -> String {
+    let oauth = &account.oauth;
+    let mut parts = vec![
+        oauth.token_endpoint.as_str().to_owned(),
+        oauth.client_id.clone(),
+    ];
+    // A person's grant outlives a change of what is asked for; a client's
+    // token is asked for anew.
+    if oauth.grant_type == GrantType::ClientCredentials {
+        parts.push(oauth.scope.clone().unwrap_or_default());
+        let parameters = oauth.token_parameters.iter();
+        parts.extend(parameters.map(|(name, value)| format!("{name}={value}")));
+    } else {
+        parts.push("person".to_owned());
+    }
+    parts.join("\n")
+}
+
+impl AccountRecord {
+    /// The record's bytes; they hold the tokens, so the store seals them.
+    #[must_use]
+    pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        let mut form = Form::from(self);
+        // Texts and numbers only: this can't fail.
+        let bytes = serde_json::to_vec(&form).unwrap_or_default();
+        form.wipe();
+        Zeroizing::new(bytes)
+    }
+
+    /// Reads a record's bytes.
+    ///
+    /// # Errors
+    /// When they are not such a record, or one of a newer format.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
+        #[derive(Deserialize)]
+        struct Head {
+            format: u32,
+        }
+        let head: Head = serde_json::from_slice(bytes)
+            .map_err(|_| Unreadable("it is not an account's record".to_owned()))?;
+        if head.format > FORMAT {
+            return Err(Unreadable(format!(
+                "it has format {}, and this version reads up to {FORMAT}: run the newer version",
+                head.format
+            )));
+        }
+        let form: Form =
+            serde_json::from_slice(bytes).map_err(|_| Unreadable("it is damaged".to_owned()))?;
+        Ok(form.into())
+    }
+}
+
+/// The record as it is written: times in milliseconds since the Unix epoch.
+#[derive(Serialize, Deserialize)]
+struct Form {
+    format: u32,
+    binding: String,
+    generation: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tokens: Option<TokensForm>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    intent: Option<IntentForm>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dead: Option<String>,
+    #[serde(default)]
+    unreadable: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error: Option<ErrorForm>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TokensForm {
+    access_token: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<String>,
+    issued_at: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<u64>,
+    refreshed_at: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct IntentForm {
+    started_at: u64,
+    fencing: u64,
+    #[serde(default)]
+    again: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ErrorForm {
+    at: u64,
+    what: String,
+}
+
+impl Form {
+    fn wipe(&mut self) {
+        if let Some(tokens) = &mut self.tokens {
+            tokens.access_token.zeroize();
+            tokens.refresh_token.zeroize();
+        }
+    }
+}
+
+impl From<&AccountRecord> for Form {
+    fn from(record: &AccountRecord) -> Self {
+        Self {
+            format: FORMAT,
+            binding: record.binding.clone(),
+            generation: record.generation,
+            tokens: record.tokens.as_ref().map(TokensForm::from),
+            intent: record.intent.as_ref().map(|intent| IntentForm {
+                started_at: millis(intent.started_at),
+                fencing: intent.fencing,
+                again: intent.again,
+            }),
+            dead: record.dead.clone(),
+            unreadable: record.unreadable,
+            last_error: record.last_error.as_ref().map(|(at, what)| ErrorForm {
+                at: millis(*at),
+                what: what.clone(),
+            }),
+        }
+    }
+}
+
+impl From<&StoredTokens> for TokensForm {
+    fn from(tokens: &StoredTokens) -> Self {
+        Self {
+            access_token: tokens.access_token.expose().to_owned(),
+            refresh_token: tokens.refresh_token.as_ref().map(|t| t.expose().to_owned()),
+            scope: tokens.scope.clone(),
+            issued_at: millis(tokens.issued_at),
+            expires_at: tokens.expires_at.map(millis),
+            refreshed_at: millis(tokens.refreshed_at),
+        }
+    }
+}
+
+impl From<Form> for AccountRecord {
+    fn from(form: Form) -> Self {
+        Self {
+            binding: form.binding,
+            generation: form.generation,
+            tokens: form.tokens.map(StoredTokens::from),
+            intent: form.intent.map(|intent| Intent {
+                started_at: wall(intent.started_at),
+                fencing: intent.fencing,
+                again: intent.again,
+            }),
+            dead: form.dead,
+            unreadable: form.unreadable,
+            last_error: form.last_error.map(|e| (wall(e.at), e.what)),
+        }
+    }
+}
+
+impl From<TokensForm> for StoredTokens {
+    fn from(form: TokensForm) -> Self {
+        Self {
+            access_token: Secret::new(form.access_token),
+            refresh_token: form.refresh_token.map(Secret::new),
+            scope: form.scope,
+            issued_at: wall(form.issued_at),
+            expires_at: form.expires_at.map(wall),
+            refreshed_at: wall(form.refreshed_at),
+        }
+    }
+}
+
+/// Saturates in the year 584,556,019.
+fn millis(at: Wall) -> u64 {
+    u64::try_from(at.0.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn wall(millis: u64) -> Wall {
+    Wall(Duration::from_millis(millis))
+}

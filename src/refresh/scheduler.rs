@@ -1,0 +1,419 @@
+//! The scheduler: one task that feeds every account's machine, does what the
+//! machines ask for, and is the only writer of tokens.
+
+use super::entry::{Entry, Reply};
+use super::fetch::{self, Fetch, Stamp};
+use super::machine::{Action, Event, Level, Loaded, WaiterId};
+use super::record::AccountRecord;
+use super::slots::Slots;
+use super::wing::{ManualOutcome, Setup, Statuses};
+use crate::base::clock::{Clock, Mono, Now};
+use crate::base::id::AccountKey;
+use crate::config::checked::RefreshSettings;
+use crate::oauth::{Failure, FailureKind, Grant, TokenAnswer};
+use crate::store::{Lease, Store, StoreError};
+use crate::telemetry::refreshes::RefreshMetrics;
+use crate::token::{Ask, AskReceiver, PassOn, Verdict, Waited};
+use arc_swap::ArcSwap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// No timer sleeps longer: a stepped clock or a suspended machine is noticed
+/// within this.
+const LONGEST_SLEEP: Duration = Duration::from_secs(15);
+
+/// What reaches the scheduler besides the workers' asks.
+pub enum Message {
+    /// A step that was begun for an account has ended.
+    Ended(usize, Event),
+    /// A client secret's file was looked at.
+    Looked(usize, Stamp),
+    Manual {
+        account: AccountKey,
+        reply: oneshot::Sender<ManualOutcome>,
+    },
+    Connected {
+        account: AccountKey,
+        sent: Now,
+        answer: TokenAnswer,
+    },
+    /// Ends when nothing is under way any more.
+    Stop(oneshot::Sender<()>),
+    /// Time was moved by hand.
+    #[cfg(test)]
+    Wake,
+}
+
+/// What the scheduler works with.
+pub struct Setting {
+    pub store: Arc<dyn Store>,
+    pub clock: Arc<dyn Clock>,
+    pub metrics: Arc<RefreshMetrics>,
+    pub settings: RefreshSettings,
+    pub fetch: Arc<dyn Fetch>,
+    pub inbox: mpsc::Sender<Message>,
+}
+
+/// The task's state.
+pub struct Scheduler {
+    setting: Setting,
+    entries: Vec<Entry>,
+    index: HashMap<AccountKey, usize>,
+    slots: Slots,
+    /// When which account is to be looked at; one entry an account at most.
+    wakes: BTreeSet<(Mono, usize)>,
+    all_looked_at: Mono,
+    statuses: Statuses,
+    last_waiter: WaiterId,
+    stopping: Vec<oneshot::Sender<()>>,
+}
+
+impl Scheduler {
+    /// The accounts, none of them looked at yet.
+    pub fn new(accounts: Vec<Setup>, setting: Setting) -> Self {
+        let owner = format!("{:016x}", fastrand::u64(..));
+        let entry = |setup: Setup| Entry::new(setup, &setting.settings, &owner);
+        let entries: Vec<Entry> = accounts.into_iter().map(entry).collect();
+        let now = setting.clock.now();
+        let statuses = entries.iter().map(|e| ArcSwap::from_pointee(e.status(now)));
+        let keys = entries.iter().map(|e| e.account.key.clone());
+        Self {
+            index: keys.zip(0..).collect(),
+            slots: Slots::new(setting.settings.concurrency),
+            wakes: BTreeSet::new(),
+            all_looked_at: now.mono,
+            statuses: statuses.collect(),
+            last_waiter: 0,
+            stopping: Vec::new(),
+            setting,
+            entries,
+        }
+    }
+
+    /// Each account's status as others may read it.
+    pub fn statuses(&self) -> Statuses {
+        self.statuses.clone()
+    }
+
+    /// Runs until the last handle and the last worker are gone, or it is stopped.
+    pub async fn run(mut self, mut asks: AskReceiver, mut messages: mpsc::Receiver<Message>) {
+        (0..self.entries.len()).for_each(|at| self.feed(at, Event::Start));
+        let mut workers_live = true;
+        while !self.has_stopped() {
+            let sleep = tokio::time::sleep(self.pause());
+            tokio::select! {
+                ask = asks.recv(), if workers_live => match ask {
+                    Some(ask) => self.hear(ask),
+                    None => workers_live = false,
+                },
+                message = messages.recv() => match message {
+                    Some(message) => self.take(message),
+                    None => return,
+                },
+                () = sleep => {}
+            }
+            self.pass_time();
+        }
+    }
+
+    /// How long to sleep when nothing happens.
+    fn pause(&self) -> Duration {
+        let now = self.setting.clock.now().mono;
+        let first = self.wakes.first().map(|(at, _)| at.since(now));
+        first.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP)
+    }
+
+    fn has_stopped(&mut self) -> bool {
+        if self.stopping.is_empty() || !self.entries.iter().all(|e| e.machine.is_quiet()) {
+            return false;
+        }
+        for ended in self.stopping.drain(..) {
+            let _ = ended.send(());
+        }
+        true
+    }
+
+    fn hear(&mut self, ask: Ask) {
+        let account = match &ask {
+            Ask::Token { account, .. }
+            | Ask::Rejected { account, .. }
+            | Ask::ReplayEnded { account, .. } => account,
+        };
+        match self.index.get(account) {
+            Some(&at) => self.hear_of(at, ask),
+            None => refuse(ask),
+        }
+    }
+
+    fn hear_of(&mut self, at: usize, ask: Ask) {
+        let event = match ask {
+            Ask::Token { reply, .. } => return self.token_wanted(at, reply),
+            Ask::Rejected {
+                generation,
+                status,
+                reply,
+                ..
+            } => Event::Rejected {
+                waiter: self.remember(at, Reply::Verdict(reply)),
+                generation,
+                status,
+            },
+            Ask::ReplayEnded {
+                generation,
+                status,
+                cured,
+                ..
+            } => Event::ReplayEnded {
+                generation,
+                status,
+                cured,
+            },
+        };
+        self.feed(at, event);
+    }
+
+    fn token_wanted(&mut self, at: usize, reply: oneshot::Sender<Waited>) {
+        let entry = &mut self.entries[at];
+        if entry.machine.token_waiters() >= self.setting.settings.token_waiters {
+            entry.forget_gone();
+        }
+        let waiter = self.remember(at, Reply::Token(reply));
+        self.feed(at, Event::Token(waiter));
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Ended(at, event) => self.feed(at, event),
+            Message::Looked(at, stamp) => self.looked(at, stamp),
+            Message::Manual { account, reply } => match self.index.get(&account) {
+                Some(&at) => {
+                    let waiter = self.remember(at, Reply::Manual(reply));
+                    self.feed(at, Event::Manual(waiter));
+                }
+                None => drop(reply.send(ManualOutcome::UnknownAccount)),
+            },
+            Message::Connected {
+                account,
+                sent,
+                answer,
+            } => {
+                if let Some(&at) = self.index.get(&account) {
+                    self.feed(at, Event::Connected { sent, answer });
+                }
+            }
+            Message::Stop(ended) => {
+                self.stopping.push(ended);
+                (0..self.entries.len()).for_each(|at| self.feed(at, Event::Stop));
+            }
+            #[cfg(test)]
+            Message::Wake => self.look_at_all(self.setting.clock.now()),
+        }
+    }
+
+    fn remember(&mut self, at: usize, reply: Reply) -> WaiterId {
+        self.last_waiter += 1;
+        self.entries[at].waiting.insert(self.last_waiter, reply);
+        self.last_waiter
+    }
+
+    /// Looks at the accounts whose time has come, and now and then at all:
+    /// the wall clock may have moved by itself.
+    fn pass_time(&mut self) {
+        let now = self.setting.clock.now();
+        if now.mono.since(self.all_looked_at) >= LONGEST_SLEEP {
+            self.look_at_all(now);
+        }
+        while let Some(&(wake, at)) = self.wakes.first() {
+            if wake > now.mono {
+                break;
+            }
+            self.feed(at, Event::Tick);
+            if self.wakes.first() == Some(&(wake, at)) {
+                // A machine that wants to be woken in the past again would
+                // starve the loop.
+                self.wake_at(at, Some(now.mono.plus(Duration::from_millis(1))));
+            }
+        }
+    }
+
+    fn look_at_all(&mut self, now: Now) {
+        self.all_looked_at = now.mono;
+        for at in 0..self.entries.len() {
+            self.feed(at, Event::Tick);
+            if self.entries[at].machine.awaits_secret() {
+                self.look_at_secret(at);
+            }
+        }
+    }
+
+    /// Gives an event to an account's machine and does what it asks for.
+    fn feed(&mut self, at: usize, event: Event) {
+        let now = self.setting.clock.now();
+        let actions = self.entries[at].machine.handle(now, event);
+        let has_acted = !actions.is_empty();
+        for action in actions {
+            self.act(at, now, action);
+        }
+        let entry = &mut self.entries[at];
+        if entry.has_slot && !entry.machine.holds_slot() {
+            entry.has_slot = false;
+            self.slots.release(&entry.endpoint);
+        }
+        let wake = entry.machine.next_wake(now);
+        let wake = wake.map(|moment| now.mono.plus(now.until(moment)));
+        if has_acted {
+            self.statuses[at].store(Arc::new(entry.status(now)));
+        }
+        self.wake_at(at, wake);
+        self.give_turn(at);
+    }
+
+    fn wake_at(&mut self, at: usize, wake: Option<Mono>) {
+        let entry = &mut self.entries[at];
+        if let Some(old) = entry.wake.take() {
+            self.wakes.remove(&(old, at));
+        }
+        entry.wake = wake;
+        if let Some(wake) = wake {
+            self.wakes.insert((wake, at));
+        }
+    }
+
+    /// Gives the next turn at this account's token endpoint.
+    fn give_turn(&mut self, at: usize) {
+        let entries = &self.entries;
+        let rank = |other: usize| {
+            let machine = &entries[other].machine;
+            machine.is_queued().then(|| machine.priority())
+        };
+        let next = self.slots.next(&entries[at].endpoint, rank);
+        if let Some(next) = next {
+            self.entries[next].has_slot = true;
+            self.feed(next, Event::Slot);
+        }
+    }
+
+    fn act(&mut self, at: usize, now: Now, action: Action) {
+        let entry = &mut self.entries[at];
+        let key = &entry.account.key;
+        match action {
+            Action::Queue => self.slots.wait(&entry.endpoint, at),
+            Action::Read => self.read(at),
+            Action::Write {
+                expected,
+                lease,
+                record,
+            } => self.write(at, expected, lease, record),
+            Action::Exchange(grant) => self.exchange(at, now, grant),
+            Action::Publish(publication) => entry.publish(now, publication),
+            Action::Tell(waiters, answer) => entry.tell(&waiters, &answer),
+            Action::Count(trigger, outcome) => {
+                self.setting.metrics.ended(key.as_str(), trigger, outcome);
+            }
+            Action::CountWriteFailed => self.setting.metrics.store_write_failed(),
+            Action::Log(Level::Info, text) => tracing::info!(account = %key, "{text}"),
+            Action::Log(Level::Warn, text) => tracing::warn!(account = %key, "{text}"),
+            Action::Log(Level::Error, text) => tracing::error!(account = %key, "{text}"),
+        }
+    }
+
+    fn read(&self, at: usize) {
+        let (store, key) = (self.setting.store.clone(), self.store_key(at));
+        let work = tokio::task::spawn_blocking(move || read_record(&*store, &key));
+        let inbox = self.setting.inbox.clone();
+        tokio::spawn(async move {
+            let result = work.await.unwrap_or_else(|_| Err(panicked()));
+            let _ = inbox.send(Message::Ended(at, Event::Read(result))).await;
+        });
+    }
+
+    fn write(&self, at: usize, expected: Option<u64>, lease: Lease, record: AccountRecord) {
+        let (store, key) = (self.setting.store.clone(), self.store_key(at));
+        let work = tokio::task::spawn_blocking(move || {
+            store.put(&key, expected, Some(&lease), &record.to_bytes())
+        });
+        let inbox = self.setting.inbox.clone();
+        tokio::spawn(async move {
+            let result = work.await.unwrap_or_else(|_| Err(panicked()));
+            let _ = inbox.send(Message::Ended(at, Event::Wrote(result))).await;
+        });
+    }
+
+    /// Fetches a token in a task of its own: nobody who waits for it can end it.
+    fn exchange(&mut self, at: usize, sent: Now, grant: Grant) {
+        let entry = &self.entries[at];
+        let account = entry.account.clone();
+        let fetching = self.setting.fetch.fetch(account.clone(), grant, sent);
+        let work = tokio::spawn(async move {
+            let answer = fetching.await?;
+            fetch::checked(&account, answer)
+        });
+        let inbox = self.setting.inbox.clone();
+        tokio::spawn(async move {
+            let result = work.await.unwrap_or_else(|_| {
+                Err(Failure {
+                    maybe_spent: true,
+                    ..Failure::new(FailureKind::Transient, "the token request was broken off")
+                })
+            });
+            let event = Event::Answered { sent, result };
+            let _ = inbox.send(Message::Ended(at, event)).await;
+        });
+        self.look_at_secret(at);
+    }
+
+    fn look_at_secret(&self, at: usize) {
+        let account = self.entries[at].account.clone();
+        let inbox = self.setting.inbox.clone();
+        if fetch::secret_file(&account).is_none() {
+            return;
+        }
+        tokio::task::spawn_blocking(move || {
+            if let Some(path) = fetch::secret_file(&account) {
+                let _ = inbox.blocking_send(Message::Looked(at, fetch::stamp(path)));
+            }
+        });
+    }
+
+    fn looked(&mut self, at: usize, stamp: Stamp) {
+        let entry = &mut self.entries[at];
+        let known = entry.stamp.replace(stamp);
+        if known.is_some() && known != entry.stamp {
+            self.feed(at, Event::SecretChanged);
+        }
+    }
+
+    fn store_key(&self, at: usize) -> String {
+        format!("account/{}", self.entries[at].account.key)
+    }
+}
+
+/// An account that nobody looks after.
+fn refuse(ask: Ask) {
+    // Whoever went away meanwhile hears nothing.
+    let _ = match ask {
+        Ask::Token { reply, .. } => reply.send(Waited::Refused).is_ok(),
+        Ask::Rejected { reply, .. } => reply.send(Verdict::PassOn(PassOn::Refused)).is_ok(),
+        Ask::ReplayEnded { .. } => false,
+    };
+}
+
+fn read_record(store: &dyn Store, key: &str) -> Result<Option<Loaded>, StoreError> {
+    let Some(found) = store.get(key)? else {
+        return Ok(None);
+    };
+    let body = zeroize::Zeroizing::new(found.body);
+    let record = AccountRecord::from_bytes(&body)
+        .map_err(|unreadable| StoreError::Unreadable(unreadable.0))?;
+    Ok(Some(Loaded {
+        version: found.version,
+        lease: found.lease,
+        record,
+    }))
+}
+
+fn panicked() -> StoreError {
+    StoreError::Unavailable("the call was broken off".to_owned())
+}
