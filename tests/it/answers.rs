@@ -88,9 +88,13 @@ fn token_unavailable() {
 fn account_not_connected() {
     let auth = AuthServer::start();
     let upstream = auth.upstream();
-    let conf = Conf::new(&auth, &upstream)
-        .oauth2(&format!("authorization_endpoint: {}/authorize", auth.server.url()));
-    let yaml = conf.yaml().replace("client_credentials", "authorization_code");
+    let conf = Conf::new(&auth, &upstream).oauth2(&format!(
+        "authorization_endpoint: {}/authorize",
+        auth.server.url()
+    ));
+    let yaml = conf
+        .yaml()
+        .replace("client_credentials", "authorization_code");
     let sidekey = Sidekey::run_yaml(&yaml);
     assert_problem(&sidekey.get("/api/"), 503, "account_not_connected");
     assert_eq!((auth.count(), upstream.count()), (0, 0));
@@ -115,7 +119,10 @@ fn upstream_tls_error() {
     let https = format!("https://{}/", plain.address);
     let sidekey = Sidekey::run(&Conf::at(&auth.endpoint(), &https));
     let mut conn = Conn::to(sidekey.proxy);
-    conn.send(format!("GET /api/ HTTP/1.1\r\nHost: {}\r\n\r\n", sidekey.proxy));
+    conn.send(format!(
+        "GET /api/ HTTP/1.1\r\nHost: {}\r\n\r\n",
+        sidekey.proxy
+    ));
     let answer = conn.response();
     // A server that waits for more of a line is cut off by the connect timeout.
     match answer.status {
@@ -147,12 +154,24 @@ fn overloaded() {
     let sidekey = Sidekey::run_unready(&conf);
     let mut waiting: Vec<Conn> = (0..5).map(|_| Conn::to(sidekey.proxy)).collect();
     for conn in &mut waiting {
-        conn.send(format!("GET /api/ HTTP/1.1\r\nHost: {}\r\n\r\n", sidekey.proxy));
+        conn.send(format!(
+            "GET /api/ HTTP/1.1\r\nHost: {}\r\n\r\n",
+            sidekey.proxy
+        ));
     }
     eventually("refusals", || {
-        sidekey.metrics().lines().any(|l| l.starts_with("sidekey_refused_total") && !l.ends_with(" 0"))
+        sidekey
+            .metrics()
+            .lines()
+            .any(|l| l.starts_with("sidekey_refused_total") && !l.ends_with(" 0"))
     });
     gate.open();
-    let statuses: Vec<u16> = waiting.iter_mut().map(|conn| conn.response().status).collect();
-    assert!(statuses.contains(&200) && statuses.contains(&503), "{statuses:?}");
+    let statuses: Vec<u16> = waiting
+        .iter_mut()
+        .map(|conn| conn.response().status)
+        .collect();
+    assert!(
+        statuses.contains(&200) && statuses.contains(&503),
+        "{statuses:?}"
+    );
 }

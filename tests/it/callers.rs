@@ -34,7 +34,11 @@ fn any_header_and_any_template_can_hold_the_token() {
     let (auth, upstream, sidekey) = started(|c| {
         c.integration("token: {in: header, name: X-Key, value: \"key=<{token}>, v=2\"}")
     });
-    send(&sidekey, "/api/", &[("X-Key", "mine"), ("Authorization", "Bearer mine")]);
+    send(
+        &sidekey,
+        "/api/",
+        &[("X-Key", "mine"), ("Authorization", "Bearer mine")],
+    );
     let seen = upstream.only();
     assert_eq!(seen.all("x-key"), [format!("key=<{}>, v=2", auth.token())]);
     // Not the token's place here, so it is the caller's own affair.
@@ -52,7 +56,9 @@ fn a_query_parameter_can_hold_the_token() {
     assert_eq!(path, "/x");
     let (kept, ours) = query.rsplit_once('&').expect("two parameters");
     assert_eq!(kept, "a=1&b=%20+&c", "the rest byte for byte");
-    let pairs: Vec<_> = url::form_urlencoded::parse(ours.as_bytes()).into_owned().collect();
+    let pairs: Vec<_> = url::form_urlencoded::parse(ours.as_bytes())
+        .into_owned()
+        .collect();
     assert_eq!(pairs, [("access_token".to_owned(), auth.token())]);
     assert_eq!(seen.header("authorization"), None);
 }
@@ -103,8 +109,14 @@ fn hop_by_hop_fields_end_here() {
     assert_eq!(conn.response().status, 200);
     let seen = upstream.only();
     for gone in [
-        "x-mine", "x-also", "keep-alive", "proxy-connection", "proxy-authorization", "te",
-        "trailer", "upgrade",
+        "x-mine",
+        "x-also",
+        "keep-alive",
+        "proxy-connection",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "upgrade",
     ] {
         assert!(seen.all(gone).is_empty(), "{gone}: {seen:?}");
     }
@@ -115,7 +127,11 @@ fn hop_by_hop_fields_end_here() {
 #[test]
 fn connection_cannot_take_the_token_away() {
     let (auth, upstream, sidekey) = started(|c| c);
-    send(&sidekey, "/api/", &[("Connection", "Authorization, Host, Content-Length")]);
+    send(
+        &sidekey,
+        "/api/",
+        &[("Connection", "Authorization, Host, Content-Length")],
+    );
     let seen = upstream.only();
     assert_eq!(seen.bearer(), Some(auth.token().as_str()));
     let authority = upstream.address.to_string();
@@ -144,7 +160,11 @@ fn the_upstreams_answer_comes_back_without_its_hop_by_hop_fields() {
         assert_eq!(answer.header(gone), None, "{gone}");
     }
     assert_eq!(answer.header("x-kept"), Some("yes"));
-    let cookies: Vec<_> = answer.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case("set-cookie")).collect();
+    let cookies: Vec<_> = answer
+        .headers
+        .iter()
+        .filter(|(n, _)| n.eq_ignore_ascii_case("set-cookie"))
+        .collect();
     assert_eq!(cookies.len(), 2);
     assert_eq!(conn.get("/api/").status, 207, "the connection is kept");
 }
@@ -172,7 +192,10 @@ fn the_token_parameter_is_taken_out_of_a_location() {
     let conf = conf.integration("token: {in: query, name: key, value: \"{token}\"}");
     let sidekey = Sidekey::run(&conf);
     let answer = sidekey.get("/api/x?a=b");
-    assert_eq!(answer.header("location"), Some("http://elsewhere.example/x?a=b&z=1"));
+    assert_eq!(
+        answer.header("location"),
+        Some("http://elsewhere.example/x?a=b&z=1")
+    );
 }
 
 #[test]

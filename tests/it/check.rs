@@ -44,7 +44,11 @@ fn five_different_mistakes_are_all_named_with_line_and_column() {
     for (line, part) in MISTAKES {
         let place = format!("sidekey.yaml:{line}:");
         let placed = said.lines().filter_map(|l| l.split_once(&place));
-        let columned = |rest: &str| rest.split(':').next().is_some_and(|c| c.parse::<usize>().is_ok());
+        let columned = |rest: &str| {
+            rest.split(':')
+                .next()
+                .is_some_and(|c| c.parse::<usize>().is_ok())
+        };
         assert!(
             placed.clone().any(|(_, rest)| columned(rest)),
             "no mistake at {place} in\n{said}"
@@ -97,11 +101,16 @@ fn every_example_passes() {
 
 #[test]
 fn every_command_has_a_help_worth_reading() {
-    for command in ["run", "check", "demo", "health", "accounts", "refresh", "token"] {
+    for command in [
+        "run", "check", "demo", "health", "accounts", "refresh", "token",
+    ] {
         let (code, said) = run_to_end(&[command, "--help"]);
         assert_eq!(code, 0, "{command}: {said}");
         assert!(said.lines().count() >= 5, "{command}: {said}");
     }
     let (code, said) = run_to_end(&["--version"]);
-    assert!(code == 0 && said.contains(env!("CARGO_PKG_VERSION")), "{said}");
+    assert!(
+        code == 0 && said.contains(env!("CARGO_PKG_VERSION")),
+        "{said}"
+    );
 }

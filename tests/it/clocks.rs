@@ -21,7 +21,10 @@ fn a_life_of_eight_seconds_never_shows() {
     let refreshes = [("trigger", "scheduled"), ("outcome", "success")];
     assert!(sidekey.metric("sidekey_token_refreshes_total", &refreshes) >= 3.0);
     assert_eq!(upstream.count(), upstream.answered());
-    assert_eq!(sidekey.metric("sidekey_replays_total", &[("outcome", "cured")]), 0.0);
+    assert_eq!(
+        sidekey.metric("sidekey_replays_total", &[("outcome", "cured")]),
+        0.0
+    );
 }
 
 #[test]
@@ -103,5 +106,8 @@ fn a_clock_stepped_back_keeps_no_token_alive() {
         assert_eq!(conn.get("/api/").status, 200);
         auth.tokens().len() >= 3
     });
-    assert_eq!(sidekey.metric("sidekey_replays_total", &[("outcome", "cured")]), 0.0);
+    assert_eq!(
+        sidekey.metric("sidekey_replays_total", &[("outcome", "cured")]),
+        0.0
+    );
 }

@@ -127,7 +127,10 @@ fn a_route_matches_by_host_path_method_and_header() {
         let headers = [("Host", host), ("X-Team", team)];
         call(c.sidekey.proxy, method, path, &headers, b"")
     };
-    assert_eq!(report("a.internal", "/v1/report", "GET", "blue").status, 200);
+    assert_eq!(
+        report("a.internal", "/v1/report", "GET", "blue").status,
+        200
+    );
     assert_eq!(c.upstream.only().target, "/v1/report");
     let no_route = [
         report("a.internal", "/v1/report/", "GET", "blue"),
@@ -204,5 +207,8 @@ fn basic_form_encodes_name_and_secret_first() {
         let mut pairs = url::form_urlencoded::parse(form.as_bytes());
         pairs.next().unwrap().1.into_owned()
     };
-    assert_eq!((decode(id), decode(secret)), (CLIENT_ID.into(), CLIENT_SECRET.into()));
+    assert_eq!(
+        (decode(id), decode(secret)),
+        (CLIENT_ID.into(), CLIENT_SECRET.into())
+    );
 }

@@ -14,7 +14,10 @@ fn a_running_response_is_finished_and_the_exit_is_0() {
     let upstream = Server::start(move |_| Answer::ok("first half, second half").halfway(&at_gate));
     let mut sidekey = Sidekey::run(&Conf::new(&auth, &upstream));
     let mut conn = Conn::to(sidekey.proxy);
-    conn.send(format!("GET /api/ HTTP/1.1\r\nHost: {}\r\n\r\n", sidekey.proxy));
+    conn.send(format!(
+        "GET /api/ HTTP/1.1\r\nHost: {}\r\n\r\n",
+        sidekey.proxy
+    ));
     eventually("half of the response", || gate.came() == 1);
     sidekey.signal("TERM");
     let proxy = sidekey.proxy;
@@ -48,7 +51,11 @@ fn readiness_ends_before_the_listener_does() {
     let mut sidekey = Sidekey::run(&conf);
     sidekey.signal("TERM");
     eventually("not ready", || get(sidekey.admin, "/readyz").status == 503);
-    assert_eq!(sidekey.get("/api/").status, 200, "still served in the delay");
+    assert_eq!(
+        sidekey.get("/api/").status,
+        200,
+        "still served in the delay"
+    );
     assert_eq!(sidekey.ended().code(), Some(0));
 }
 
@@ -61,7 +68,10 @@ fn what_takes_too_long_is_cut_off() {
     let conf = Conf::new(&auth, &upstream).top("drain: {timeout: 300ms}");
     let mut sidekey = Sidekey::run(&conf);
     let mut conn = Conn::to(sidekey.proxy);
-    conn.send(format!("GET /api/ HTTP/1.1\r\nHost: {}\r\n\r\n", sidekey.proxy));
+    conn.send(format!(
+        "GET /api/ HTTP/1.1\r\nHost: {}\r\n\r\n",
+        sidekey.proxy
+    ));
     eventually("the request", || gate.came() == 1);
     sidekey.signal("TERM");
     assert!(sidekey.ended().code().is_some());
@@ -85,7 +95,11 @@ fn a_taken_port_is_named() {
         let said = sidekey.logs();
         assert!(said.contains("in use"), "{said}");
         assert!(said.contains("listen"), "the key or flag to change: {said}");
-        assert_eq!(auth.count(), 0, "nothing is fetched before the ports are bound");
+        assert_eq!(
+            auth.count(),
+            0,
+            "nothing is fetched before the ports are bound"
+        );
     }
 }
 

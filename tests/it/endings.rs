@@ -12,7 +12,10 @@ fn raw(bytes: &'static str) -> (AuthServer, Server, Sidekey) {
 
 fn get(sidekey: &Sidekey) -> Option<Response> {
     let mut conn = Conn::to(sidekey.proxy);
-    conn.send(format!("GET /api/ HTTP/1.1\r\nHost: {}\r\n\r\n", sidekey.proxy));
+    conn.send(format!(
+        "GET /api/ HTTP/1.1\r\nHost: {}\r\n\r\n",
+        sidekey.proxy
+    ));
     conn.try_response()
 }
 
@@ -20,7 +23,10 @@ fn get(sidekey: &Sidekey) -> Option<Response> {
 fn no_answer_at_all() {
     let (_auth, _upstream, sidekey) = raw("");
     let answer = get(&sidekey).expect("an answer");
-    assert_eq!((answer.status, answer.problem()), (502, "upstream_unreachable"));
+    assert_eq!(
+        (answer.status, answer.problem()),
+        (502, "upstream_unreachable")
+    );
 }
 
 #[test]
@@ -59,9 +65,14 @@ fn a_body_that_ends_with_the_connection() {
     let (_auth, _upstream, sidekey) = raw("HTTP/1.1 200 OK\r\n\r\nuntil the end");
     let mut conn = Conn::to(sidekey.proxy);
     let host = sidekey.proxy;
-    conn.send(format!("GET /api/ HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"));
+    conn.send(format!(
+        "GET /api/ HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+    ));
     let whole = Response::parse(&conn.rest()).expect("a response");
-    assert_eq!((whole.status, whole.text().as_str()), (200, "until the end"));
+    assert_eq!(
+        (whole.status, whole.text().as_str()),
+        (200, "until the end")
+    );
 }
 
 #[test]
@@ -74,7 +85,10 @@ fn two_readings_of_a_response_are_refused() {
         let (_auth, _upstream, sidekey) = raw(bytes);
         let status = get(&sidekey).map(|a| a.status);
         let folded_made_one = bytes.contains("X-A") && status == Some(200);
-        assert!(status == Some(502) || folded_made_one, "{bytes:?}: {status:?}");
+        assert!(
+            status == Some(502) || folded_made_one,
+            "{bytes:?}: {status:?}"
+        );
     }
 }
 
@@ -118,7 +132,10 @@ fn a_client_that_hangs_up_ends_the_upstreams_work() {
     let upstream = Server::start(move |_| Answer::ok("late").after(&at_gate));
     let sidekey = Sidekey::run(&Conf::new(&auth, &upstream));
     let mut conn = Conn::to(sidekey.proxy);
-    conn.send(format!("GET /api/ HTTP/1.1\r\nHost: {}\r\n\r\n", sidekey.proxy));
+    conn.send(format!(
+        "GET /api/ HTTP/1.1\r\nHost: {}\r\n\r\n",
+        sidekey.proxy
+    ));
     crate::support::eventually("the request", || gate.came() == 1);
     drop(conn);
     gate.open();

@@ -85,7 +85,10 @@ fn five_thousand_bodies_at_once_stay_under_the_total_limit() {
     let replayed = statuses.iter().filter(|s| **s == 200).count();
     let passed_on = statuses.iter().filter(|s| **s == 401).count();
     assert_eq!(replayed + passed_on, COUNT, "nothing is lost");
-    assert!((1..=256).contains(&replayed), "16 MiB hold 256 bodies: {replayed}");
+    assert!(
+        (1..=256).contains(&replayed),
+        "16 MiB hold 256 bodies: {replayed}"
+    );
     assert_eq!(auth.count(), 2);
     assert!(memory < 250 * 1024, "{memory} KiB");
     eventually("the buffers are given back", || {

@@ -11,7 +11,13 @@ fn started(log: &str) -> (AuthServer, Server, Sidekey) {
 
 /// The line of the log that holds this text.
 fn line(sidekey: &Sidekey, part: &str) -> String {
-    let found = || sidekey.logs().lines().find(|l| l.contains(part)).map(str::to_owned);
+    let found = || {
+        sidekey
+            .logs()
+            .lines()
+            .find(|l| l.contains(part))
+            .map(str::to_owned)
+    };
     crate::support::eventually_some(part, found)
 }
 
@@ -29,7 +35,10 @@ fn the_access_log_as_text() {
     assert!(line(&sidekey, "/api/replayed-one").contains(" replayed"));
     sidekey.get("/elsewhere");
     let refused = line(&sidekey, "/elsewhere");
-    assert!(refused.contains("404") && refused.contains("error=route_not_found"), "{refused}");
+    assert!(
+        refused.contains("404") && refused.contains("error=route_not_found"),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -41,7 +50,10 @@ fn the_access_log_as_json() {
     assert_eq!(json["method"], "GET");
     assert_eq!(json["path"], "/api/items/7");
     assert_eq!(json["status"], 200);
-    assert_eq!((&json["route"], &json["account"]), (&"main".into(), &"one".into()));
+    assert_eq!(
+        (&json["route"], &json["account"]),
+        (&"main".into(), &"one".into())
+    );
     assert!(json["duration_ms"].is_number() && json["upstream_ms"].is_number());
     for text in sidekey.logs().lines() {
         serde_json::from_str::<serde_json::Value>(text).unwrap_or_else(|e| panic!("{e}: {text}"));
@@ -82,22 +94,45 @@ fn metrics_tell_of_the_traffic() {
     sidekey.get("/elsewhere");
     let metric = |name: &str, labels: &[(&str, &str)]| sidekey.metric(name, labels);
     let requests = [("route", "main"), ("code", "200")];
-    eventually("the requests", || metric("sidekey_requests_total", &requests) == 4.0);
+    eventually("the requests", || {
+        metric("sidekey_requests_total", &requests) == 4.0
+    });
     for name in ["request", "upstream"] {
         let name = format!("sidekey_{name}_duration_seconds_count");
         assert_eq!(metric(&name, &[("route", "main")]), 4.0, "{name}");
     }
-    assert_eq!(metric("sidekey_overhead_seconds_count", &[("route", "main")]), 4.0);
-    assert_eq!(metric("sidekey_replays_total", &[("outcome", "cured")]), 1.0);
-    assert_eq!(metric("sidekey_refused_total", &[("reason", "route_not_found")]), 1.0);
+    assert_eq!(
+        metric("sidekey_overhead_seconds_count", &[("route", "main")]),
+        4.0
+    );
+    assert_eq!(
+        metric("sidekey_replays_total", &[("outcome", "cured")]),
+        1.0
+    );
+    assert_eq!(
+        metric("sidekey_refused_total", &[("reason", "route_not_found")]),
+        1.0
+    );
     let refreshes = |trigger| {
-        let labels = [("account", "one"), ("trigger", trigger), ("outcome", "success")];
+        let labels = [
+            ("account", "one"),
+            ("trigger", trigger),
+            ("outcome", "success"),
+        ];
         metric("sidekey_token_refreshes_total", &labels)
     };
     assert_eq!((refreshes("initial"), refreshes("rejected")), (1.0, 1.0));
-    assert_eq!(metric("sidekey_account_connected", &[("account", "one")]), 1.0);
+    assert_eq!(
+        metric("sidekey_account_connected", &[("account", "one")]),
+        1.0
+    );
     assert_eq!(metric("sidekey_accounts", &[("state", "connected")]), 1.0);
-    assert!(metric("sidekey_token_expiration_timestamp_seconds", &[("account", "one")]) > 1e9);
+    assert!(
+        metric(
+            "sidekey_token_expiration_timestamp_seconds",
+            &[("account", "one")]
+        ) > 1e9
+    );
 }
 
 #[test]

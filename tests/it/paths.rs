@@ -28,7 +28,10 @@ fn the_joint_has_one_slash_and_the_rest_is_kept() {
         ("/api/.a/b./..c", "/base/.a/b./..c"),
         ("/api?x", "/base/?x"),
         ("/api/?", "/base/?"),
-        ("/api/a?b=c&b=%20+d&&e=?/../.", "/base/a?b=c&b=%20+d&&e=?/../."),
+        (
+            "/api/a?b=c&b=%20+d&&e=?/../.",
+            "/base/a?b=c&b=%20+d&&e=?/../.",
+        ),
         ("/api/a?%61uthorization=x", "/base/a?%61uthorization=x"),
     ];
     for (sent, expected) in table {
@@ -50,7 +53,9 @@ fn an_upstream_without_a_closing_slash_joins_the_same_way() {
 #[test]
 fn a_prefix_ends_at_a_segment() {
     let (_auth, upstream, sidekey) = started("/");
-    for path in ["/", "/apis", "/apis/", "/API/", "/%61pi/", "//api/", "/x/api/"] {
+    for path in [
+        "/", "/apis", "/apis/", "/API/", "/%61pi/", "//api/", "/x/api/",
+    ] {
         let answer = sidekey.get(path);
         assert_eq!(
             (answer.status, answer.problem()),
@@ -66,9 +71,17 @@ fn dot_segments_are_refused_in_every_spelling() {
     let (_auth, upstream, sidekey) = started("/base/");
     let dots = [".", "..", "%2e", "%2E", ".%2e", "%2e.", "%2E%2e"];
     for dot in dots {
-        for path in [format!("/api/{dot}"), format!("/api/{dot}/a"), format!("/api/a/{dot}/b")] {
+        for path in [
+            format!("/api/{dot}"),
+            format!("/api/{dot}/a"),
+            format!("/api/a/{dot}/b"),
+        ] {
             let answer = sidekey.get(&path);
-            assert_eq!((answer.status, answer.problem()), (400, "bad_request"), "{path}");
+            assert_eq!(
+                (answer.status, answer.problem()),
+                (400, "bad_request"),
+                "{path}"
+            );
         }
     }
     assert_eq!(upstream.count(), 0);
@@ -81,7 +94,8 @@ fn the_longest_prefix_wins() {
     let upstream = Server::start(|_| Answer::ok("content"));
     let second = format!("upstream: {}/deep/", upstream.url());
     let yaml = Conf::new(&auth, &upstream).yaml();
-    let yaml = format!("{yaml}  - name: deep\n    path: /api/deep/\n    {second}\n    account: one\n");
+    let yaml =
+        format!("{yaml}  - name: deep\n    path: /api/deep/\n    {second}\n    account: one\n");
     let sidekey = Sidekey::run_yaml(&yaml);
     for (sent, expected) in [
         ("/api/deep/x", "/deep/x"),

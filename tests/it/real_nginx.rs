@@ -14,9 +14,14 @@ fn started(limit: &str) -> Parts {
     let oidc = Oidc::start();
     let behind = Server::start(|request| Answer::ok(request.body.clone()));
     let nginx = Nginx::start(oidc.address, behind.address);
-    let conf = Conf::at(&oidc.token_endpoint(), &format!("http://{}/", nginx.address))
-        .route(&format!("replay_body_limit: {limit}"));
-    let yaml = conf.yaml().replace(crate::support::conf::CLIENT_ID, "basic");
+    let conf = Conf::at(
+        &oidc.token_endpoint(),
+        &format!("http://{}/", nginx.address),
+    )
+    .route(&format!("replay_body_limit: {limit}"));
+    let yaml = conf
+        .yaml()
+        .replace(crate::support::conf::CLIENT_ID, "basic");
     let secret = format!("client_secret: \"{}\"", Oidc::secret("basic"));
     let yaml = yaml.replace("client_secret: {env: TEST_CLIENT_SECRET}", &secret);
     let sidekey = Sidekey::run_yaml(&yaml);
@@ -37,7 +42,12 @@ fn a_token_revoked_behind_its_back_is_one_refresh_and_one_replay() {
     assert_eq!(parts.sidekey.get("/api/c").status, 200);
     eventually("its log", || parts.nginx.statuses() == [200, 401, 200, 200]);
     assert_eq!(parts.oidc.issued(), 1, "since the revocation");
-    let paths: Vec<_> = parts.behind.requests().iter().map(|r| r.target.clone()).collect();
+    let paths: Vec<_> = parts
+        .behind
+        .requests()
+        .iter()
+        .map(|r| r.target.clone())
+        .collect();
     assert_eq!(paths, ["/a", "/b", "/c"]);
 }
 

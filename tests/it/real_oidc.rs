@@ -6,8 +6,9 @@ use crate::support::{Answer, Conf, Server, Sidekey};
 fn started(client: &str) -> (Oidc, Server, Sidekey) {
     let oidc = Oidc::start();
     let upstream = Server::start(|_| Answer::ok("content"));
-    let conf = Conf::at(&oidc.token_endpoint(), &format!("{}/", upstream.url()))
-        .oauth2(&format!("token_endpoint_auth_method: client_secret_{client}"));
+    let conf = Conf::at(&oidc.token_endpoint(), &format!("{}/", upstream.url())).oauth2(&format!(
+        "token_endpoint_auth_method: client_secret_{client}"
+    ));
     let yaml = conf.yaml().replace(crate::support::conf::CLIENT_ID, client);
     let secret = format!("client_secret: \"{}\"", Oidc::secret(client));
     let yaml = yaml.replace("client_secret: {env: TEST_CLIENT_SECRET}", &secret);
@@ -42,9 +43,15 @@ fn a_wrong_secret_is_said_plainly() {
     let oidc = Oidc::start();
     let upstream = Server::start(|_| Answer::ok("content"));
     let conf = Conf::at(&oidc.token_endpoint(), &format!("{}/", upstream.url()));
-    let yaml = conf.yaml().replace(crate::support::conf::CLIENT_ID, "basic");
+    let yaml = conf
+        .yaml()
+        .replace(crate::support::conf::CLIENT_ID, "basic");
     let sidekey = Sidekey::run_yaml(&yaml);
     assert_eq!(sidekey.get("/api/").problem(), "token_unavailable");
     assert_eq!(upstream.count(), 0);
-    assert!(sidekey.logs().contains("invalid_client"), "{}", sidekey.logs());
+    assert!(
+        sidekey.logs().contains("invalid_client"),
+        "{}",
+        sidekey.logs()
+    );
 }

@@ -81,7 +81,10 @@ impl Run {
         let auth = AuthServer::start();
         let conf = Conf::at(&auth.endpoint(), upstream)
             .oauth2(&format!("token_endpoint_method: {}", variant.verb))
-            .oauth2(&format!("token_endpoint_auth_method: {}", variant.authentication))
+            .oauth2(&format!(
+                "token_endpoint_auth_method: {}",
+                variant.authentication
+            ))
             .integration(&format!("token: {}", variant.place))
             .top("refresh: {token_wait: 200ms}")
             .log(&format!("{{level: trace, format: {}}}", variant.format));
@@ -102,7 +105,8 @@ impl Run {
 
     /// Adds an answer that sidekey made.
     fn see(&mut self, answer: &Response) {
-        self.seen.push_str(&format!("{:?}\n{}\n", answer.headers, answer.text()));
+        self.seen
+            .push_str(&format!("{:?}\n{}\n", answer.headers, answer.text()));
     }
 
     fn see_the_admin_listener(&mut self) {
@@ -127,14 +131,27 @@ impl Run {
         let got = request.headers.iter().map(|(_, v)| v.as_str());
         let got: Vec<String> = got.map(str::to_owned).collect();
         let body = String::from_utf8_lossy(&request.body).into_owned();
-        let echo = format!("{CLIENT_SECRET} {body} {} {}", got.join(" "), request.target);
+        let echo = format!(
+            "{CLIENT_SECRET} {body} {} {}",
+            got.join(" "),
+            request.target
+        );
         let json = serde_json::json!({"error": "invalid_request", "error_description": echo});
         for answer in [
             Answer::json(400, &json.to_string()),
             Answer::json(500, &json.to_string()),
             Answer::ok(echo.clone()).header("Content-Type", "text/html"),
-            Answer::new(302).header("Location", &format!("http://x.invalid/{}", request.target.trim_start_matches('/'))),
-            Answer::raw(format!("HTTP/1.1 {}\r\n\r\n", echo.replace(['\r', '\n'], " "))),
+            Answer::new(302).header(
+                "Location",
+                &format!(
+                    "http://x.invalid/{}",
+                    request.target.trim_start_matches('/')
+                ),
+            ),
+            Answer::raw(format!(
+                "HTTP/1.1 {}\r\n\r\n",
+                echo.replace(['\r', '\n'], " ")
+            )),
         ] {
             self.auth.fail(answer);
             let before = self.auth.count();
@@ -164,12 +181,18 @@ const QUERY: &str = "{in: query, name: access_token, value: \"{token}\"}";
 fn variants() -> impl Iterator<Item = Variant> {
     let authentications = ["client_secret_basic", "client_secret_post"];
     ["POST", "GET"].into_iter().flat_map(move |verb| {
-        authentications.into_iter().map(move |authentication| Variant {
-            verb,
-            authentication,
-            place: if verb == "GET" { QUERY } else { HEADER },
-            format: if authentication.ends_with("basic") { "text" } else { "json" },
-        })
+        authentications
+            .into_iter()
+            .map(move |authentication| Variant {
+                verb,
+                authentication,
+                place: if verb == "GET" { QUERY } else { HEADER },
+                format: if authentication.ends_with("basic") {
+                    "text"
+                } else {
+                    "json"
+                },
+            })
     })
 }
 
@@ -181,7 +204,13 @@ fn no_secret_shows_while_all_goes_well() {
             _ => Answer::ok("content"),
         });
         let mut run = Run::start(&variant, &format!("{}/", upstream.url()));
-        for path in ["/api/", "/api/a?b=c", "/api/rejected", "/elsewhere", "/api/../x"] {
+        for path in [
+            "/api/",
+            "/api/a?b=c",
+            "/api/rejected",
+            "/elsewhere",
+            "/api/../x",
+        ] {
             let answer = run.sidekey.get(path);
             run.see(&answer);
         }
@@ -224,7 +253,10 @@ fn no_secret_shows_when_the_upstream_fails() {
 #[test]
 fn the_search_finds_a_planted_secret() {
     let secrets = [
-        vec!["tk1-._~+/0123456789abcdef==".to_owned(), CLIENT_SECRET.to_owned()],
+        vec![
+            "tk1-._~+/0123456789abcdef==".to_owned(),
+            CLIENT_SECRET.to_owned(),
+        ],
         basic(CLIENT_ID, CLIENT_SECRET),
     ]
     .concat();
@@ -242,5 +274,9 @@ fn the_search_finds_a_planted_secret() {
             }
         }
     }
-    assert!(search.find("DEBUG a harmless line goes on and on").is_none());
+    assert!(
+        search
+            .find("DEBUG a harmless line goes on and on")
+            .is_none()
+    );
 }

@@ -20,7 +20,10 @@ fn single_flight_for_those_who_wait_for_the_first_token() {
     let sidekey = Sidekey::run_unready(&Conf::new(&auth, &upstream));
     let mut waiting: Vec<Conn> = (0..50).map(|_| Conn::to(sidekey.proxy)).collect();
     for conn in &mut waiting {
-        conn.send(format!("GET /api/ HTTP/1.1\r\nHost: {}\r\n\r\n", sidekey.proxy));
+        conn.send(format!(
+            "GET /api/ HTTP/1.1\r\nHost: {}\r\n\r\n",
+            sidekey.proxy
+        ));
     }
     eventually("the token request", || gate.came() == 1);
     assert_eq!(upstream.count(), 0, "nobody goes on without a token");
@@ -46,7 +49,10 @@ fn a_user_who_lacks_a_right_causes_no_storm() {
     for _ in 0..300 {
         assert_eq!(conn.get("/api/a").status, 200);
         let refused = conn.get("/api/b");
-        assert_eq!((refused.status, refused.text().as_str()), (403, "not yours"));
+        assert_eq!(
+            (refused.status, refused.text().as_str()),
+            (403, "not yours")
+        );
     }
     // The first token, one for the first 403, and one each time the pause has passed.
     let allowed = 2 + usize::try_from(start.elapsed().as_secs() / 30).unwrap();
@@ -61,7 +67,9 @@ fn insufficient_scope_is_passed_on_at_once() {
     let auth = AuthServer::start();
     let upstream = Server::start(|_| {
         let challenge = "Bearer realm=\"x\", error=\"insufficient_scope\", scope=\"admin\"";
-        Answer::new(403).header("WWW-Authenticate", challenge).body("more scope")
+        Answer::new(403)
+            .header("WWW-Authenticate", challenge)
+            .body("more scope")
     });
     let sidekey = Sidekey::run(&Conf::new(&auth, &upstream));
     for _ in 0..3 {
@@ -179,16 +187,25 @@ fn start_up_with_the_authorization_server_down_and_later_up() {
     let sidekey = Sidekey::run_unready(&conf);
     let early = sidekey.get("/api/");
     assert_eq!((early.status, early.problem()), (503, "token_unavailable"));
-    let retry: u64 = early.header("retry-after").expect("Retry-After").parse().unwrap();
+    let retry: u64 = early
+        .header("retry-after")
+        .expect("Retry-After")
+        .parse()
+        .unwrap();
     assert!((1..=60).contains(&retry), "{retry}");
     // The outage of the issue: twenty seconds of failed attempts.
     let start = Instant::now();
     eventually("20 s of outage", || start.elapsed().as_secs() >= 20);
     let auth = AuthServer::on_port(port);
     let _ = &upstream_auth;
-    eventually("a token", || auth.count() > 0 && get(sidekey.admin, "/readyz").status == 200);
+    eventually("a token", || {
+        auth.count() > 0 && get(sidekey.admin, "/readyz").status == 200
+    });
     assert_eq!(sidekey.get("/api/").status, 401, "another server's token");
-    assert_eq!(upstream.last().bearer(), auth.tokens().last().map(String::as_str));
+    assert_eq!(
+        upstream.last().bearer(),
+        auth.tokens().last().map(String::as_str)
+    );
 }
 
 #[test]
@@ -203,7 +220,10 @@ fn an_expired_token_is_never_sent() {
     let token = auth.token();
     eventually("its expiry", || !auth.accepts(&token));
     let answer = sidekey.get("/api/");
-    assert_eq!((answer.status, answer.problem()), (503, "token_unavailable"));
+    assert_eq!(
+        (answer.status, answer.problem()),
+        (503, "token_unavailable")
+    );
     assert_eq!(upstream.count(), 1);
     auth.recover();
     eventually("recovery", || sidekey.get("/api/").status == 200);
@@ -234,12 +254,18 @@ fn a_refresh_belongs_to_nobody_so_hanging_up_cancels_nothing() {
     auth.revoke();
     let gate: Gate = auth.hold();
     let mut conn = Conn::to(sidekey.proxy);
-    conn.send(format!("GET /api/ HTTP/1.1\r\nHost: {}\r\n\r\n", sidekey.proxy));
+    conn.send(format!(
+        "GET /api/ HTTP/1.1\r\nHost: {}\r\n\r\n",
+        sidekey.proxy
+    ));
     eventually("the refresh", || gate.came() == 1);
     drop(conn);
     gate.open();
     eventually("its end", || {
-        sidekey.metric("sidekey_token_refreshes_total", &[("trigger", "rejected"), ("outcome", "success")]) == 1.0
+        sidekey.metric(
+            "sidekey_token_refreshes_total",
+            &[("trigger", "rejected"), ("outcome", "success")],
+        ) == 1.0
     });
     assert_eq!(sidekey.get("/api/").status, 200);
     assert_eq!(auth.count(), 2);

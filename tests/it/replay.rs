@@ -92,7 +92,10 @@ fn an_upload_is_rejected_before_it_is_read() {
     assert!(answer.body == body);
     assert_eq!((auth.count(), upstream.count()), (2, 2));
     let seen = upstream.requests();
-    assert_ne!(seen[0].connection, seen[1].connection, "the first is closed");
+    assert_ne!(
+        seen[0].connection, seen[1].connection,
+        "the first is closed"
+    );
 }
 
 #[test]
@@ -104,13 +107,19 @@ fn a_client_that_pauses_in_mid_body_while_the_refresh_runs() {
         auth.revoke();
         let gate = auth.hold();
         let mut conn = Conn::to(sidekey.proxy);
-        let framing = if chunked { "Transfer-Encoding: chunked" } else { "Content-Length: 20" };
+        let framing = if chunked {
+            "Transfer-Encoding: chunked"
+        } else {
+            "Content-Length: 20"
+        };
         let piece = |text: &str| match chunked {
             true => format!("{:x}\r\n{text}\r\n", text.len()),
             false => text.to_owned(),
         };
         let host = sidekey.proxy;
-        conn.send(format!("POST /api/ HTTP/1.1\r\nHost: {host}\r\n{framing}\r\n\r\n"));
+        conn.send(format!(
+            "POST /api/ HTTP/1.1\r\nHost: {host}\r\n{framing}\r\n\r\n"
+        ));
         conn.send(piece("first half"));
         eventually("the refresh", || gate.came() == 1);
         gate.open();
@@ -136,7 +145,9 @@ fn a_client_that_sends_on_while_the_refresh_runs() {
     let body = bytes(40_000);
     let mut conn = Conn::to(sidekey.proxy);
     let host = sidekey.proxy;
-    conn.send(format!("POST /api/ HTTP/1.1\r\nHost: {host}\r\nContent-Length: 40000\r\n\r\n"));
+    conn.send(format!(
+        "POST /api/ HTTP/1.1\r\nHost: {host}\r\nContent-Length: 40000\r\n\r\n"
+    ));
     conn.send(&body[..100]);
     eventually("the refresh", || gate.came() == 1);
     conn.send(&body[100..]);
@@ -154,15 +165,28 @@ fn a_client_that_hangs_up_in_mid_body() {
     let gate = auth.hold();
     let mut conn = Conn::to(sidekey.proxy);
     let host = sidekey.proxy;
-    conn.send(format!("POST /api/ HTTP/1.1\r\nHost: {host}\r\nContent-Length: 20\r\n\r\nhalf"));
+    conn.send(format!(
+        "POST /api/ HTTP/1.1\r\nHost: {host}\r\nContent-Length: 20\r\n\r\nhalf"
+    ));
     eventually("the refresh", || gate.came() == 1);
     drop(conn);
     gate.open();
     eventually("the end of the refresh", || auth.server.answered() == 2);
-    assert_eq!(sidekey.get("/api/").status, 200, "with the new token, at once");
+    assert_eq!(
+        sidekey.get("/api/").status,
+        200,
+        "with the new token, at once"
+    );
     assert_eq!(auth.count(), 2);
-    let whole = upstream.requests().into_iter().filter(|r| r.method == "POST" && !r.body.is_empty());
-    assert_eq!(whole.count(), 0, "half a body is never passed off as a whole one");
+    let whole = upstream
+        .requests()
+        .into_iter()
+        .filter(|r| r.method == "POST" && !r.body.is_empty());
+    assert_eq!(
+        whole.count(),
+        0,
+        "half a body is never passed off as a whole one"
+    );
     eventually("no connection is left behind", || upstream.open() <= 1);
 }
 

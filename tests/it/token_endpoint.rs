@@ -1,8 +1,6 @@
 //! Token endpoints that fail in every way, at the start and later.
 
-use crate::support::{
-    Answer, AuthServer, Conf, Conn, Server, Sidekey, eventually, free_port, get,
-};
+use crate::support::{Answer, AuthServer, Conf, Conn, Server, Sidekey, eventually, free_port, get};
 
 const WAIT: &str = "refresh: {token_wait: 200ms, timeout: 2s}";
 
@@ -29,7 +27,9 @@ fn recovers(what: &str, answer: Answer) {
     eventually("another attempt", || auth.count() > 1);
     auth.recover();
     eventually(what, || get(sidekey.admin, "/readyz").status == 200);
-    eventually(what, || sidekey.metric("sidekey_account_connected", &[("account", "one")]) == 1.0);
+    eventually(what, || {
+        sidekey.metric("sidekey_account_connected", &[("account", "one")]) == 1.0
+    });
 }
 
 fn answer_with(head: &str, body: &str) -> Answer {
@@ -64,21 +64,32 @@ fn an_answer_that_is_cut() {
 #[test]
 fn an_answer_with_too_short_a_length() {
     let whole = "{\"access_token\":\"abcdefgh\",\"token_type\":\"Bearer\"}";
-    recovers("cut by its length", answer_with("Content-Length: 20", whole));
+    recovers(
+        "cut by its length",
+        answer_with("Content-Length: 20", whole),
+    );
 }
 
 #[test]
 fn an_answer_with_broken_chunks() {
-    recovers("chunks", answer_with("Transfer-Encoding: chunked", "5\r\n{\"acc\r\nzz\r\n"));
+    recovers(
+        "chunks",
+        answer_with("Transfer-Encoding: chunked", "5\r\n{\"acc\r\nzz\r\n"),
+    );
 }
 
 #[test]
 fn ten_megabytes() {
     let auth = AuthServer::start();
-    auth.fail(Answer::json(200, &format!("{{\"x\":\"{}\"}}", "y".repeat(10_000_000))));
+    auth.fail(Answer::json(
+        200,
+        &format!("{{\"x\":\"{}\"}}", "y".repeat(10_000_000)),
+    ));
     let upstream = auth.upstream();
     let sidekey = Sidekey::run_unready(&Conf::new(&auth, &upstream).top(WAIT));
-    eventually("an attempt", || auth.count() > 0 && sidekey.get("/api/").status == 503);
+    eventually("an attempt", || {
+        auth.count() > 0 && sidekey.get("/api/").status == 503
+    });
     let memory = sidekey.memory("VmHWM");
     assert!(memory < 100 * 1024, "{memory} KiB");
 }
@@ -92,12 +103,21 @@ fn a_connection_that_is_closed_without_a_word() {
 fn html_with_status_200_is_no_token() {
     let html = Answer::ok("<html><body>Sign in</body></html>").header("Content-Type", "text/html");
     let (_auth, sidekey) = first_answer("HTML", html);
-    eventually("a state", || get(sidekey.admin, "/readyz").text().contains("misconfigured"));
+    eventually("a state", || {
+        get(sidekey.admin, "/readyz")
+            .text()
+            .contains("misconfigured")
+    });
 }
 
 #[test]
 fn what_only_a_person_can_mend_is_said_and_not_hammered() {
-    for error in ["invalid_client", "unauthorized_client", "invalid_scope", "invalid_grant"] {
+    for error in [
+        "invalid_client",
+        "unauthorized_client",
+        "invalid_scope",
+        "invalid_grant",
+    ] {
         let body = format!("{{\"error\":\"{error}\",\"error_description\":\"no\"}}");
         let (auth, sidekey) = first_answer(error, Answer::json(400, &body));
         let ready = || get(sidekey.admin, "/readyz").text();
@@ -114,7 +134,11 @@ fn what_only_a_person_can_mend_is_said_and_not_hammered() {
 fn a_missing_page_is_a_misconfiguration() {
     for status in [403, 404] {
         let (_auth, sidekey) = first_answer(&status.to_string(), Answer::new(status).body("no"));
-        eventually("a state", || get(sidekey.admin, "/readyz").text().contains("misconfigured"));
+        eventually("a state", || {
+            get(sidekey.admin, "/readyz")
+                .text()
+                .contains("misconfigured")
+        });
     }
 }
 
@@ -122,7 +146,11 @@ fn a_missing_page_is_a_misconfiguration() {
 fn an_error_within_a_200() {
     let body = "{\"error\":\"invalid_client\"}";
     let (_auth, sidekey) = first_answer("error in 200", Answer::json(200, body));
-    eventually("a state", || get(sidekey.admin, "/readyz").text().contains("misconfigured"));
+    eventually("a state", || {
+        get(sidekey.admin, "/readyz")
+            .text()
+            .contains("misconfigured")
+    });
 }
 
 #[test]
@@ -143,7 +171,10 @@ fn a_slow_answer_is_given_up_and_asked_for_again() {
     let upstream = auth.upstream();
     let sidekey = Sidekey::run_unready(&Conf::new(&auth, &upstream).top(WAIT));
     let answer = sidekey.get("/api/");
-    assert_eq!((answer.status, answer.problem()), (503, "token_unavailable"));
+    assert_eq!(
+        (answer.status, answer.problem()),
+        (503, "token_unavailable")
+    );
     eventually("a second attempt", || gate.came() >= 2);
     gate.open();
     eventually("a token", || sidekey.get("/api/").status == 200);
@@ -161,7 +192,9 @@ fn down_and_up_again() {
         assert_eq!(sidekey.get("/api/").problem(), "token_unavailable");
     }
     let late = AuthServer::on_port(port);
-    eventually("a token", || late.count() > 0 && sidekey.get("/api/").status == 401);
+    eventually("a token", || {
+        late.count() > 0 && sidekey.get("/api/").status == 401
+    });
 }
 
 #[test]
@@ -172,7 +205,11 @@ fn retry_after_is_honoured() {
     let sidekey = Sidekey::run_unready(&Conf::new(&auth, &upstream).top(WAIT));
     let answer = sidekey.get("/api/");
     assert_eq!(answer.problem(), "token_unavailable");
-    let retry: u64 = answer.header("retry-after").expect("Retry-After").parse().unwrap();
+    let retry: u64 = answer
+        .header("retry-after")
+        .expect("Retry-After")
+        .parse()
+        .unwrap();
     assert!((60..=150).contains(&retry), "{retry}");
     assert_eq!(auth.count(), 1);
 }
@@ -183,12 +220,27 @@ fn odd_but_good_answers_are_taken() {
         .header("Content-Type", "application/x-www-form-urlencoded");
     let answers = [
         ("form-encoded", form),
-        ("a number in quotes", Answer::json(200, r#"{"access_token":"tokA","expires_in":"3600"}"#)),
+        (
+            "a number in quotes",
+            Answer::json(200, r#"{"access_token":"tokA","expires_in":"3600"}"#),
+        ),
         ("no life", Answer::json(200, r#"{"access_token":"tokA"}"#)),
-        ("a null life", Answer::json(200, r#"{"access_token":"tokA","expires_in":null}"#)),
-        ("a life of nonsense", Answer::json(200, r#"{"access_token":"tokA","expires_in":"soon"}"#)),
-        ("a negative life", Answer::json(200, r#"{"access_token":"tokA","expires_in":-5}"#)),
-        ("a boundless life", Answer::json(200, r#"{"access_token":"tokA","expires_in":1e300}"#)),
+        (
+            "a null life",
+            Answer::json(200, r#"{"access_token":"tokA","expires_in":null}"#),
+        ),
+        (
+            "a life of nonsense",
+            Answer::json(200, r#"{"access_token":"tokA","expires_in":"soon"}"#),
+        ),
+        (
+            "a negative life",
+            Answer::json(200, r#"{"access_token":"tokA","expires_in":-5}"#),
+        ),
+        (
+            "a boundless life",
+            Answer::json(200, r#"{"access_token":"tokA","expires_in":1e300}"#),
+        ),
     ];
     for (what, answer) in answers {
         let auth = AuthServer::start();
@@ -204,7 +256,13 @@ fn odd_but_good_answers_are_taken() {
 fn a_token_that_cannot_be_written_is_a_failed_refresh() {
     let (_auth, sidekey) = first_answer(
         "a line break",
-        Answer::json(200, "{\"access_token\":\"a\\r\\nX-Evil: b\",\"expires_in\":3600}"),
+        Answer::json(
+            200,
+            "{\"access_token\":\"a\\r\\nX-Evil: b\",\"expires_in\":3600}",
+        ),
     );
-    assert_eq!(sidekey.metric("sidekey_account_connected", &[("account", "one")]), 0.0);
+    assert_eq!(
+        sidekey.metric("sidekey_account_connected", &[("account", "one")]),
+        0.0
+    );
 }

@@ -3,7 +3,7 @@
 use super::http::{Response, head_end, unchunk};
 use super::wait::PATIENCE;
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A connection, used for one request after another.
@@ -71,10 +71,6 @@ impl Conn {
     pub fn rest(&mut self) -> Vec<u8> {
         while self.read_some() > 0 {}
         std::mem::take(&mut self.buffer)
-    }
-
-    pub fn finish_sending(&self) {
-        self.stream.shutdown(Shutdown::Write).unwrap();
     }
 
     fn read_until(&mut self, find: impl Fn(&[u8]) -> Option<usize>) -> Option<usize> {

@@ -146,7 +146,10 @@ fn parse_headers<'a>(lines: impl Iterator<Item = &'a str>) -> Headers {
 
 /// Where the body begins.
 pub fn head_end(bytes: &[u8]) -> Option<usize> {
-    bytes.windows(4).position(|w| w == b"\r\n\r\n").map(|p| p + 4)
+    bytes
+        .windows(4)
+        .position(|w| w == b"\r\n\r\n")
+        .map(|p| p + 4)
 }
 
 /// The content of a complete chunked body.

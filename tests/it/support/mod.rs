@@ -14,7 +14,7 @@ pub use auth::AuthServer;
 pub use client::{Conn, call, get};
 pub use conf::Conf;
 pub use gate::Gate;
-pub use http::{Request, Response};
+pub use http::Response;
 pub use server::{Answer, Server};
 pub use sidekey::Sidekey;
 pub use wait::{eventually, eventually_some};

@@ -62,8 +62,14 @@ impl Drop for Part {
 
 /// A file under `tests/real`.
 pub fn file(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real").join(name);
-    assert!(path.exists(), "{} is missing: ./test installs it", path.display());
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/real")
+        .join(name);
+    assert!(
+        path.exists(),
+        "{} is missing: ./test installs it",
+        path.display()
+    );
     path
 }
 
@@ -97,7 +103,10 @@ impl Oidc {
 
     /// Every token that lives; sidekey does not learn of it.
     pub fn revoke_all(&self) {
-        assert_eq!(call(self.address, "POST", "/revoke-all", &[], b"").status, 204);
+        assert_eq!(
+            call(self.address, "POST", "/revoke-all", &[], b"").status,
+            204
+        );
     }
 
     /// How many tokens were given since the last `revoke_all`.
@@ -179,7 +188,10 @@ impl Prometheus {
         let mut prometheus = Command::new("prometheus");
         prometheus
             .arg(format!("--config.file={}", conf.display()))
-            .arg(format!("--storage.tsdb.path={}", dir.path().join("data").display()))
+            .arg(format!(
+                "--storage.tsdb.path={}",
+                dir.path().join("data").display()
+            ))
             .arg(format!("--web.listen-address={address}"));
         let part = Part::start("prometheus", dir, &mut prometheus);
         Self {

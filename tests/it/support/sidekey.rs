@@ -16,7 +16,7 @@ pub const BINARY: &str = env!("CARGO_BIN_EXE_sidekey");
 pub struct Sidekey {
     pub proxy: SocketAddr,
     pub admin: SocketAddr,
-    pub dir: tempfile::TempDir,
+    _dir: tempfile::TempDir,
     child: Child,
     output: Arc<Mutex<String>>,
     errors: Arc<Mutex<String>>,
@@ -76,7 +76,7 @@ impl Sidekey {
         Self {
             proxy: local(proxy),
             admin: local(admin),
-            dir,
+            _dir: dir,
             child,
             output,
             errors,
