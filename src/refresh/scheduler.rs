@@ -41,9 +41,6 @@ pub enum Message {
     },
     /// Ends when nothing is under way any more.
     Stop(oneshot::Sender<()>),
-    /// Time was moved by hand.
-    #[cfg(test)]
-    Wake,
 }
 
 /// What the scheduler works with.
@@ -207,8 +204,6 @@ impl Scheduler {
                 self.stopping.push(ended);
                 (0..self.entries.len()).for_each(|at| self.feed(at, Event::Stop));
             }
-            #[cfg(test)]
-            Message::Wake => self.look_at_all(self.setting.clock.now()),
         }
     }
 
@@ -305,7 +300,7 @@ impl Scheduler {
                 expected,
                 lease,
                 record,
-            } => self.write(at, expected, lease, record),
+            } => self.write(at, expected, lease, *record),
             Action::Exchange(grant) => self.exchange(at, now, grant),
             Action::Publish(publication) => entry.publish(now, publication),
             Action::Tell(waiters, answer) => entry.tell(&waiters, &answer),
