@@ -140,7 +140,7 @@ fn values() {
     one(
         "listen:",
         "readiness: {require: [dve]}\nlisten:",
-        "1:23 there is no account `dve`",
+        "1:23 no such account: `dve`",
     );
     one(
         "    token:",
@@ -291,19 +291,19 @@ fn names_of_things() {
     one(
         "integration: crm",
         "integration: crn",
-        "12:29 there is no integration `crn`",
+        "12:29 no such integration: `crn`",
     );
     one(
         "account: dev",
         "account: deb",
-        "14:63 there is no account `deb`",
+        "14:63 no such account: `deb`",
     );
     let spaced = GOOD.replace("{key: dev,", "{key: d v,");
     assert_eq!(
         errors(&spaced),
         [
             "12:11 `d v` can't be an account's key",
-            "14:63 there is no account `dev`"
+            "14:63 no such account: `dev`"
         ]
     );
     one(
@@ -487,7 +487,7 @@ fn values_from_elsewhere() {
     one(
         "account: dev}",
         "account: {env: SET}}",
-        "14:69 there is no account the value of the environment variable SET",
+        "14:69 no such account: the value of the environment variable SET",
     );
 }
 
