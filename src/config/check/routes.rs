@@ -257,12 +257,41 @@ fn origins(reader: &Reader<'_, '_>) -> Vec<String> {
     origins
 }
 
+/// The origin as browsers write it; the scheme's own port may be written.
 fn origin(text: &str) -> Option<String> {
     let url = Url::parse(text).ok()?;
-    let origin = url.origin();
+    let ascii = url.origin().ascii_serialization();
+    let with_port = format!("{ascii}:{}", url.port_or_known_default()?);
     let written = text.to_ascii_lowercase();
-    let ascii = origin.ascii_serialization();
-    let port = url.port().is_some();
-    let same = ascii == written || (!port && written.starts_with(&format!("{ascii}:")));
-    (origin.is_tuple() && same).then_some(ascii)
+    let same = written == ascii || written == with_port;
+    (url.origin().is_tuple() && same).then_some(ascii)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::origin;
+
+    #[test]
+    fn origins_are_scheme_host_and_port() {
+        let good = [
+            ("https://app.example.com", "https://app.example.com"),
+            ("HTTPS://App.example.com:443", "https://app.example.com"),
+            ("http://localhost:3000", "http://localhost:3000"),
+            ("http://[::1]:3000", "http://[::1]:3000"),
+        ];
+        for (text, wanted) in good {
+            assert_eq!(origin(text).as_deref(), Some(wanted), "{text}");
+        }
+        for bad in [
+            "*",
+            "null",
+            "https://a/",
+            "https://a:443/x",
+            "app.example.com",
+            "https://u@a",
+            "file:///x",
+        ] {
+            assert_eq!(origin(bad), None, "{bad}");
+        }
+    }
 }

@@ -85,12 +85,12 @@ impl<'n, 'c> Reader<'n, 'c> {
             self.section.what,
             scalar::shortened(&word.text)
         );
-        let all: Vec<_> = names.clone().collect();
-        self.ctx.report(
-            Mistake::error(word.place, what)
-                .expected(format!("one of {}", all.join(", ")))
-                .did_you_mean(&word.text, names),
-        );
+        let mut mistake = Mistake::error(word.place, what).did_you_mean(&word.text, names.clone());
+        // With a likely candidate the whole list would only hide it.
+        if mistake.suggestion.is_none() {
+            mistake = mistake.expected(listed(names));
+        }
+        self.ctx.report(mistake);
     }
 
     fn report_missing(&self) {

@@ -1,6 +1,7 @@
 //! Each kind of mistake, at its exact place.
 
 use super::load;
+use crate::config::checked::ClientSecret;
 use crate::config::load_text;
 use crate::config::mistakes::Severity;
 
@@ -572,4 +573,61 @@ accounts:
     assert!(mistakes.errors() >= 10, "{shown}");
     assert!(!shown.contains("hunter2"), "{shown}");
     assert!(!format!("{mistakes:?}").contains("hunter2"));
+}
+
+#[test]
+fn no_secret_is_in_the_debug_text_of_a_configuration() {
+    let text = GOOD
+        .replace("{env: SET}", "hunter2")
+        .replace(
+            "[server,",
+            "[{name: key, secret: true, default: hunter2}, server,",
+        )
+        .replace("client_id: abc", "client_id: \"{key}\"")
+        .replace("listen: 127", "admin: {token: hunter2}\nlisten: 127");
+    let other = "  - {key: qa, integration: crm, parameters: {server: qa, key: hunter2}}\nroutes:";
+    let config = load(&text.replace("routes:", other)).unwrap();
+    assert_eq!(config.accounts.len(), 2);
+    assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn a_value_from_the_environment_may_hold_parameters_and_a_secret_may_not() {
+    let text = GOOD
+        .replace("client_id: abc", "client_id: {env: ID}")
+        .replace("{env: SET}", "{env: SECRET}");
+    let env = |name: &str| match name {
+        "ID" => Some("id-{server}".to_owned()),
+        _ => Some("a{server}b{".to_owned()),
+    };
+    let config = load_text("test.yaml", &text, &env).unwrap();
+    let oauth2 = &config.integrations[0].oauth2;
+    let id = oauth2.client_id.expand(&|_| Some("dev")).unwrap();
+    assert_eq!(id, "id-dev");
+    match &oauth2.client_secret {
+        Some(ClientSecret::Text(secret)) => {
+            assert_eq!(secret.0.expand(&|_| None).unwrap(), "a{server}b{");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn made_names_of_routes_are_unique() {
+    let route =
+        |rest: &str| format!("  - {{{rest}, upstream: https://a.example.com/, account: dev}}\n");
+    let text = format!(
+        "{GOOD}{}{}{}{}",
+        route("name: crm, path: /own"),
+        route("match: {path: /crm, methods: [GET]}"),
+        route("path: /"),
+        route("match: {host: api.internal, path: /v1/}")
+    );
+    let config = load(&text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let names: Vec<_> = config
+        .routes
+        .iter()
+        .map(|route| route.name.as_str())
+        .collect();
+    assert_eq!(names, ["crm-2", "crm", "crm-3", "/", "api.internal/v1"]);
 }
