@@ -247,7 +247,12 @@ impl Scheduler {
     fn feed(&mut self, at: usize, event: Event) {
         let now = self.setting.clock.now();
         let actions = self.entries[at].machine.handle(now, event);
-        let has_acted = !actions.is_empty();
+        if !actions.is_empty() {
+            // Before the actions: whoever is told that a refresh has ended
+            // looks at the state next.
+            let status = self.entries[at].status(now);
+            self.statuses[at].store(Arc::new(status));
+        }
         for action in actions {
             self.act(at, now, action);
         }
@@ -258,9 +263,6 @@ impl Scheduler {
         }
         let wake = entry.machine.next_wake(now);
         let wake = wake.map(|moment| now.mono.plus(now.until(moment)));
-        if has_acted {
-            self.statuses[at].store(Arc::new(entry.status(now)));
-        }
         self.wake_at(at, wake);
         self.give_turn(at);
     }

@@ -208,10 +208,9 @@ impl<'a> Visitor<'a> {
 
     /// Paths in a macro's tokens: names joined by `::`, and groups after one.
     fn tokens(&mut self, tokens: TokenStream, prefix: &[String]) {
-        let mut tokens = tokens.into_iter().peekable();
         let mut path: Vec<String> = prefix.to_vec();
         let mut colons = 0;
-        while let Some(token) = tokens.next() {
+        for token in tokens {
             match token {
                 TokenTree::Punct(p) if p.as_char() == ':' => colons += 1,
                 TokenTree::Ident(ident) => {

@@ -44,12 +44,12 @@ impl Names {
         match first.as_str() {
             "crate" => Target::Internal(path[1..].to_vec()),
             "self" => Target::Internal([module, &path[1..]].concat()),
-            "super" => self.from_parent(module, path),
+            "super" => self.above(module, path),
             _ => self.by_name(module, path),
         }
     }
 
-    fn from_parent(&self, module: &[String], path: &[String]) -> Target {
+    fn above(&self, module: &[String], path: &[String]) -> Target {
         let ups = path.iter().take_while(|s| *s == "super").count();
         let base = &module[..module.len().saturating_sub(ups)];
         let rest = &path[ups..];

@@ -94,10 +94,10 @@ impl Rules {
 impl NoRuntime {
     fn check(&self, path: &[String], kind: Kind) -> Option<String> {
         let text = path.join("::");
-        let free = |a: &&str| text == **a || text.starts_with(&format!("{a}::"));
+        let free = |a: &str| text == a || text.starts_with(&format!("{a}::"));
         let named = path.len() > 1 && self.crates.contains(&path[0].as_str());
         let as_field = kind == Kind::Field && text == self.allowed_as_field;
-        let refused = named && !self.allowed.iter().any(|a| free(&a)) && !as_field;
+        let refused = named && !self.allowed.iter().any(|a| free(a)) && !as_field;
         refused.then(|| format!("{} names a runtime: {}", self.module, path[..2].join("::")))
     }
 }

@@ -1,0 +1,25 @@
+//! sidekey as its callers see it: the built binary, run on a configuration
+//! file, spoken to over sockets.
+
+mod support;
+
+mod answers;
+mod callers;
+mod check;
+mod clocks;
+mod contract;
+mod demo;
+mod drain;
+mod endings;
+mod framing;
+mod mass;
+mod observed;
+mod paths;
+mod real_callers;
+mod real_nginx;
+mod real_oidc;
+mod real_prometheus;
+mod redaction;
+mod refresh;
+mod replay;
+mod token_endpoint;

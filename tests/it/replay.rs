@@ -1,0 +1,267 @@
+//! The one replay: bodies, early rejections, pauses, limits.
+
+use crate::support::{Answer, AuthServer, Conf, Conn, Server, Sidekey, call, eventually};
+
+/// An upstream that gives the body back for a live token, and rejects any
+/// other without reading the body.
+fn early(auth: &AuthServer) -> Server {
+    let live = auth.checker();
+    Server::early(
+        move |request| (!live(request)).then(Answer::rejected),
+        |request| Answer::ok(request.body.clone()),
+    )
+}
+
+/// The same, but it reads the body first.
+fn late(auth: &AuthServer) -> Server {
+    let live = auth.checker();
+    Server::start(move |request| match live(request) {
+        true => Answer::ok(request.body.clone()),
+        false => Answer::rejected(),
+    })
+}
+
+fn bytes(length: usize) -> Vec<u8> {
+    (0..length).map(|n| (n % 253) as u8).collect()
+}
+
+#[test]
+fn a_revoked_token_costs_one_refresh_and_one_replay() {
+    let auth = AuthServer::start();
+    let upstream = late(&auth);
+    let sidekey = Sidekey::run(&Conf::new(&auth, &upstream));
+    auth.revoke();
+    let body = bytes(10_000);
+    let answer = call(sidekey.proxy, "POST", "/api/x?y=z", &[("X-A", "b")], &body);
+    assert!(answer.status == 200 && answer.body == body);
+    let seen = upstream.requests();
+    assert_eq!(seen.len(), 2);
+    let tokens = auth.tokens();
+    assert_eq!(seen[0].bearer(), Some(tokens[0].as_str()));
+    assert_eq!(seen[1].bearer(), Some(tokens[1].as_str()));
+    let without_token = |at: usize| {
+        let head = String::from_utf8_lossy(&seen[at].head).into_owned();
+        head.replace(&tokens[at], "")
+    };
+    assert_eq!(without_token(0), without_token(1));
+    assert_eq!(seen[0].body, seen[1].body);
+    assert_eq!(auth.count(), 2);
+    eventually("the count of it", || {
+        sidekey.metric("sidekey_replays_total", &[("outcome", "cured")]) == 1.0
+    });
+}
+
+#[test]
+fn a_newer_generation_is_used_at_once() {
+    let auth = AuthServer::start();
+    let upstream = late(&auth);
+    let sidekey = Sidekey::run(&Conf::new(&auth, &upstream));
+    auth.revoke();
+    for _ in 0..5 {
+        assert_eq!(sidekey.get("/api/").status, 200);
+    }
+    assert_eq!((auth.count(), upstream.count()), (2, 6));
+}
+
+#[test]
+fn a_token_in_the_query_is_replaced_in_the_replay() {
+    let auth = AuthServer::start();
+    let upstream = Server::start(|request| match request.target.contains("key=tk1-") {
+        true => Answer::rejected(),
+        false => Answer::ok("content"),
+    });
+    let conf = Conf::new(&auth, &upstream);
+    let conf = conf.integration("token: {in: query, name: key, value: \"{token}\"}");
+    let sidekey = Sidekey::run(&conf);
+    assert_eq!(sidekey.get("/api/x?a=b").status, 200);
+    let target = upstream.last().target;
+    assert!(target.starts_with("/x?a=b&key=tk2-"), "{target}");
+    assert_eq!(target.matches("key=").count(), 1);
+}
+
+#[test]
+fn an_upload_is_rejected_before_it_is_read() {
+    let auth = AuthServer::start();
+    let upstream = early(&auth);
+    let conf = Conf::new(&auth, &upstream).route("replay_body_limit: 2MiB");
+    let sidekey = Sidekey::run(&conf);
+    auth.revoke();
+    let body = bytes(1_048_576);
+    let answer = call(sidekey.proxy, "POST", "/api/", &[], &body);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(answer.body == body);
+    assert_eq!((auth.count(), upstream.count()), (2, 2));
+    let seen = upstream.requests();
+    assert_ne!(
+        seen[0].connection, seen[1].connection,
+        "the first is closed"
+    );
+}
+
+#[test]
+fn a_client_that_pauses_in_mid_body_while_the_refresh_runs() {
+    for chunked in [false, true] {
+        let auth = AuthServer::start();
+        let upstream = early(&auth);
+        let sidekey = Sidekey::run(&Conf::new(&auth, &upstream));
+        auth.revoke();
+        let gate = auth.hold();
+        let mut conn = Conn::to(sidekey.proxy);
+        let framing = if chunked {
+            "Transfer-Encoding: chunked"
+        } else {
+            "Content-Length: 20"
+        };
+        let piece = |text: &str| match chunked {
+            true => format!("{:x}\r\n{text}\r\n", text.len()),
+            false => text.to_owned(),
+        };
+        let host = sidekey.proxy;
+        conn.send(format!(
+            "POST /api/ HTTP/1.1\r\nHost: {host}\r\n{framing}\r\n\r\n"
+        ));
+        conn.send(piece("first half"));
+        eventually("the refresh", || gate.came() == 1);
+        gate.open();
+        eventually("the end of the refresh", || auth.server.answered() == 2);
+        conn.send(piece("2nd  half."));
+        if chunked {
+            conn.send("0\r\n\r\n");
+        }
+        let answer = conn.response();
+        assert_eq!(answer.status, 200, "chunked: {chunked}: {}", answer.text());
+        assert_eq!(answer.text(), "first half2nd  half.");
+        assert_eq!(auth.count(), 2);
+    }
+}
+
+#[test]
+fn a_client_that_sends_on_while_the_refresh_runs() {
+    let auth = AuthServer::start();
+    let upstream = early(&auth);
+    let sidekey = Sidekey::run(&Conf::new(&auth, &upstream));
+    auth.revoke();
+    let gate = auth.hold();
+    let body = bytes(40_000);
+    let mut conn = Conn::to(sidekey.proxy);
+    let host = sidekey.proxy;
+    conn.send(format!(
+        "POST /api/ HTTP/1.1\r\nHost: {host}\r\nContent-Length: 40000\r\n\r\n"
+    ));
+    conn.send(&body[..100]);
+    eventually("the refresh", || gate.came() == 1);
+    conn.send(&body[100..]);
+    gate.open();
+    let answer = conn.response();
+    assert!(answer.status == 200 && answer.body == body);
+}
+
+#[test]
+fn a_client_that_hangs_up_in_mid_body() {
+    let auth = AuthServer::start();
+    let upstream = early(&auth);
+    let sidekey = Sidekey::run(&Conf::new(&auth, &upstream));
+    auth.revoke();
+    let gate = auth.hold();
+    let mut conn = Conn::to(sidekey.proxy);
+    let host = sidekey.proxy;
+    conn.send(format!(
+        "POST /api/ HTTP/1.1\r\nHost: {host}\r\nContent-Length: 20\r\n\r\nhalf"
+    ));
+    eventually("the refresh", || gate.came() == 1);
+    drop(conn);
+    gate.open();
+    eventually("the end of the refresh", || auth.server.answered() == 2);
+    assert_eq!(
+        sidekey.get("/api/").status,
+        200,
+        "with the new token, at once"
+    );
+    assert_eq!(auth.count(), 2);
+    let whole = upstream
+        .requests()
+        .into_iter()
+        .filter(|r| r.method == "POST" && !r.body.is_empty());
+    assert_eq!(
+        whole.count(),
+        0,
+        "half a body is never passed off as a whole one"
+    );
+    eventually("no connection is left behind", || upstream.open() <= 1);
+}
+
+#[test]
+fn a_body_past_the_limit_is_sent_once_and_the_token_refreshed() {
+    let auth = AuthServer::start();
+    let upstream = late(&auth);
+    let conf = Conf::new(&auth, &upstream).route("replay_body_limit: 64KiB");
+    let sidekey = Sidekey::run(&conf);
+    auth.revoke();
+    let answer = call(sidekey.proxy, "POST", "/api/", &[], &bytes(65_537));
+    assert_eq!((answer.status, answer.text().as_str()), (401, "rejected"));
+    assert_eq!(upstream.only().body, bytes(65_537), "sent, and whole");
+    eventually("the refresh", || auth.count() == 2);
+    eventually("the count of it", || {
+        sidekey.metric("sidekey_replays_total", &[("outcome", "not_replayable")]) == 1.0
+    });
+    let answer = call(sidekey.proxy, "POST", "/api/", &[], &bytes(65_537));
+    assert_eq!(answer.status, 200, "by the new token, without a replay");
+    assert_eq!(upstream.count(), 2);
+}
+
+#[test]
+fn a_body_at_the_limit_is_replayed() {
+    let auth = AuthServer::start();
+    let upstream = late(&auth);
+    let conf = Conf::new(&auth, &upstream).route("replay_body_limit: 64KiB");
+    let sidekey = Sidekey::run(&conf);
+    auth.revoke();
+    let answer = call(sidekey.proxy, "POST", "/api/", &[], &bytes(65_536));
+    assert!(answer.status == 200 && answer.body == bytes(65_536));
+    assert_eq!(upstream.count(), 2);
+}
+
+#[test]
+fn no_limit_means_no_replay_of_bodies_but_of_gets() {
+    let auth = AuthServer::start();
+    let upstream = late(&auth);
+    let conf = Conf::new(&auth, &upstream).route("replay_body_limit: 0");
+    let sidekey = Sidekey::run(&conf);
+    auth.revoke();
+    assert_eq!(sidekey.get("/api/").status, 200);
+    assert_eq!(upstream.count(), 2);
+    auth.revoke();
+    assert_eq!(call(sidekey.proxy, "POST", "/api/", &[], b"x").status, 401);
+    assert_eq!(upstream.count(), 3);
+}
+
+#[test]
+fn a_rejection_survives_a_reset_behind_its_head() {
+    let auth = AuthServer::start();
+    let live = auth.checker();
+    // The whole head, less body than promised, and an end that is a reset.
+    let cut = "HTTP/1.1 401 No\r\nContent-Length: 100\r\n\r\ncut";
+    let upstream = Server::early(
+        move |request| (!live(request)).then(|| Answer::raw(cut)),
+        |request| Answer::ok(request.body.clone()),
+    );
+    let sidekey = Sidekey::run(&Conf::new(&auth, &upstream));
+    auth.revoke();
+    let body = bytes(60_000);
+    let answer = call(sidekey.proxy, "POST", "/api/", &[], &body);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(answer.body == body);
+}
+
+#[test]
+fn the_rejections_own_body_is_passed_on_whole() {
+    let auth = AuthServer::start();
+    let long = bytes(500_000);
+    let body = long.clone();
+    let upstream = Server::start(move |_| Answer::new(401).body(body.clone()));
+    let sidekey = Sidekey::run(&Conf::new(&auth, &upstream));
+    for _ in 0..3 {
+        let answer = sidekey.get("/api/");
+        assert!(answer.status == 401 && answer.body == long);
+    }
+}

@@ -1,0 +1,53 @@
+//! What the tests are made with.
+
+pub mod auth;
+pub mod client;
+pub mod conf;
+pub mod gate;
+pub mod http;
+pub mod real;
+pub mod server;
+pub mod sidekey;
+pub mod wait;
+
+pub use auth::AuthServer;
+pub use client::{Conn, call, get};
+pub use conf::Conf;
+pub use gate::Gate;
+pub use http::Response;
+pub use server::{Answer, Server};
+pub use sidekey::Sidekey;
+pub use wait::{eventually, eventually_some};
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU16, Ordering};
+use tokio::runtime::Runtime;
+
+/// Where the in-process servers and the masses of clients run.
+pub static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
+});
+
+/// A port below 32768, where the system hands out none by itself; another one
+/// at each call, starting at another place in each process.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let process = u16::try_from(std::process::id() % 20).unwrap();
+    loop {
+        let offset = NEXT.fetch_add(1, Ordering::Relaxed) % 10_000;
+        let port = 20_000 + (process * 500 + offset) % 10_000;
+        if TcpListener::bind(local(port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// A port on the loopback address.
+pub fn local(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}

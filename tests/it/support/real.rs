@@ -1,0 +1,213 @@
+//! Real servers, as Debian and npm have them; `./test` installs them.
+
+use super::client::{call, get};
+use super::wait::eventually;
+use super::{free_port, local};
+use std::fs::{self, File};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// A process that ends with this value.
+pub struct Part {
+    name: &'static str,
+    child: Child,
+    log: PathBuf,
+    pub dir: tempfile::TempDir,
+}
+
+impl Part {
+    fn start(name: &'static str, dir: tempfile::TempDir, command: &mut Command) -> Self {
+        let log = dir.path().join("log");
+        let file = File::create(&log).unwrap();
+        command
+            .current_dir(dir.path())
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().unwrap())
+            .stderr(file);
+        let child = command.spawn();
+        let child = child.unwrap_or_else(|e| panic!("{name}: {e}: ./test installs it"));
+        Self {
+            name,
+            child,
+            log,
+            dir,
+        }
+    }
+
+    fn wait_until_it_listens(mut self, address: SocketAddr) -> Self {
+        eventually(self.name, || {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("{} ended: {status}\n{}", self.name, self.log());
+            }
+            TcpStream::connect(address).is_ok()
+        });
+        self
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- what {} said ---\n{}", self.name, self.log());
+        }
+    }
+}
+
+/// A file under `tests/real`.
+pub fn file(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/real")
+        .join(name);
+    assert!(
+        path.exists(),
+        "{} is missing: ./test installs it",
+        path.display()
+    );
+    path
+}
+
+/// npm's oidc-provider.
+pub struct Oidc {
+    pub address: SocketAddr,
+    _part: Part,
+}
+
+impl Oidc {
+    pub fn start() -> Self {
+        file("node_modules/oidc-provider");
+        let address = local(free_port());
+        let mut node = Command::new("node");
+        node.arg(file("oidc.mjs")).arg(address.port().to_string());
+        let part = Part::start("oidc-provider", tempfile::tempdir().unwrap(), &mut node);
+        Self {
+            address,
+            _part: part.wait_until_it_listens(address),
+        }
+    }
+
+    pub fn token_endpoint(&self) -> String {
+        format!("http://{}/token", self.address)
+    }
+
+    /// The secret of the client `basic` or `post`.
+    pub fn secret(client: &str) -> String {
+        format!("secret of {client}: +/%&=")
+    }
+
+    /// Every token that lives; sidekey does not learn of it.
+    pub fn revoke_all(&self) {
+        assert_eq!(
+            call(self.address, "POST", "/revoke-all", &[], b"").status,
+            204
+        );
+    }
+
+    /// How many tokens were given since the last `revoke_all`.
+    pub fn issued(&self) -> usize {
+        get(self.address, "/issued").text().parse().unwrap()
+    }
+
+    /// RFC 7662.
+    pub fn introspect(&self, token: &str) -> serde_json::Value {
+        let form: String = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("token", token)
+            .append_pair("client_id", "post")
+            .append_pair("client_secret", &Self::secret("post"))
+            .finish();
+        let kind = [("Content-Type", "application/x-www-form-urlencoded")];
+        let answer = call(
+            self.address,
+            "POST",
+            "/token/introspection",
+            &kind,
+            form.as_bytes(),
+        );
+        answer.json()
+    }
+}
+
+/// nginx that asks `checker` about every request before it reads its body, and
+/// passes on to `upstream` what may go on.
+pub struct Nginx {
+    pub address: SocketAddr,
+    part: Part,
+}
+
+impl Nginx {
+    pub fn start(checker: SocketAddr, upstream: SocketAddr) -> Self {
+        let address = local(free_port());
+        let dir = tempfile::tempdir().unwrap();
+        let text = fs::read_to_string(file("nginx.conf")).unwrap();
+        let text = text
+            .replace("@DIR@", dir.path().to_str().unwrap())
+            .replace("@LISTEN@", &address.to_string())
+            .replace("@CHECKER@", &checker.to_string())
+            .replace("@UPSTREAM@", &upstream.to_string());
+        let conf = dir.path().join("nginx.conf");
+        fs::write(&conf, text).unwrap();
+        let mut nginx = Command::new("nginx");
+        nginx.arg("-c").arg(conf).arg("-e").arg("stderr");
+        let part = Part::start("nginx", dir, &mut nginx);
+        Self {
+            address,
+            part: part.wait_until_it_listens(address),
+        }
+    }
+
+    /// Statuses that it answered, in their order.
+    pub fn statuses(&self) -> Vec<u16> {
+        let log = fs::read_to_string(self.part.dir.path().join("access.log")).unwrap();
+        log.lines().map(|l| l.parse().unwrap()).collect()
+    }
+}
+
+/// Prometheus, scraping one address every second.
+pub struct Prometheus {
+    pub address: SocketAddr,
+    _part: Part,
+}
+
+impl Prometheus {
+    pub fn scraping(target: SocketAddr) -> Self {
+        let address = local(free_port());
+        let dir = tempfile::tempdir().unwrap();
+        let conf = dir.path().join("prometheus.yml");
+        let text = format!(
+            "global: {{scrape_interval: 1s}}\n\
+             scrape_configs:\n\
+             - {{job_name: sidekey, static_configs: [{{targets: [\"{target}\"]}}]}}\n"
+        );
+        fs::write(&conf, text).unwrap();
+        let mut prometheus = Command::new("prometheus");
+        prometheus
+            .arg(format!("--config.file={}", conf.display()))
+            .arg(format!(
+                "--storage.tsdb.path={}",
+                dir.path().join("data").display()
+            ))
+            .arg(format!("--web.listen-address={address}"));
+        let part = Part::start("prometheus", dir, &mut prometheus);
+        Self {
+            address,
+            _part: part.wait_until_it_listens(address),
+        }
+    }
+
+    /// The value of the first series that a query finds.
+    pub fn query(&self, query: &str) -> Option<f64> {
+        let encoded: String = url::form_urlencoded::byte_serialize(query.as_bytes()).collect();
+        let answer = get(self.address, &format!("/api/v1/query?query={encoded}"));
+        if answer.status != 200 {
+            return None;
+        }
+        let value = answer.json()["data"]["result"][0]["value"][1].clone();
+        value.as_str()?.parse().ok()
+    }
+}

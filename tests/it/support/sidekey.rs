@@ -1,0 +1,197 @@
+//! A running sidekey: the binary itself, on a file of its own.
+
+use super::client::get;
+use super::conf::{CLIENT_SECRET, Conf};
+use super::http::Response;
+use super::wait::{eventually, eventually_some};
+use super::{free_port, local};
+use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+
+pub const BINARY: &str = env!("CARGO_BIN_EXE_sidekey");
+
+pub struct Sidekey {
+    pub proxy: SocketAddr,
+    pub admin: SocketAddr,
+    _dir: tempfile::TempDir,
+    child: Child,
+    output: Arc<Mutex<String>>,
+    errors: Arc<Mutex<String>>,
+}
+
+/// How a sidekey is to be started.
+#[derive(Default)]
+pub struct Launch {
+    pub yaml: String,
+    pub environment: Vec<(String, String)>,
+    /// Names and contents, put beside the configuration.
+    pub files: Vec<(String, String)>,
+}
+
+impl Sidekey {
+    /// Runs it and waits until it is ready.
+    pub fn run(conf: &Conf) -> Self {
+        Self::run_yaml(&conf.yaml())
+    }
+
+    pub fn run_yaml(yaml: &str) -> Self {
+        let mut sidekey = Self::launch(&Launch {
+            yaml: yaml.into(),
+            ..Launch::default()
+        });
+        sidekey.wait_for("/readyz");
+        sidekey
+    }
+
+    /// Runs it and waits only until it lives.
+    pub fn run_unready(conf: &Conf) -> Self {
+        let mut sidekey = Self::launch(&Launch {
+            yaml: conf.yaml(),
+            ..Launch::default()
+        });
+        sidekey.wait_for("/livez");
+        sidekey
+    }
+
+    /// Only starts it.
+    pub fn launch(launch: &Launch) -> Self {
+        let (proxy, admin) = (free_port(), free_port());
+        let yaml = launch.yaml.replace("@PROXY@", &proxy.to_string());
+        let yaml = yaml.replace("@ADMIN@", &admin.to_string());
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("sidekey.yaml");
+        std::fs::write(&file, yaml).unwrap();
+        for (name, content) in &launch.files {
+            std::fs::write(dir.path().join(name), content).unwrap();
+        }
+        let mut command = command(&dir);
+        command.arg("run").arg("--config").arg(file);
+        command.envs(launch.environment.iter().cloned());
+        let mut child = command.spawn().unwrap();
+        let output = collect(child.stdout.take().unwrap());
+        let errors = collect(child.stderr.take().unwrap());
+        Self {
+            proxy: local(proxy),
+            admin: local(admin),
+            _dir: dir,
+            child,
+            output,
+            errors,
+        }
+    }
+
+    /// Waits until an address of the admin listener answers 200.
+    pub fn wait_for(&mut self, path: &str) {
+        eventually(path, || {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("sidekey ended: {status}\n{}", self.logs());
+            }
+            TcpStream::connect(self.admin).is_ok() && get(self.admin, path).status == 200
+        });
+    }
+
+    /// A GET through the proxy, on a connection of its own.
+    pub fn get(&self, target: &str) -> Response {
+        get(self.proxy, target)
+    }
+
+    /// Everything it has printed.
+    pub fn logs(&self) -> String {
+        let errors = self.errors.lock().unwrap();
+        format!("{}{errors}", self.output.lock().unwrap())
+    }
+
+    pub fn metrics(&self) -> String {
+        get(self.admin, "/metrics").text()
+    }
+
+    /// The value of the one series with this name and these labels; 0 when there is none.
+    pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        let labels: Vec<String> = labels.iter().map(|(n, v)| format!("{n}=\"{v}\"")).collect();
+        let named = |l: &str| l.split(['{', ' ']).next() == Some(name);
+        let text = self.metrics();
+        let lines = text.lines().filter(|l| named(l));
+        let mut fit = lines.filter(|l| labels.iter().all(|label| l.contains(label.as_str())));
+        let value = fit.next().and_then(|l| l.rsplit(' ').next());
+        assert!(fit.next().is_none(), "more than one {name} {labels:?}");
+        value.map_or(0.0, |v| v.parse().unwrap())
+    }
+
+    pub fn signal(&self, name: &str) {
+        signal(self.child.id(), name);
+    }
+
+    /// Waits for its end.
+    pub fn ended(&mut self) -> ExitStatus {
+        eventually_some("the end of sidekey", || self.child.try_wait().unwrap())
+    }
+
+    /// A field of `/proc/PID/status` in KiB: `VmRSS`, `VmHWM`.
+    pub fn memory(&self, field: &str) -> u64 {
+        let path = PathBuf::from(format!("/proc/{}/status", self.child.id()));
+        let status = std::fs::read_to_string(path).unwrap();
+        let line = status.lines().find(|l| l.starts_with(field)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Sidekey {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- what sidekey said ---\n{}", self.logs());
+        }
+    }
+}
+
+/// The binary with a home of its own.
+pub fn command(home: &tempfile::TempDir) -> Command {
+    let mut command = Command::new(BINARY);
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .env("HOME", home.path())
+        .env("TEST_CLIENT_SECRET", CLIENT_SECRET)
+        .current_dir(home.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// Runs the binary to its end: exit code, and what it printed on both.
+pub fn run_to_end(arguments: &[&str]) -> (i32, String) {
+    let home = tempfile::tempdir().unwrap();
+    let output = command(&home).args(arguments).output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    let code = output.status.code().unwrap_or(-1);
+    (code, String::from_utf8_lossy(&text).into_owned())
+}
+
+pub fn signal(process: u32, name: &str) {
+    let status = Command::new("kill")
+        .args([&format!("-{name}"), &process.to_string()])
+        .status();
+    assert!(status.unwrap().success());
+}
+
+fn collect(from: impl Read + Send + 'static) -> Arc<Mutex<String>> {
+    let text = Arc::new(Mutex::new(String::new()));
+    let shared = text.clone();
+    std::thread::spawn(move || {
+        let mut from = BufReader::new(from);
+        let mut line = Vec::new();
+        while from.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
+            shared
+                .lock()
+                .unwrap()
+                .push_str(&String::from_utf8_lossy(&line));
+            line.clear();
+        }
+    });
+    text
+}
