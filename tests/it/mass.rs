@@ -80,6 +80,7 @@ fn five_thousand_bodies_at_once_stay_under_the_total_limit() {
     eventually("all at the barrier", || at_upstream.came() == COUNT);
     // All bodies are here now; 5,000 of them are 320 MB, what may be kept is 16.
     let memory = sidekey.memory("VmHWM");
+    eprintln!("VmHWM {memory} VmRSS {}", sidekey.memory("VmRSS"));
     at_upstream.open();
     let statuses = statuses(sent);
     let replayed = statuses.iter().filter(|s| **s == 200).count();
