@@ -273,6 +273,7 @@ fn method_not_allowed(wanted: &[Method]) -> Answer {
 
 fn problem(status: StatusCode, code: &'static str, title: &str, detail: &str) -> Answer {
     let body = Problem {
+        kind: "about:blank".to_owned(),
         title: title.to_owned(),
         status: status.as_u16(),
         detail: detail.to_owned(),

@@ -42,6 +42,9 @@ pub struct AccountList {
 /// An error of the API (RFC 9457).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
+    /// Always `about:blank`: the code says what it is.
+    #[serde(rename = "type")]
+    pub kind: String,
     pub title: String,
     pub status: u16,
     pub detail: String,

@@ -32,6 +32,11 @@ impl fmt::Display for TokenError {
                 "there is no place for the admin token: set admin.token, or STATE_DIRECTORY, \
                  XDG_STATE_HOME or HOME",
             ),
+            Self::File { path, why } if why.kind() == io::ErrorKind::NotFound => write!(
+                f,
+                "there is no admin token at {}: has no sidekey of this user run yet?",
+                path.display()
+            ),
             Self::File { path, why } => {
                 write!(f, "the admin token's file {}: {why}", path.display())
             }

@@ -325,6 +325,17 @@ impl fmt::Debug for SecretTemplate {
     }
 }
 
+impl ParameterValue {
+    /// The value, also of a secret one: write it into a request, nowhere else.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Plain(text) => text,
+            Self::Secret(secret) => secret.expose(),
+        }
+    }
+}
+
 impl fmt::Debug for ParameterValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

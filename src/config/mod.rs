@@ -2,3 +2,17 @@
 //! program runs on). Nothing else in the program sees what was written.
 
 pub mod checked;
+pub mod keys;
+pub mod mistakes;
+pub mod written;
+
+mod check;
+mod load;
+mod reader;
+mod scalar;
+mod values;
+
+pub use load::{check_report, load, load_text};
+
+#[cfg(test)]
+mod tests;

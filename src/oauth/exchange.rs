@@ -47,7 +47,7 @@ impl Exchange {
             .pool_max_idle_per_host(0)
             .user_agent(concat!("sidekey/", env!("CARGO_PKG_VERSION")))
             .build()
-            .map_err(|error| describe(error))?;
+            .map_err(describe)?;
         Ok(Self { http })
     }
 

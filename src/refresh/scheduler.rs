@@ -41,9 +41,6 @@ pub enum Message {
     },
     /// Ends when nothing is under way any more.
     Stop(oneshot::Sender<()>),
-    /// Time was moved by hand.
-    #[cfg(test)]
-    Wake,
 }
 
 /// What the scheduler works with.
@@ -207,8 +204,6 @@ impl Scheduler {
                 self.stopping.push(ended);
                 (0..self.entries.len()).for_each(|at| self.feed(at, Event::Stop));
             }
-            #[cfg(test)]
-            Message::Wake => self.look_at_all(self.setting.clock.now()),
         }
     }
 
@@ -252,7 +247,12 @@ impl Scheduler {
     fn feed(&mut self, at: usize, event: Event) {
         let now = self.setting.clock.now();
         let actions = self.entries[at].machine.handle(now, event);
-        let has_acted = !actions.is_empty();
+        if !actions.is_empty() {
+            // Before the actions: whoever is told that a refresh has ended
+            // looks at the state next.
+            let status = self.entries[at].status(now);
+            self.statuses[at].store(Arc::new(status));
+        }
         for action in actions {
             self.act(at, now, action);
         }
@@ -263,9 +263,6 @@ impl Scheduler {
         }
         let wake = entry.machine.next_wake(now);
         let wake = wake.map(|moment| now.mono.plus(now.until(moment)));
-        if has_acted {
-            self.statuses[at].store(Arc::new(entry.status(now)));
-        }
         self.wake_at(at, wake);
         self.give_turn(at);
     }
@@ -305,7 +302,7 @@ impl Scheduler {
                 expected,
                 lease,
                 record,
-            } => self.write(at, expected, lease, record),
+            } => self.write(at, expected, lease, *record),
             Action::Exchange(grant) => self.exchange(at, now, grant),
             Action::Publish(publication) => entry.publish(now, publication),
             Action::Tell(waiters, answer) => entry.tell(&waiters, &answer),

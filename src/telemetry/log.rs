@@ -61,6 +61,15 @@ pub fn start(level: &str, format: Format) -> Result<Log, StartError> {
     Ok(Log(lines))
 }
 
+/// Sends panics to the log from now on, so that it stays JSON throughout.
+pub fn take_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current();
+        let thread = thread.name().unwrap_or("unnamed");
+        tracing::error!(target: "sidekey", thread, "{panic}");
+    }));
+}
+
 impl Log {
     /// Waits until the lines so far are written, at most `limit`.
     pub fn flush(&self, limit: Duration) {

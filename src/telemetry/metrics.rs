@@ -13,6 +13,23 @@ use std::collections::BTreeMap;
 /// The content type of what [`render`] gives.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
+/// Every `Sidekey-Error` of the proxy, so that each counts from 0: a first
+/// refusal would otherwise be no increase.
+const REASONS: [&str; 12] = [
+    "account_not_connected",
+    "bad_request",
+    "caller_not_allowed",
+    "method_not_allowed",
+    "overloaded",
+    "reconnect_required",
+    "route_not_found",
+    "token_unavailable",
+    "upstream_timeout",
+    "upstream_tls_error",
+    "upstream_unreachable",
+    "uri_too_long",
+];
+
 /// What a scrape shows besides the refresh wing's own counters.
 #[derive(Default)]
 pub struct Snapshot {
@@ -149,10 +166,11 @@ fn durations(route: &str, histogram: &Histogram) -> Vec<Metric> {
 }
 
 fn worker_families(workers: &WorkerStats) -> Vec<MetricFamily> {
-    let refused = workers
-        .refused
-        .iter()
-        .map(|(reason, n)| count(&[("reason", reason)], float(*n)));
+    let mut refused: BTreeMap<&str, u64> = REASONS.map(|reason| (reason, 0)).into();
+    refused.extend(&workers.refused);
+    let refused = refused
+        .into_iter()
+        .map(|(reason, n)| count(&[("reason", reason)], float(n)));
     vec![
         family(
             "sidekey_refused_total",
@@ -351,6 +369,7 @@ mod tests {
             format!("sidekey_request_duration_seconds_bucket{{{route},le=\"+Inf\"}} 2"),
             format!("sidekey_request_duration_seconds_sum{{{route}}} 60.00006"),
             "sidekey_refused_total{reason=\"route_not_found\"} 3".into(),
+            "sidekey_refused_total{reason=\"overloaded\"} 0".into(),
             "sidekey_account_connected{account=\"_other\"} 1".into(),
             "sidekey_account_connected{account=\"a\"} 1".into(),
             "sidekey_token_expiration_timestamp_seconds{account=\"_other\"} 200".into(),

@@ -16,7 +16,7 @@ pub(super) enum Part {
 }
 
 /// Finds a parameter's value.
-pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<&'a str>;
+pub type Lookup<'a, 'v> = &'a dyn Fn(&str) -> Option<&'v str>;
 
 impl Template {
     /// Takes a template as written.
@@ -76,7 +76,7 @@ impl Template {
     ///
     /// # Errors
     /// When a parameter has no value.
-    pub fn expand(&self, lookup: Lookup<'_>) -> Result<String, ExpandError> {
+    pub fn expand(&self, lookup: Lookup<'_, '_>) -> Result<String, ExpandError> {
         self.expand_with(lookup, &str::to_owned)
     }
 
@@ -86,7 +86,7 @@ impl Template {
     /// When a parameter has no value.
     pub fn expand_with(
         &self,
-        lookup: Lookup<'_>,
+        lookup: Lookup<'_, '_>,
         escape: &dyn Fn(&str) -> String,
     ) -> Result<String, ExpandError> {
         let mut out = String::new();
@@ -104,7 +104,7 @@ impl Template {
 
     /// Fills in what `lookup` knows and leaves the other parameters standing.
     #[must_use]
-    pub fn fill(&self, lookup: Lookup<'_>) -> Self {
+    pub fn fill(&self, lookup: Lookup<'_, '_>) -> Self {
         let filled = self.parts.iter().map(|part| match part {
             Part::Parameter { offset, name } => match lookup(name) {
                 Some(value) => Part::Literal {

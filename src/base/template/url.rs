@@ -94,7 +94,7 @@ impl UrlTemplate {
     /// When a parameter has no value, or one that can't stand at its place: in
     /// the host anything but letters, digits, `-` and `.`, as the port anything
     /// but a number, and `.` or `..` in the path.
-    pub fn expand(&self, lookup: Lookup<'_>) -> Result<Url, ExpandError> {
+    pub fn expand(&self, lookup: Lookup<'_, '_>) -> Result<Url, ExpandError> {
         let strict = |_: &str, value: &str| Ok(encode_strict(value));
         self.parse_again(&Expanded {
             host: fill(&self.host, lookup, &host_value)?,
@@ -322,7 +322,7 @@ fn start(parts: &[Part]) -> usize {
 
 type Escape<'a> = &'a dyn Fn(&str, &str) -> Result<String, ExpandError>;
 
-fn fill(parts: &[Part], lookup: Lookup<'_>, escape: Escape<'_>) -> Result<String, ExpandError> {
+fn fill(parts: &[Part], lookup: Lookup<'_, '_>, escape: Escape<'_>) -> Result<String, ExpandError> {
     let mut out = String::new();
     for part in parts {
         match part {
@@ -338,7 +338,7 @@ fn fill(parts: &[Part], lookup: Lookup<'_>, escape: Escape<'_>) -> Result<String
 
 fn fill_some(
     parts: Option<&[Part]>,
-    lookup: Lookup<'_>,
+    lookup: Lookup<'_, '_>,
     escape: Escape<'_>,
 ) -> Result<Option<String>, ExpandError> {
     parts.map(|parts| fill(parts, lookup, escape)).transpose()

@@ -16,6 +16,9 @@ mod standing;
 mod store_view;
 mod waiters;
 
+#[cfg(test)]
+mod tests;
+
 use super::record::{AccountRecord, StoredTokens};
 use super::status::{AccountState, LastError};
 use super::wing::ManualOutcome;
@@ -115,7 +118,7 @@ pub enum Action {
     Write {
         expected: Option<u64>,
         lease: Lease,
-        record: AccountRecord,
+        record: Box<AccountRecord>,
     },
     /// Send a token request, then say [`Event::Answered`].
     Exchange(Grant),

@@ -183,7 +183,7 @@ impl Machine {
         self.out.push(Action::Write {
             expected: self.store.version,
             lease,
-            record,
+            record: Box::new(record),
         });
     }
 
@@ -293,7 +293,7 @@ impl Machine {
         self.out.push(Action::Write {
             expected: self.store.version,
             lease: self.store.released(&self.rules),
-            record: self.record(),
+            record: Box::new(self.record()),
         });
     }
 

@@ -1,0 +1,174 @@
+//! The parts that run, from their start to their end.
+
+use super::failure::Failure;
+use super::scrape::{Sources, scrape};
+use super::serve::{LAST_WORDS, Made};
+use crate::account::ConnectedAccount;
+use crate::admin::{self, Desk, Readiness, Surface};
+use crate::base::clock::SystemClock;
+use crate::base::id::AccountKey;
+use crate::config::checked::{self, Config};
+use crate::net::dial::Dialer;
+use crate::proxy::{self, Seam, Workers};
+use crate::refresh::{self, Handle};
+use crate::store::memory::MemoryStore;
+use crate::telemetry::access::AccessLog;
+use crate::telemetry::refreshes::{NamedAccounts, RefreshMetrics};
+use crate::token;
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+/// A refresh that is under way at the end gets this even when nothing is left.
+const LEAST_SHUTDOWN: Duration = Duration::from_secs(1);
+
+/// Both wings and the admin listeners.
+pub struct Running {
+    workers: Arc<Workers>,
+    pub accounts: Handle,
+    readiness: Arc<Readiness>,
+    servers: JoinSet<Infallible>,
+    access: Option<AccessLog>,
+}
+
+impl Running {
+    /// Starts everything on the calling (cold) runtime.
+    pub fn start(config: Config, made: Made) -> Result<Self, Failure> {
+        let readiness = Arc::new(Readiness::new(config.readiness_require.clone()));
+        let public_url = config.admin.public_url.clone();
+        let keys = made.accounts.iter().map(|account| account.key.as_str());
+        let named = NamedAccounts::first(config.metrics_max_accounts, keys);
+        let refreshes = Arc::new(RefreshMetrics::new(named));
+        let access = made.access.clone();
+        let (workers, accounts) = start_wings(
+            config,
+            made.bound.proxy,
+            made.accounts,
+            &refreshes,
+            made.access,
+        )?;
+        let sources = Sources {
+            workers: workers.clone(),
+            accounts: accounts.clone(),
+            refreshes,
+            access: access.clone(),
+            log: made.log,
+        };
+        let desk = Desk::new(
+            accounts.clone(),
+            readiness.clone(),
+            scrape(sources),
+            made.admin_token,
+            &public_url,
+        );
+        let servers = start_admin(made.bound.admin, made.bound.probes, Arc::new(desk))?;
+        Ok(Self {
+            workers,
+            accounts,
+            readiness,
+            servers,
+            access,
+        })
+    }
+
+    /// Waits until a part ends by itself, which none should; names it.
+    pub async fn ended(&mut self) -> String {
+        tokio::select! {
+            name = self.workers.any_ended() => format!("thread {name}"),
+            _ = self.servers.join_next() => "the admin listener".to_owned(),
+        }
+    }
+
+    /// Lets callers go elsewhere, then finishes what is running.
+    pub async fn wind_down(self, drain: &checked::Drain) {
+        tracing::info!(target: "sidekey", "asked to end: draining");
+        self.readiness.drain();
+        sleep(drain.delay).await;
+        let deadline = Instant::now() + drain.timeout;
+        let open = self.workers.drain(drain.timeout).await;
+        if open > 0 {
+            tracing::warn!(target: "sidekey", open, "connections were cut at the drain limit");
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        self.accounts.shutdown(left.max(LEAST_SHUTDOWN)).await;
+        if let Some(access) = self.access {
+            let flush = move || access.flush(LAST_WORDS);
+            let _ = tokio::task::spawn_blocking(flush).await;
+        }
+        tracing::info!(target: "sidekey", "drained");
+    }
+}
+
+/// Starts the cold wing, which fetches the first tokens at once, and the workers.
+fn start_wings(
+    config: Config,
+    listeners: Vec<TcpListener>,
+    accounts: Vec<Arc<ConnectedAccount>>,
+    metrics: &Arc<RefreshMetrics>,
+    access: Option<AccessLog>,
+) -> Result<(Arc<Workers>, Handle), Failure> {
+    let clock = SystemClock::start();
+    let (asker, asks) = token::channel();
+    let (setups, seams) = seams(accounts);
+    let token_wait = config.refresh.token_wait;
+    let handle = refresh::start(refresh::Parts {
+        accounts: setups,
+        asks,
+        store: Arc::new(MemoryStore::new()),
+        clock: Arc::new(clock),
+        metrics: metrics.clone(),
+        settings: config.refresh,
+    });
+    let hosts = config.listeners.into_iter().map(|listener| listener.hosts);
+    let workers = proxy::start(proxy::Parts {
+        listeners: listeners.into_iter().zip(hosts).collect(),
+        routes: config.routes,
+        accounts: seams,
+        asker,
+        limits: config.limits,
+        token_wait,
+        workers: config.workers.count,
+        access,
+        clock,
+        public_url: config.admin.public_url,
+        dialer: Dialer::new(tokio::runtime::Handle::current()),
+    })
+    .map_err(Failure::system("the workers can't be started"))?;
+    Ok((Arc::new(workers), handle))
+}
+
+/// A cell of the seam for each account: its writer for the refresh wing, its
+/// readers for the workers.
+fn seams(accounts: Vec<Arc<ConnectedAccount>>) -> (Vec<refresh::Setup>, HashMap<AccountKey, Seam>) {
+    let mut seams = HashMap::new();
+    let setups = accounts.into_iter().map(|account| {
+        let (publisher, shared) = token::slot();
+        let retry_on = Arc::from(&*account.integration.refresh.retry_on);
+        seams.insert(account.key.clone(), Seam { shared, retry_on });
+        refresh::Setup { account, publisher }
+    });
+    (setups.collect(), seams)
+}
+
+fn start_admin(
+    admin: TcpListener,
+    probes: Option<TcpListener>,
+    desk: Arc<Desk>,
+) -> Result<JoinSet<Infallible>, Failure> {
+    let mut servers = JoinSet::new();
+    let mut start = |listener, surface| {
+        let listener = tokio::net::TcpListener::from_std(listener)
+            .map_err(Failure::system("the admin listener can't be started"))?;
+        servers.spawn(admin::serve(listener, surface, desk.clone()));
+        Ok(())
+    };
+    start(admin, Surface::Admin)?;
+    if let Some(probes) = probes {
+        start(probes, Surface::Probes)?;
+    }
+    Ok(servers)
+}

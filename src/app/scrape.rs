@@ -1,0 +1,54 @@
+//! Collects what `/metrics` shows.
+
+use crate::admin::Scrape;
+use crate::proxy::Workers;
+use crate::refresh::{AccountState, AccountStatus, Handle};
+use crate::telemetry::access::AccessLog;
+use crate::telemetry::log::Log;
+use crate::telemetry::metrics::{AccountSample, Snapshot, render};
+use crate::telemetry::refreshes::RefreshMetrics;
+use std::sync::Arc;
+
+/// Where the figures come from.
+#[derive(Clone)]
+pub struct Sources {
+    pub workers: Arc<Workers>,
+    pub accounts: Handle,
+    pub refreshes: Arc<RefreshMetrics>,
+    pub access: Option<AccessLog>,
+    pub log: Arc<Log>,
+}
+
+/// A scrape of these sources at each call.
+pub fn scrape(sources: Sources) -> Scrape {
+    Arc::new(move || {
+        let sources = sources.clone();
+        Box::pin(async move {
+            let snapshot = snapshot(&sources).await;
+            // Rendering reads files.
+            let render = move || render(&snapshot, &sources.refreshes);
+            tokio::task::spawn_blocking(render)
+                .await
+                .unwrap_or_default()
+        })
+    })
+}
+
+async fn snapshot(sources: &Sources) -> Snapshot {
+    Snapshot {
+        workers: sources.workers.stats().await,
+        accounts: sources.accounts.accounts().iter().map(sample).collect(),
+        states: AccountState::ALL.map(AccountState::as_str).to_vec(),
+        access_log_dropped: sources.access.as_ref().map_or(0, AccessLog::dropped),
+        log_dropped: sources.log.dropped(),
+    }
+}
+
+fn sample(account: &AccountStatus) -> AccountSample {
+    AccountSample {
+        key: account.key.to_string(),
+        state: account.state.as_str(),
+        connected: account.state == AccountState::Connected,
+        expires_at: account.expires_at.map(|at| at.0.as_secs_f64()),
+    }
+}

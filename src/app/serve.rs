@@ -1,0 +1,141 @@
+//! A process from start to end.
+
+use super::announce::{self, Addresses};
+use super::failure::Failure;
+use super::listeners::{self, Bound};
+use super::running::Running;
+use super::signals::Signals;
+use crate::account::ConnectedAccount;
+use crate::admin::token::{TokenError, find_or_make, state_directory};
+use crate::base::secret::Secret;
+use crate::config::checked::{self, Config, LogFormat};
+use crate::telemetry::Format;
+use crate::telemetry::access::AccessLog;
+use crate::telemetry::log::{self, Log};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+
+/// Threads for everything that is not a proxied request.
+const COLD_THREADS: usize = 2;
+/// What the last lines of the logs may take, and whatever blocks at the end.
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// What is made before anything runs.
+pub(super) struct Made {
+    pub format: Format,
+    pub log: Arc<Log>,
+    pub access: Option<AccessLog>,
+    pub bound: Bound,
+    pub admin_token: Secret,
+    pub accounts: Vec<Arc<ConnectedAccount>>,
+}
+
+/// Runs until asked to end, and drains.
+///
+/// # Errors
+/// When the process can't start, or a part of it ended by itself.
+pub fn run(config: Config) -> Result<(), Failure> {
+    let format = format_of(config.log.format);
+    let log = Arc::new(log::start(&config.log.level, format).map_err(Failure::Log)?);
+    if format == Format::Json {
+        log::take_panics();
+    }
+    for warning in &config.warnings {
+        tracing::warn!(target: "sidekey", "{warning}");
+    }
+    let ended = start_and_serve(config, format, log.clone());
+    log.flush(LAST_WORDS);
+    ended
+}
+
+fn start_and_serve(config: Config, format: Format, log: Arc<Log>) -> Result<(), Failure> {
+    // Fails only where a provider is installed already, which is as good.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let made = Made {
+        format,
+        log,
+        bound: listeners::bind_all(&config).map_err(Failure::Listen)?,
+        admin_token: admin_token(&config.admin)?,
+        accounts: resolve(&config)?,
+        access: access_log(&config.log, format)?,
+    };
+    let cold = cold_runtime()?;
+    let ended = cold.block_on(serve(config, made));
+    // A name that is still being resolved must not hold up the end.
+    cold.shutdown_timeout(LAST_WORDS);
+    ended
+}
+
+async fn serve(config: Config, made: Made) -> Result<(), Failure> {
+    let mut signals = Signals::new().map_err(Failure::system("signals can't be received"))?;
+    let format = made.format;
+    let addresses = Addresses::of(&made.bound).map_err(Failure::system("a listener is gone"))?;
+    listeners::refuse_own_upstreams(&config.routes, &addresses)?;
+    announce::start(format, &addresses, &config.routes);
+    let drain = config.drain.clone();
+    let mut running = Running::start(config, made)?;
+    tokio::spawn(announce::accounts(format, running.accounts.clone()));
+    tokio::select! {
+        _ = signals.next() => {}
+        what = running.ended() => return Err(Failure::Ended(what)),
+    }
+    // From now on a signal means: at once.
+    tokio::spawn(async move { std::process::exit(signals.next().await.exit_code()) });
+    running.wind_down(&drain).await;
+    Ok(())
+}
+
+fn resolve(config: &Config) -> Result<Vec<Arc<ConnectedAccount>>, Failure> {
+    let mut errors = Vec::new();
+    let mut accounts = Vec::new();
+    for account in &config.accounts {
+        match ConnectedAccount::resolve(account) {
+            Ok(account) => accounts.push(Arc::new(account)),
+            Err(why) => errors.push((account.key.clone(), why)),
+        }
+    }
+    if errors.is_empty() {
+        Ok(accounts)
+    } else {
+        Err(Failure::Accounts(errors))
+    }
+}
+
+fn admin_token(admin: &checked::Admin) -> Result<Secret, Failure> {
+    if let Some(token) = &admin.token {
+        return Ok(token.clone());
+    }
+    let env = |name: &str| std::env::var(name).ok();
+    state_directory(&env)
+        .ok_or(TokenError::NoDirectory)
+        .and_then(|directory| find_or_make(&directory))
+        .map_err(Failure::AdminToken)
+}
+
+fn access_log(log: &checked::Log, format: Format) -> Result<Option<AccessLog>, Failure> {
+    if !log.access {
+        return Ok(None);
+    }
+    AccessLog::start(format, Box::new(io::stdout()))
+        .map(Some)
+        .map_err(Failure::system("the access log can't be started"))
+}
+
+fn cold_runtime() -> Result<Runtime, Failure> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(COLD_THREADS.min(cores))
+        .thread_name("cold")
+        .enable_all()
+        .build()
+        .map_err(Failure::system("the event loop can't be started"))
+}
+
+fn format_of(format: LogFormat) -> Format {
+    match format {
+        LogFormat::Text => Format::Text,
+        LogFormat::Json => Format::Json,
+    }
+}

@@ -1,0 +1,224 @@
+//! Connected accounts: an integration each, with its parameters filled in.
+
+use super::hosts::is_loopback;
+use super::inputs::{Input, Shape};
+use super::integrations::{IntegrationDraft, Parameter};
+use crate::base::id::{AccountKey, InvalidKey};
+use crate::base::secret::Secret;
+use crate::config::checked::{Account, ParameterValue};
+use crate::config::keys::table::ACCOUNT;
+use crate::config::mistakes::Mistake;
+use crate::config::reader::{Reader, listed};
+use crate::config::scalar::{Context, Scalar, resolve};
+use crate::config::written::Place;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// An account on its way: what routes need to be checked against, also where
+/// it has mistakes of its own.
+pub(super) struct AccountDraft {
+    /// As written; empty if it isn't.
+    pub key: String,
+    /// Which of the integrations, if it is one.
+    pub integration: Option<usize>,
+    pub values: Values,
+    /// `None` where a mistake was reported.
+    pub built: Option<Account>,
+}
+
+/// The values of an account's parameters; those written have their places.
+#[derive(Default)]
+pub(super) struct Values(BTreeMap<String, (ParameterValue, Option<Place>)>);
+
+impl Values {
+    /// The value of a parameter.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(|(value, _)| value.text())
+    }
+
+    fn place(&self, name: &str) -> Option<Place> {
+        self.0.get(name).and_then(|(_, place)| *place)
+    }
+
+    fn insert(&mut self, parameter: &Parameter, text: String, place: Option<Place>) {
+        let value = match parameter.spec.secret {
+            true => ParameterValue::Secret(Secret::new(text)),
+            false => ParameterValue::Plain(text),
+        };
+        self.0.insert(parameter.spec.name.clone(), (value, place));
+    }
+}
+
+pub(super) fn read(root: &Reader<'_, '_>, integrations: &[IntegrationDraft]) -> Vec<AccountDraft> {
+    let mut drafts: Vec<AccountDraft> = Vec::new();
+    for node in root.list("accounts") {
+        let Some(reader) = Reader::open(root.ctx, &ACCOUNT, node, node.place()) else {
+            continue;
+        };
+        let draft = account(&reader, integrations);
+        if !draft.key.is_empty() && drafts.iter().any(|d| d.key == draft.key) {
+            let what = format!("a second account with the key `{}`", draft.key);
+            let mistake = Mistake::error(reader.value_place("key"), what);
+            root.ctx.report(mistake.expected("a unique key"));
+        }
+        drafts.push(draft);
+    }
+    drafts
+}
+
+fn account(reader: &Reader<'_, '_>, integrations: &[IntegrationDraft]) -> AccountDraft {
+    let written = reader.text("key");
+    let key = written.as_ref().and_then(|k| account_key(reader.ctx, k));
+    let integration = reader
+        .text("integration")
+        .and_then(|name| find_integration(reader.ctx, integrations, &name));
+    let mut draft = AccountDraft {
+        key: written.map(|k| k.text).unwrap_or_default(),
+        integration,
+        values: Values::default(),
+        built: None,
+    };
+    let Some(integration) = integration.and_then(|index| integrations.get(index)) else {
+        return draft;
+    };
+    draft.values = values(reader, integration, &draft.key);
+    for input in integration.inputs.iter().filter(|input| !input.is_fixed()) {
+        check_input(reader, &draft, input);
+    }
+    for input in &integration.inputs {
+        warn_of_plaintext(reader.ctx, &draft.values, input);
+    }
+    draft.built = key.and_then(|key| {
+        let values = draft.values.0.iter();
+        Some(Account {
+            key,
+            integration: Arc::clone(integration.built.as_ref()?),
+            parameters: values
+                .map(|(name, (value, _))| (name.clone(), value.clone()))
+                .collect(),
+        })
+    });
+    draft
+}
+
+fn account_key(ctx: &Context<'_>, written: &Scalar) -> Option<AccountKey> {
+    match AccountKey::new(&written.text) {
+        Ok(key) => Some(key),
+        Err(InvalidKey) => {
+            let what = format!("{} can't be an account's key", written.named());
+            let mistake = Mistake::error(written.place, what);
+            ctx.report(mistake.expected("1 to 128 letters, digits, `-` and `_`"));
+            None
+        }
+    }
+}
+
+fn find_integration(
+    ctx: &Context<'_>,
+    integrations: &[IntegrationDraft],
+    name: &Scalar,
+) -> Option<usize> {
+    let found = integrations.iter().position(|draft| draft.key == name.text);
+    if found.is_none() {
+        let names = || integrations.iter().map(|draft| draft.key.as_str());
+        let what = format!("there is no integration {}", name.named());
+        report_unknown(ctx, name, what, &mut names());
+    }
+    found
+}
+
+/// The account that a scalar names; reports an unknown one.
+pub(super) fn find<'d>(
+    ctx: &Context<'_>,
+    accounts: &'d [AccountDraft],
+    name: &Scalar,
+) -> Option<&'d AccountDraft> {
+    let found = accounts.iter().find(|draft| draft.key == name.text);
+    if found.is_none() {
+        let names = || accounts.iter().map(|draft| draft.key.as_str());
+        let what = format!("there is no account {}", name.named());
+        report_unknown(ctx, name, what, &mut names());
+    }
+    found
+}
+
+fn report_unknown(
+    ctx: &Context<'_>,
+    name: &Scalar,
+    what: String,
+    names: &mut dyn Iterator<Item = &str>,
+) {
+    const SHOWN: usize = 12;
+    let names: Vec<_> = names.filter(|name| !name.is_empty()).collect();
+    let expected = match names.len() {
+        0 => "one that is declared; there are none".to_owned(),
+        1..=SHOWN => listed(names.iter().copied()),
+        _ => "one that is declared".to_owned(),
+    };
+    let mistake = Mistake::error(name.place, what).expected(expected);
+    ctx.report(mistake.did_you_mean(&name.text, names));
+}
+
+fn values(reader: &Reader<'_, '_>, integration: &IntegrationDraft, key: &str) -> Values {
+    let mut values = Values::default();
+    let mut given = Vec::new();
+    for (word, node) in reader.pairs("parameters") {
+        let declared = &integration.parameters;
+        let Some(parameter) = declared.iter().find(|p| p.spec.name == word.text) else {
+            // Reports it; a value is no use of a parameter.
+            integration
+                .declared()
+                .check(reader.ctx, &word.text, word.place);
+            continue;
+        };
+        given.push(&parameter.spec.name);
+        if let Some(value) = resolve(reader.ctx, node, parameter.spec.secret) {
+            parameter.check(reader.ctx, &value);
+            values.insert(parameter, value.text, Some(value.place));
+        }
+    }
+    for parameter in &integration.parameters {
+        if given.contains(&&parameter.spec.name) {
+            continue;
+        }
+        match &parameter.spec.default {
+            Some(default) => values.insert(parameter, default.clone(), None),
+            None => {
+                let what = format!("account `{key}` lacks parameter `{}`", parameter.spec.name);
+                let mistake = Mistake::error(reader.key_place("parameters"), what);
+                let expected = format!("a value, for integration `{}`", integration.key);
+                reader.ctx.report(mistake.expected(expected));
+            }
+        }
+    }
+    values
+}
+
+fn check_input(reader: &Reader<'_, '_>, draft: &AccountDraft, input: &Input) {
+    let Err(error) = input.check_values(&|name| draft.values.get(name)) else {
+        return;
+    };
+    let parameter = error.parameter.as_deref();
+    // Without a value: that is reported already, as missing or unknown.
+    if parameter.is_some_and(|name| draft.values.get(name).is_none()) {
+        return;
+    }
+    let place = parameter.and_then(|name| draft.values.place(name));
+    let place = place.unwrap_or_else(|| reader.value_place("key"));
+    let what = format!("account `{}`: {}: {}", draft.key, input.label, error.what);
+    reader.ctx.report(Mistake::error(place, what));
+}
+
+fn warn_of_plaintext(ctx: &Context<'_>, values: &Values, input: &Input) {
+    let Shape::Url(template) = &input.shape else {
+        return;
+    };
+    let Ok(url) = template.expand(&|name| values.get(name)) else {
+        return;
+    };
+    let sends_secret = input.label == "oauth2.token_endpoint";
+    if sends_secret && url.scheme() == "http" && !is_loopback(url.host_str().unwrap_or_default()) {
+        let what = "the client secret and the token travel over plain HTTP";
+        ctx.report(Mistake::warning(input.from.place, what));
+    }
+}

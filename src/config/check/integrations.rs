@@ -1,0 +1,400 @@
+//! Integrations and their parameters.
+
+use super::inputs::{Declared, Input, Shape};
+use super::oauth2;
+use crate::base::template::Template;
+use crate::config::checked::{
+    Integration, ParameterSpec, Placement, RefreshRules, RequestParameter, TokenTemplate,
+};
+use crate::config::keys::table::{INTEGRATION, PARAMETER, REQUEST_PARAMETER};
+use crate::config::mistakes::Mistake;
+use crate::config::reader::{Located, Reader};
+use crate::config::scalar::{Context, Scalar, is_source, resolve};
+use crate::config::written::{Node, Place};
+use regex_lite::Regex;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// An integration on its way: what accounts and routes need to be checked
+/// against, also where it has mistakes of its own.
+pub(super) struct IntegrationDraft {
+    /// As written; empty if it isn't.
+    pub key: String,
+    pub parameters: Vec<Parameter>,
+    pub inputs: Vec<Input>,
+    pub used: RefCell<BTreeSet<String>>,
+    /// `None` where a mistake was reported.
+    pub built: Option<Arc<Integration>>,
+}
+
+/// A declared parameter.
+pub(super) struct Parameter {
+    pub spec: ParameterSpec,
+    pub place: Place,
+    pattern: Option<Regex>,
+}
+
+impl IntegrationDraft {
+    /// The declared parameters.
+    pub fn declared(&self) -> Declared<'_> {
+        Declared {
+            integration: &self.key,
+            names: self
+                .parameters
+                .iter()
+                .map(|p| p.spec.name.as_str())
+                .collect(),
+            used: &self.used,
+        }
+    }
+}
+
+impl Parameter {
+    /// Reports a value that is not allowed.
+    pub fn check(&self, ctx: &Context<'_>, value: &Scalar) {
+        let name = &self.spec.name;
+        let what = || format!("parameter `{name}` can't be {}", value.named());
+        if let Some(pattern) = &self.pattern
+            && !pattern.is_match(&value.text)
+        {
+            let written = self.spec.pattern.as_deref().unwrap_or_default();
+            let mistake = Mistake::error(value.place, what());
+            ctx.report(mistake.expected(format!("a value that matches `{written}` as a whole")));
+        }
+        if let Some(choices) = &self.spec.choices
+            && !choices.contains(&value.text)
+        {
+            let mistake = Mistake::error(value.place, what());
+            let names = || choices.iter().map(String::as_str);
+            let expected = crate::config::reader::listed(names());
+            let mistake = mistake.expected(expected);
+            ctx.report(match value.secret {
+                true => mistake,
+                false => mistake.did_you_mean(&value.text, names()),
+            });
+        }
+    }
+}
+
+pub(super) fn read(root: &Reader<'_, '_>) -> Vec<IntegrationDraft> {
+    let mut drafts: Vec<IntegrationDraft> = Vec::new();
+    for node in root.list("integrations") {
+        let Some(reader) = Reader::open(root.ctx, &INTEGRATION, node, node.place()) else {
+            continue;
+        };
+        let draft = integration(&reader);
+        if !draft.key.is_empty() && drafts.iter().any(|d| d.key == draft.key) {
+            let what = format!("a second integration with the key `{}`", draft.key);
+            let mistake = Mistake::error(reader.value_place("key"), what);
+            root.ctx.report(mistake.expected("a unique key"));
+        }
+        drafts.push(draft);
+    }
+    drafts
+}
+
+fn integration(reader: &Reader<'_, '_>) -> IntegrationDraft {
+    let ctx = reader.ctx;
+    let key = key(reader);
+    let name = reader.text("name");
+    let parameters = parameters(reader);
+    let mut inputs = Vec::new();
+    let oauth2 = match reader.node("oauth2") {
+        Some(_) => reader.section("oauth2"),
+        None => None,
+    };
+    let oauth2 = oauth2.and_then(|oauth2| oauth2::read(&oauth2, &mut inputs));
+    let token = token(reader, &mut inputs);
+    let request_parameters = request_parameters(reader, &mut inputs);
+    let refresh = refresh(reader);
+    let mut draft = IntegrationDraft {
+        key: key.clone().unwrap_or_default(),
+        parameters,
+        inputs,
+        used: RefCell::default(),
+        built: None,
+    };
+    check_inputs(ctx, &draft);
+    check_repeated_headers(ctx, &draft);
+    let specs = draft.parameters.iter().map(|p| p.spec.clone()).collect();
+    draft.built = (|| {
+        let key = key?;
+        Some(Arc::new(Integration {
+            name: name.map_or_else(|| key.clone(), |name| name.text),
+            key,
+            parameters: specs,
+            oauth2: oauth2?,
+            token: token?,
+            request_parameters,
+            refresh: refresh?,
+        }))
+    })();
+    draft
+}
+
+fn key(reader: &Reader<'_, '_>) -> Option<String> {
+    let scalar = reader.text("key")?;
+    let fits = (1..=128).contains(&scalar.text.len());
+    if fits && scalar.text.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        return Some(scalar.text);
+    }
+    let what = format!("{} can't be an integration's key", scalar.named());
+    let mistake = Mistake::error(scalar.place, what);
+    reader
+        .ctx
+        .report(mistake.expected("1 to 128 letters and digits"));
+    None
+}
+
+fn check_inputs(ctx: &Context<'_>, draft: &IntegrationDraft) {
+    let declared = draft.declared();
+    for input in &draft.inputs {
+        input.check_parameters(ctx, &declared);
+        if input.is_fixed()
+            && let Err(error) = input.check_values(&|_| None)
+        {
+            let what = format!("{}: {}", input.label, error.what);
+            ctx.report(Mistake::error(input.from.place, what));
+        }
+    }
+}
+
+/// Two values for one header: only one would be meant.
+fn check_repeated_headers(ctx: &Context<'_>, draft: &IntegrationDraft) {
+    let mut seen: Vec<String> = Vec::new();
+    for input in &draft.inputs {
+        if let Shape::HeaderName(_) = input.shape {
+            let name = input.from.text.to_ascii_lowercase();
+            if seen.contains(&name) {
+                let what = format!("the header {} is set twice", input.from.named());
+                ctx.report(Mistake::error(input.from.place, what));
+            }
+            seen.push(name);
+        }
+    }
+}
+
+fn parameters(reader: &Reader<'_, '_>) -> Vec<Parameter> {
+    let mut parameters: Vec<Parameter> = Vec::new();
+    for node in reader.list("parameters") {
+        let Some(parameter) = parameter(reader.ctx, node) else {
+            continue;
+        };
+        let name = &parameter.spec.name;
+        if parameters.iter().any(|p| p.spec.name == *name) {
+            let what = format!("parameter `{name}` is declared twice");
+            reader.ctx.report(Mistake::error(parameter.place, what));
+        } else {
+            parameters.push(parameter);
+        }
+    }
+    parameters
+}
+
+fn parameter(ctx: &Context<'_>, node: &Node) -> Option<Parameter> {
+    if !matches!(node, Node::Map(..)) || is_source(node) {
+        let name = resolve(ctx, node, false)?;
+        check_parameter_name(ctx, &name);
+        return Some(Parameter {
+            place: name.place,
+            spec: bare_spec(name.text),
+            pattern: None,
+        });
+    }
+    let reader = Reader::open(ctx, &PARAMETER, node, node.place())?;
+    let name = reader.text("name");
+    if let Some(name) = &name {
+        check_parameter_name(ctx, name);
+    }
+    let secret = reader.boolean("secret");
+    let default = reader.text_secret("default", secret);
+    let choices = reader.node("enum").map(|_| {
+        let texts = reader.texts("enum").into_iter();
+        texts.map(|choice| choice.text).collect::<Vec<_>>()
+    });
+    let (pattern, regex) = pattern(&reader).unzip();
+    let name = name?;
+    let parameter = Parameter {
+        place: name.place,
+        pattern: regex,
+        spec: ParameterSpec {
+            title: reader.text("title").map(|title| title.text),
+            pattern,
+            choices,
+            default: default.as_ref().map(|d| d.text.clone()),
+            secret,
+            ..bare_spec(name.text)
+        },
+    };
+    if let Some(default) = &default {
+        parameter.check(ctx, default);
+    }
+    Some(parameter)
+}
+
+fn bare_spec(name: String) -> ParameterSpec {
+    ParameterSpec {
+        name,
+        title: None,
+        pattern: None,
+        choices: None,
+        default: None,
+        secret: false,
+    }
+}
+
+fn check_parameter_name(ctx: &Context<'_>, name: &Scalar) {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    if name.text == "token" {
+        let what = "`token` can't be a parameter: it stands for the token itself";
+        ctx.report(Mistake::error(name.place, what));
+    } else if name.text.is_empty() || !name.text.bytes().all(fits) {
+        let what = format!("{} can't be a parameter's name", name.named());
+        let mistake = Mistake::error(name.place, what);
+        ctx.report(mistake.expected("letters, digits and `_`"));
+    }
+}
+
+fn pattern(reader: &Reader<'_, '_>) -> Option<(String, Regex)> {
+    let written = reader.text("pattern")?;
+    // Alone first: a pattern may close the group that is put around it.
+    let compiled =
+        Regex::new(&written.text).and_then(|_| Regex::new(&format!("^(?:{})$", written.text)));
+    match compiled {
+        Ok(regex) => Some((written.text, regex)),
+        Err(why) => {
+            let what = format!("{} is no regular expression: {why}", written.named());
+            reader.ctx.report(Mistake::error(written.place, what));
+            None
+        }
+    }
+}
+
+fn placement(reader: &Reader<'_, '_>) -> Placement {
+    match reader.choice("in") {
+        "query" => Placement::Query,
+        _ => Placement::Header,
+    }
+}
+
+fn token(reader: &Reader<'_, '_>, inputs: &mut Vec<Input>) -> Option<TokenTemplate> {
+    let token = reader.section("token")?;
+    let place = placement(&token);
+    let name = match token.node("name") {
+        Some(_) => token.template("name"),
+        None => default_name(&token, place),
+    };
+    let value = match token.node("value") {
+        Some(_) => token.template("value"),
+        None => token.template_of(match place {
+            Placement::Header => "Bearer {token}",
+            Placement::Query => "{token}",
+        }),
+    };
+    if let Some(name) = &name {
+        inputs.push(name_input("token.name", place, name));
+    }
+    let value = value?;
+    if !value.value.parameters().any(|name| name == "token") {
+        let what = "`token.value` lacks `{token}`";
+        let mistake = Mistake::error(value.from.place, what);
+        reader
+            .ctx
+            .report(mistake.expected("`{token}` where the token goes"));
+    }
+    let template = value.value.clone();
+    let shape = match place {
+        Placement::Header => Shape::TokenHeader(template),
+        Placement::Query => Shape::TokenText(template),
+    };
+    inputs.push(Input::new("token.value", &value.from, shape));
+    Some(TokenTemplate {
+        place,
+        name: name?.value,
+        value: value.value,
+    })
+}
+
+fn default_name(token: &Reader<'_, '_>, place: Placement) -> Option<Located<Template>> {
+    if place == Placement::Header {
+        return token.template_of("Authorization");
+    }
+    let mistake = Mistake::error(token.place, "a token template in the query lacks `name`");
+    token
+        .ctx
+        .report(mistake.expected("the query parameter's name"));
+    None
+}
+
+fn name_input(label: &'static str, place: Placement, name: &Located<Template>) -> Input {
+    let template = name.value.clone();
+    let shape = match place {
+        Placement::Header => Shape::HeaderName(template),
+        Placement::Query => Shape::QueryName(template),
+    };
+    Input::new(label, &name.from, shape)
+}
+
+fn request_parameters(reader: &Reader<'_, '_>, inputs: &mut Vec<Input>) -> Vec<RequestParameter> {
+    let mut all = Vec::new();
+    for node in reader.list("request_parameters") {
+        let Some(reader) = Reader::open(reader.ctx, &REQUEST_PARAMETER, node, node.place()) else {
+            continue;
+        };
+        let place = placement(&reader);
+        let (name, value) = (reader.template("name"), reader.template("value"));
+        if let Some(name) = &name {
+            inputs.push(name_input("request_parameters.name", place, name));
+        }
+        if let Some(value) = &value {
+            let template = value.value.clone();
+            let shape = match place {
+                Placement::Header => Shape::HeaderValue(template),
+                Placement::Query => Shape::Text(template),
+            };
+            inputs.push(Input::new("request_parameters.value", &value.from, shape));
+        }
+        if let (Some(name), Some(value)) = (name, value) {
+            let (name, value) = (name.value, value.value);
+            all.push(RequestParameter { place, name, value });
+        }
+    }
+    all
+}
+
+fn refresh(reader: &Reader<'_, '_>) -> Option<RefreshRules> {
+    let refresh = reader.section("refresh")?;
+    let mut retry_on = match refresh.node("retry_on") {
+        Some(_) => refresh
+            .numbers("retry_on", 400, 499)
+            .into_iter()
+            .filter_map(|status| u16::try_from(status.value).ok())
+            .collect(),
+        None => vec![401, 403],
+    };
+    retry_on.sort_unstable();
+    retry_on.dedup();
+    Some(RefreshRules {
+        before_expiry: refresh.duration("before_expiry"),
+        retry_on,
+        reuse_grace: refresh.duration("reuse_grace"),
+    })
+}
+
+/// A parameter that nothing refers to, or that nobody declared, is a slip.
+pub(super) fn report_unused(ctx: &Context<'_>, drafts: &[IntegrationDraft]) {
+    for draft in drafts {
+        let used = draft.used.borrow();
+        for parameter in &draft.parameters {
+            let name = &parameter.spec.name;
+            if !used.contains(name) && name != "token" {
+                let what = format!("parameter `{name}` is not used anywhere");
+                let expected = format!(
+                    "`{{{name}}}` in an input of the integration or in an upstream of its routes"
+                );
+                ctx.report(Mistake::error(parameter.place, what).expected(expected));
+            }
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! From written to checked: every key read, every reference followed, every
+//! mistake collected.
+
+mod accounts;
+mod hosts;
+mod inputs;
+mod integrations;
+mod oauth2;
+mod paths;
+mod routes;
+mod settings;
+mod upstream;
+
+use super::checked::Config;
+use super::keys::table::ROOT;
+use super::mistakes::Mistake;
+use super::reader::Reader;
+use super::scalar::Context;
+use super::written::{Node, Place};
+
+/// Reads the whole file. The result is good only if no mistake was reported.
+pub(super) fn check(ctx: &Context<'_>, root: &Node) -> Option<Config> {
+    let reader = Reader::open(ctx, &ROOT, root, Place::first())?;
+    let integrations = integrations::read(&reader);
+    let accounts = accounts::read(&reader, &integrations);
+    let listeners = settings::listeners(&reader);
+    let admin = settings::admin(&reader);
+    let probes = settings::probes(&reader);
+    let own = settings::own_addresses(ctx, &listeners, admin.as_ref(), probes.as_ref());
+    let routes = routes::read(&reader, &integrations, &accounts, &own);
+    integrations::report_unused(ctx, &integrations);
+    if reader.list("routes").is_empty() {
+        let what = "there are no routes, so every call is answered with 404";
+        ctx.report(Mistake::warning(reader.key_place("routes"), what));
+    }
+    // All of them before the first `?`: a mistake in one must not hide another's.
+    let store = settings::store(&reader);
+    let log = settings::log(&reader);
+    let workers = settings::workers(&reader);
+    let limits = settings::limits(&reader);
+    let refresh = settings::refresh(&reader);
+    let drain = settings::drain(&reader);
+    let readiness_require = settings::readiness(&reader, &accounts);
+    let metrics = reader.section("metrics").map(|m| m.number("max_accounts"));
+    Some(Config {
+        listeners: listeners.into_iter().map(|l| l.value).collect(),
+        admin: admin?.value,
+        probes: probes.map(|p| p.value),
+        store: store?,
+        log: log?,
+        workers: workers?,
+        limits: limits?,
+        refresh: refresh?,
+        drain: drain?,
+        readiness_require: readiness_require?,
+        metrics_max_accounts: metrics?,
+        integrations: integrations.into_iter().filter_map(|i| i.built).collect(),
+        accounts: accounts.into_iter().filter_map(|a| a.built).collect(),
+        routes,
+        warnings: Vec::new(),
+    })
+}

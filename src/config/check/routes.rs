@@ -1,0 +1,273 @@
+//! Routes: what a request looks like, where it goes, who speaks for it.
+
+use super::accounts::{self, AccountDraft};
+use super::hosts::host_name;
+use super::integrations::IntegrationDraft;
+use super::{paths, upstream};
+use crate::config::checked::{HostMatch, PathMatch, Route, RouteMatch};
+use crate::config::keys::table::ROUTE;
+use crate::config::mistakes::Mistake;
+use crate::config::reader::Reader;
+use crate::config::scalar::{Context, Scalar, resolve};
+use crate::config::written::Place;
+use http::{HeaderName, HeaderValue, Method};
+use std::net::SocketAddr;
+use std::time::Duration;
+use url::Url;
+
+/// What earlier routes have taken.
+#[derive(Default)]
+struct Taken {
+    names: Vec<String>,
+    matchers: Vec<(RouteMatch, Place)>,
+}
+
+pub(super) fn read(
+    root: &Reader<'_, '_>,
+    integrations: &[IntegrationDraft],
+    accounts: &[AccountDraft],
+    own: &[SocketAddr],
+) -> Vec<Route> {
+    let nodes = root.list("routes");
+    let mut taken = Taken::default();
+    let readers: Vec<_> = nodes
+        .iter()
+        .filter_map(|node| Reader::open(root.ctx, &ROUTE, node, node.place()))
+        .map(|reader| (own_name(&reader, &mut taken), reader))
+        .collect();
+    let mut routes = Vec::new();
+    for (name, reader) in readers {
+        let account = match reader.text("account") {
+            Some(written) => accounts::find(root.ctx, accounts, &written),
+            None => None,
+        };
+        let matcher = matcher(&reader);
+        if let Some(matcher) = &matcher {
+            check_repeated(&reader, matcher, &mut taken);
+        }
+        let upstream = upstream::read(&reader, account, integrations, own);
+        let rest = Rest::read(&reader);
+        let built = account.and_then(|account| account.built.as_ref());
+        if let (Some(matcher), Some(upstream), Some(account)) = (matcher, upstream, built) {
+            routes.push(Route {
+                name: name.unwrap_or_else(|| made_name(&matcher, &mut taken.names)),
+                matcher,
+                upstream,
+                account: account.key.clone(),
+                timeout: rest.timeout,
+                connect_timeout: rest.connect_timeout,
+                replay_body_limit: rest.replay_body_limit,
+                allow_plaintext: rest.allow_plaintext,
+                allow_origins: rest.allow_origins,
+            });
+        }
+    }
+    routes
+}
+
+fn own_name(reader: &Reader<'_, '_>, taken: &mut Taken) -> Option<String> {
+    let scalar = reader.text("name")?;
+    let fits = (1..=128).contains(&scalar.text.len()) && !scalar.text.contains(char::is_control);
+    if !fits {
+        let what = format!("{} can't be a route's name", scalar.named());
+        let mistake = Mistake::error(scalar.place, what);
+        reader.ctx.report(mistake.expected("1 to 128 characters"));
+    } else if taken.names.contains(&scalar.text) {
+        let what = format!("a second route with the name {}", scalar.named());
+        let mistake = Mistake::error(scalar.place, what);
+        reader.ctx.report(mistake.expected("a unique name"));
+    }
+    taken.names.push(scalar.text.clone());
+    Some(scalar.text)
+}
+
+/// `crm` of `/crm/`, `api.internal/v1` of a host and a path; with a number
+/// where that is taken.
+fn made_name(matcher: &RouteMatch, names: &mut Vec<String>) -> String {
+    let host = match &matcher.host {
+        Some(HostMatch::Exact(name)) => name.clone(),
+        Some(HostMatch::Suffix(suffix)) => format!("*{suffix}"),
+        None => String::new(),
+    };
+    let (PathMatch::Prefix(path) | PathMatch::Exact(path)) = &matcher.path;
+    let base = match (host.as_str(), path.trim_matches('/')) {
+        ("", "") => "/".to_owned(),
+        ("", path) => path.to_owned(),
+        (_, "") => host,
+        (host, path) => format!("{host}/{path}"),
+    };
+    let mut name = base.clone();
+    let mut number = 2;
+    while names.contains(&name) {
+        name = format!("{base}-{number}");
+        number += 1;
+    }
+    names.push(name.clone());
+    name
+}
+
+fn check_repeated(reader: &Reader<'_, '_>, matcher: &RouteMatch, taken: &mut Taken) {
+    let mut sorted = matcher.clone();
+    sorted.methods.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+    sorted
+        .headers
+        .sort_by(|a, b| (a.0.as_str(), &a.1).cmp(&(b.0.as_str(), &b.1)));
+    let earlier = taken.matchers.iter().find(|(other, _)| {
+        let conditions = other.methods == sorted.methods && other.headers == sorted.headers;
+        conditions && other.host == sorted.host && other.path == sorted.path
+    });
+    if let Some((_, first)) = earlier {
+        let what = format!(
+            "this route matches what the route in line {} matches, so it is never used",
+            first.line
+        );
+        reader.ctx.report(Mistake::error(reader.place, what));
+    }
+    taken.matchers.push((sorted, reader.place));
+}
+
+/// The keys that stand for themselves; read also where the others have mistakes.
+struct Rest {
+    timeout: Duration,
+    connect_timeout: Duration,
+    replay_body_limit: usize,
+    allow_plaintext: bool,
+    allow_origins: Vec<String>,
+}
+
+impl Rest {
+    fn read(reader: &Reader<'_, '_>) -> Self {
+        Self {
+            timeout: reader.duration("timeout"),
+            connect_timeout: reader.duration("connect_timeout"),
+            replay_body_limit: reader.size("replay_body_limit"),
+            allow_plaintext: reader.boolean("allow_plaintext"),
+            allow_origins: origins(reader),
+        }
+    }
+}
+
+fn matcher(reader: &Reader<'_, '_>) -> Option<RouteMatch> {
+    let inner = match reader.node("match") {
+        Some(_) => Some(reader.section("match")?),
+        None => None,
+    };
+    let long = inner.as_ref().and_then(|inner| inner.node("path"));
+    let path = match (reader.node("path"), long) {
+        (Some(_), Some(_)) => {
+            let what = "both `path` and `match.path`";
+            let mistake = Mistake::error(reader.key_place("path"), what);
+            reader.ctx.report(mistake.expected("one of the two"));
+            None
+        }
+        (Some(node), None) | (None, Some(node)) => paths::read(reader.ctx, node),
+        (None, None) => Some(PathMatch::Prefix(String::new())),
+    };
+    let Some(inner) = inner else {
+        if reader.node("path").is_none() {
+            let mistake = Mistake::error(reader.place, "a route lacks `path` or `match`");
+            reader
+                .ctx
+                .report(mistake.expected("what requests it takes; `path: /` takes all"));
+        }
+        return Some(RouteMatch {
+            host: None,
+            path: path?,
+            methods: Vec::new(),
+            headers: Vec::new(),
+        });
+    };
+    let host = inner.text("host").and_then(|h| host(reader.ctx, &h));
+    let methods = methods(&inner);
+    let headers = headers(&inner);
+    Some(RouteMatch {
+        host,
+        path: path?,
+        methods,
+        headers,
+    })
+}
+
+fn host(ctx: &Context<'_>, written: &Scalar) -> Option<HostMatch> {
+    let matched = match written.text.strip_prefix("*.") {
+        Some(suffix) => host_name(suffix).map(|suffix| HostMatch::Suffix(format!(".{suffix}"))),
+        None => host_name(&written.text).map(HostMatch::Exact),
+    };
+    if matched.is_none() {
+        let mistake = Mistake::error(written.place, format!("{} is no host", written.named()));
+        ctx.report(mistake.expected("`api.internal` or `*.internal`, without a port"));
+    }
+    matched
+}
+
+fn methods(inner: &Reader<'_, '_>) -> Vec<Method> {
+    let mut methods = Vec::new();
+    for written in inner.texts("methods") {
+        let method = Method::from_bytes(written.text.as_bytes()).ok();
+        match method.filter(|m| *m != Method::TRACE && *m != Method::CONNECT) {
+            Some(method) if written.text.bytes().all(|b| !b.is_ascii_lowercase()) => {
+                methods.push(method);
+            }
+            _ => {
+                let what = format!("{} is no method that can be proxied", written.named());
+                inner.ctx.report(
+                    Mistake::error(written.place, what)
+                        .expected("an HTTP method in capitals; not TRACE or CONNECT")
+                        .did_you_mean(&written.text, METHODS),
+                );
+            }
+        }
+    }
+    methods
+}
+
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+
+fn headers(inner: &Reader<'_, '_>) -> Vec<(HeaderName, String)> {
+    let mut headers = Vec::new();
+    for (word, node) in inner.pairs("headers") {
+        let name = HeaderName::from_bytes(word.text.as_bytes()).ok();
+        if name.is_none() {
+            let what = "not a valid header name";
+            inner.ctx.report(Mistake::error(word.place, what));
+        }
+        let value = resolve(inner.ctx, node, false);
+        if let Some(value) = &value
+            && HeaderValue::from_str(&value.text).is_err()
+        {
+            let what = format!("{} is no header value", value.named());
+            inner.ctx.report(Mistake::error(value.place, what));
+        }
+        if let (Some(name), Some(value)) = (name, value) {
+            headers.push((name, value.text));
+        }
+    }
+    headers
+}
+
+fn origins(reader: &Reader<'_, '_>) -> Vec<String> {
+    let mut origins = Vec::new();
+    for written in reader.texts("allow_origins") {
+        match origin(&written.text) {
+            Some(origin) => origins.push(origin),
+            None => {
+                let what = format!("{} is no origin", written.named());
+                let expected = "scheme, host and port only, as `https://app.example.com`";
+                reader
+                    .ctx
+                    .report(Mistake::error(written.place, what).expected(expected));
+            }
+        }
+    }
+    origins
+}
+
+fn origin(text: &str) -> Option<String> {
+    let url = Url::parse(text).ok()?;
+    let origin = url.origin();
+    let written = text.to_ascii_lowercase();
+    let ascii = origin.ascii_serialization();
+    let port = url.port().is_some();
+    let same = ascii == written || (!port && written.starts_with(&format!("{ascii}:")));
+    (origin.is_tuple() && same).then_some(ascii)
+}

@@ -1,0 +1,335 @@
+//! The parts that stand for themselves: listeners, store, log, limits.
+
+use super::accounts::AccountDraft;
+use super::hosts::host_name;
+use crate::base::secret::Secret;
+use crate::config::checked::{
+    Admin, Drain, Limits, Listener, Log, LogFormat, RefreshSettings, Store, Workers,
+};
+use crate::config::keys::table::{LISTENER, STORE_KEY};
+use crate::config::mistakes::Mistake;
+use crate::config::reader::Reader;
+use crate::config::scalar::{Context, Origin, Scalar, is_source, resolve};
+use crate::config::values;
+use crate::config::written::{Node, Place};
+use base64::Engine;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use url::Url;
+
+/// A value and the place that decided it.
+pub(super) struct Placed<T> {
+    pub value: T,
+    pub place: Place,
+}
+
+pub(super) fn listeners(reader: &Reader<'_, '_>) -> Vec<Placed<Listener>> {
+    let place = reader.key_place("listen");
+    match reader.node("listen") {
+        Some(Node::Sequence(place, items)) => {
+            if items.is_empty() {
+                let mistake = Mistake::error(*place, "`listen` has no listener");
+                reader.ctx.report(mistake.expected("at least one"));
+            }
+            items
+                .iter()
+                .filter_map(|i| listener(reader.ctx, i))
+                .collect()
+        }
+        Some(node @ Node::Map(..)) if !is_source(node) => {
+            let what = "`listen` is one listener without its list";
+            let expected = "an address, or a list: `- address: …`";
+            reader
+                .ctx
+                .report(Mistake::error(place, what).expected(expected));
+            Vec::new()
+        }
+        _ => {
+            let address = address_of(reader, "listen");
+            let hosts = Vec::new();
+            let listener = address.map(|a| Placed {
+                value: Listener {
+                    address: a.value,
+                    hosts,
+                },
+                place: a.place,
+            });
+            listener
+                .into_iter()
+                .inspect(|l| warn_off_loopback(reader.ctx, l))
+                .collect()
+        }
+    }
+}
+
+fn listener(ctx: &Context<'_>, node: &Node) -> Option<Placed<Listener>> {
+    let reader = Reader::open(ctx, &LISTENER, node, node.place())?;
+    let mut hosts = Vec::new();
+    for host in reader.texts("hosts") {
+        match host_name(&host.text) {
+            Some(name) => hosts.push(name),
+            None => ctx.report(
+                Mistake::error(host.place, format!("{} is no host name", host.named()))
+                    .expected("a name such as `api.internal`, without a port"),
+            ),
+        }
+    }
+    let address = address_of(&reader, "address")?;
+    let listener = Placed {
+        value: Listener {
+            address: address.value,
+            hosts,
+        },
+        place: address.place,
+    };
+    warn_off_loopback(ctx, &listener);
+    Some(listener)
+}
+
+fn warn_off_loopback(ctx: &Context<'_>, listener: &Placed<Listener>) {
+    let Listener { address, hosts } = &listener.value;
+    if !address.ip().to_canonical().is_loopback() && hosts.is_empty() {
+        let what = format!(
+            "whoever can reach {address} may use every route, and with it every route's \
+             account; `hosts` names the hosts by which it may be called"
+        );
+        ctx.report(Mistake::warning(listener.place, what));
+    }
+}
+
+/// The address under a key, or its default.
+fn address_of(reader: &Reader<'_, '_>, name: &str) -> Option<Placed<SocketAddr>> {
+    let scalar = match reader.node(name) {
+        Some(_) => reader.text(name)?,
+        None => reader.default_scalar(name)?,
+    };
+    if scalar.text.starts_with("unix:") {
+        let what = format!("`{name}: unix:…` is not in this version");
+        let mistake = Mistake::error(scalar.place, what);
+        reader.ctx.report(mistake.expected(values::ADDRESS));
+        return None;
+    }
+    let Some(value) = values::address(&scalar.text) else {
+        let what = format!("`{name}` can't be {}", scalar.named());
+        let mistake = Mistake::error(scalar.place, what);
+        reader.ctx.report(mistake.expected(values::ADDRESS));
+        return None;
+    };
+    let place = scalar.place;
+    Some(Placed { value, place })
+}
+
+pub(super) fn admin(reader: &Reader<'_, '_>) -> Option<Placed<Admin>> {
+    let admin = reader.section("admin")?;
+    let listen = address_of(&admin, "listen");
+    let public_url = match admin.text("public_url") {
+        Some(scalar) => public_url(reader.ctx, &scalar),
+        None => listen.as_ref().map(|l| default_public_url(l.value)),
+    };
+    let token = match admin.text("token") {
+        Some(scalar) => Some(admin_token(reader.ctx, scalar)?),
+        None => None,
+    };
+    let listen = listen?;
+    Some(Placed {
+        value: Admin {
+            listen: listen.value,
+            public_url: public_url?,
+            token,
+        },
+        place: listen.place,
+    })
+}
+
+fn default_public_url(mut listen: SocketAddr) -> String {
+    if listen.ip().is_unspecified() {
+        listen.set_ip(match listen.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    format!("http://{listen}")
+}
+
+fn public_url(ctx: &Context<'_>, scalar: &Scalar) -> Option<String> {
+    let parsed = Url::parse(&scalar.text).ok().filter(|url| {
+        let bare = url.query().is_none() && url.fragment().is_none();
+        let nobody = url.username().is_empty() && url.password().is_none();
+        matches!(url.scheme(), "http" | "https") && bare && nobody
+    });
+    match parsed {
+        Some(url) => Some(url.as_str().trim_end_matches('/').to_owned()),
+        None => {
+            let what = format!("`public_url` can't be {}", scalar.named());
+            let expected = "an `http` or `https` URL without user, query and fragment";
+            ctx.report(Mistake::error(scalar.place, what).expected(expected));
+            None
+        }
+    }
+}
+
+fn admin_token(ctx: &Context<'_>, scalar: Scalar) -> Option<Secret> {
+    if !scalar.text.is_empty() && scalar.text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Some(Secret::new(scalar.text));
+    }
+    let mistake = Mistake::error(scalar.place, "this value can't be a token");
+    ctx.report(mistake.expected("visible ASCII characters, without spaces"));
+    None
+}
+
+pub(super) fn probes(reader: &Reader<'_, '_>) -> Option<Placed<SocketAddr>> {
+    reader.node("probes")?;
+    let probes = reader.section("probes")?;
+    probes.node("listen")?;
+    address_of(&probes, "listen")
+}
+
+/// All our listeners; two on one address are a mistake.
+pub(super) fn own_addresses(
+    ctx: &Context<'_>,
+    listeners: &[Placed<Listener>],
+    admin: Option<&Placed<Admin>>,
+    probes: Option<&Placed<SocketAddr>>,
+) -> Vec<SocketAddr> {
+    let proxy = listeners.iter().map(|l| (l.value.address, l.place));
+    let admin = admin.iter().map(|a| (a.value.listen, a.place));
+    let probes = probes.iter().map(|p| (p.value, p.place));
+    let mut seen = Vec::new();
+    for (address, place) in proxy.chain(admin).chain(probes) {
+        // Port 0 is a new port for each.
+        if address.port() != 0 && seen.contains(&address) {
+            let what = format!("{address} is listened on twice");
+            ctx.report(Mistake::error(place, what).expected("an address of its own"));
+        }
+        seen.push(address);
+    }
+    seen
+}
+
+pub(super) fn store(reader: &Reader<'_, '_>) -> Option<Store> {
+    let store = reader.section("store")?;
+    let path = store.text("path");
+    store_keys(&store);
+    if !store.boolean("memory") {
+        return Some(Store::Path(path.map(|p| reader.ctx.path(&p.text))));
+    }
+    for other in ["path", "key"] {
+        if store.node(other).is_some() {
+            let what = format!("`{other}` has no meaning beside `memory: true`");
+            let mistake = Mistake::error(store.key_place(other), what);
+            reader.ctx.report(mistake.expected("one of the two"));
+        }
+    }
+    Some(Store::Memory)
+}
+
+fn store_keys(store: &Reader<'_, '_>) {
+    match store.node("key") {
+        None => {}
+        Some(node @ Node::Map(place, _)) if !is_source(node) => {
+            if let Some(key) = Reader::open(store.ctx, &STORE_KEY, node, *place) {
+                key.boolean("generate");
+            }
+        }
+        Some(Node::Sequence(place, items)) => {
+            if items.is_empty() {
+                let mistake = Mistake::error(*place, "`key` is an empty list");
+                store.ctx.report(mistake.expected("at least one key"));
+            }
+            items.iter().for_each(|item| store_key(store.ctx, item));
+        }
+        Some(node) => store_key(store.ctx, node),
+    }
+}
+
+fn store_key(ctx: &Context<'_>, node: &Node) {
+    let Some(scalar) = resolve(ctx, node, true) else {
+        return;
+    };
+    let hex = scalar.text.len() == 64 && scalar.text.bytes().all(|b| b.is_ascii_hexdigit());
+    let base64 = base64::engine::general_purpose::STANDARD.decode(&scalar.text);
+    if !hex && base64.map(|bytes| bytes.len()) != Ok(32) {
+        let what = match &scalar.origin {
+            Origin::Written { .. } => "this value is no key".to_owned(),
+            Origin::Env(name) => format!("the environment variable {name} holds no key"),
+            Origin::File(path) => format!("{} holds no key", path.display()),
+        };
+        let expected = "32 bytes as 64 hex digits or base64";
+        ctx.report(Mistake::error(scalar.place, what).expected(expected));
+    }
+}
+
+pub(super) fn log(reader: &Reader<'_, '_>) -> Option<Log> {
+    let log = reader.section("log")?;
+    Some(Log {
+        level: log.choice("level").to_owned(),
+        format: match log.choice("format") {
+            "json" => LogFormat::Json,
+            _ => LogFormat::Text,
+        },
+        access: log.boolean("access"),
+    })
+}
+
+pub(super) fn workers(reader: &Reader<'_, '_>) -> Option<Workers> {
+    let workers = reader.section("workers")?;
+    workers.choice("io");
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let Some(scalar) = workers.text("count").filter(|s| s.text != "auto") else {
+        return Some(Workers { count: cores });
+    };
+    let count = values::number(&scalar.text).filter(|n| (1..=1024).contains(n));
+    if count.is_none() {
+        let what = format!("`count` can't be {}", scalar.named());
+        let expected = "`auto`, or a number from 1 to 1024";
+        reader
+            .ctx
+            .report(Mistake::error(scalar.place, what).expected(expected));
+    }
+    let count = usize::try_from(count?).ok()?;
+    Some(Workers { count })
+}
+
+pub(super) fn limits(reader: &Reader<'_, '_>) -> Option<Limits> {
+    let limits = reader.section("limits")?;
+    Some(Limits {
+        replay_buffer_total: limits.size("replay_buffer_total"),
+        connections: limits.number("connections"),
+        header_bytes: limits.size("header_bytes"),
+        header_count: limits.number("header_count"),
+        uri_bytes: limits.size("uri_bytes"),
+        header_timeout: limits.duration("header_timeout"),
+        idle_timeout: limits.duration("idle_timeout"),
+        pool_idle_per_origin: limits.number("pool_idle_per_origin"),
+        pool_idle_timeout: limits.duration("pool_idle_timeout"),
+    })
+}
+
+pub(super) fn refresh(reader: &Reader<'_, '_>) -> Option<RefreshSettings> {
+    let refresh = reader.section("refresh")?;
+    Some(RefreshSettings {
+        concurrency: refresh.number("concurrency"),
+        token_wait: refresh.duration("token_wait"),
+        token_waiters: refresh.number("token_waiters"),
+        timeout: refresh.duration("timeout"),
+    })
+}
+
+pub(super) fn drain(reader: &Reader<'_, '_>) -> Option<Drain> {
+    let drain = reader.section("drain")?;
+    Some(Drain {
+        delay: drain.duration("delay"),
+        timeout: drain.duration("timeout"),
+    })
+}
+
+pub(super) fn readiness(
+    reader: &Reader<'_, '_>,
+    accounts: &[AccountDraft],
+) -> Option<Vec<crate::base::id::AccountKey>> {
+    let required = reader.section("readiness")?.texts("require");
+    let found = required.iter().filter_map(|scalar| {
+        let draft = super::accounts::find(reader.ctx, accounts, scalar)?;
+        draft.built.as_ref().map(|account| account.key.clone())
+    });
+    Some(found.collect())
+}

@@ -1,0 +1,134 @@
+//! Where a route leads.
+
+use super::accounts::AccountDraft;
+use super::hosts::{is_loopback, reaches};
+use super::integrations::IntegrationDraft;
+use crate::base::template::UrlTemplate;
+use crate::config::checked::{Upstream, UpstreamScheme};
+use crate::config::mistakes::Mistake;
+use crate::config::reader::{Located, Reader};
+use std::net::SocketAddr;
+use url::{Host, Url};
+
+/// The upstream of a route, filled in with its account's parameters.
+pub(super) fn read(
+    route: &Reader<'_, '_>,
+    account: Option<&AccountDraft>,
+    integrations: &[IntegrationDraft],
+    own: &[SocketAddr],
+) -> Option<Upstream> {
+    refuse_later_scheme(route)?;
+    let located = route.url("upstream")?;
+    if located.value.has_fragment() {
+        let what = "an upstream has no fragment (`#…`)";
+        let mistake = Mistake::error(located.from.place, what);
+        route.ctx.report(mistake.expected("a URL without one"));
+    }
+    let account = account?;
+    let integration = integrations.get(account.integration?)?;
+    check_parameters(route, &located, integration);
+    let upstream = expand(route, &located, account)?;
+    check_plaintext(route, &located, &upstream);
+    check_own(route, &located, &upstream, own);
+    Some(upstream)
+}
+
+/// Gives `None` where the scheme was reported.
+fn refuse_later_scheme(route: &Reader<'_, '_>) -> Option<()> {
+    let scalar = route.text("upstream")?;
+    let scheme = scalar.text.split(':').next().unwrap_or_default();
+    if !["h2c", "unix"].contains(&scheme.to_ascii_lowercase().as_str()) {
+        return Some(());
+    }
+    let what = format!("`upstream: {scheme}:…` is not in this version");
+    let mistake = Mistake::error(scalar.place, what);
+    route
+        .ctx
+        .report(mistake.expected("an `http` or `https` URL"));
+    None
+}
+
+fn check_parameters(
+    route: &Reader<'_, '_>,
+    located: &Located<UrlTemplate>,
+    integration: &IntegrationDraft,
+) {
+    for (name, offset) in located.value.parameter_places() {
+        let place = located.from.place_at(offset);
+        if name == "token" {
+            let what = "`{token}` stands for the token, in `token.value` only";
+            route.ctx.report(Mistake::error(place, what));
+        } else {
+            integration.declared().check(route.ctx, name, place);
+        }
+    }
+}
+
+fn expand(
+    route: &Reader<'_, '_>,
+    located: &Located<UrlTemplate>,
+    account: &AccountDraft,
+) -> Option<Upstream> {
+    match located.value.expand(&|name| account.values.get(name)) {
+        Ok(url) => Some(from_url(&url)),
+        Err(error) => {
+            let parameter = error.parameter.as_deref();
+            let known = parameter.is_none_or(|name| account.values.get(name).is_some());
+            if known {
+                let what = format!("with account `{}`: {}", account.key, error.what);
+                route.ctx.report(Mistake::error(located.from.place, what));
+            }
+            None
+        }
+    }
+}
+
+fn from_url(url: &Url) -> Upstream {
+    let host = match url.host() {
+        Some(Host::Ipv6(ip)) => ip.to_string(),
+        Some(host) => host.to_string(),
+        None => String::new(),
+    };
+    let name = url.host_str().unwrap_or_default();
+    Upstream {
+        scheme: match url.scheme() {
+            "http" => UpstreamScheme::Http,
+            _ => UpstreamScheme::Https,
+        },
+        host,
+        port: url.port_or_known_default().unwrap_or_default(),
+        authority: match url.port() {
+            Some(port) => format!("{name}:{port}"),
+            None => name.to_owned(),
+        },
+        path: url.path().to_owned(),
+        query: url.query().map(str::to_owned),
+    }
+}
+
+fn check_plaintext(route: &Reader<'_, '_>, located: &Located<UrlTemplate>, upstream: &Upstream) {
+    let plain = upstream.scheme == UpstreamScheme::Http && !is_loopback(&upstream.host);
+    if plain && !route.boolean("allow_plaintext") {
+        let what = "the token would travel over plain HTTP to another machine";
+        let expected = "`https`, or `allow_plaintext: true` on this route";
+        let mistake = Mistake::error(located.from.place, what);
+        route.ctx.report(mistake.expected(expected));
+    }
+}
+
+/// A request would come back to us, for ever.
+fn check_own(
+    route: &Reader<'_, '_>,
+    located: &Located<UrlTemplate>,
+    upstream: &Upstream,
+    own: &[SocketAddr],
+) {
+    let ours = own
+        .iter()
+        .find(|address| address.port() == upstream.port && reaches(&upstream.host, address.ip()));
+    if let Some(ours) = ours {
+        let what = format!("this upstream is sidekey's own listener {ours}");
+        let mistake = Mistake::error(located.from.place, what);
+        route.ctx.report(mistake.expected("another server"));
+    }
+}

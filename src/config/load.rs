@@ -1,0 +1,136 @@
+//! From a file to a configuration, or to everything that is wrong with it.
+
+use super::check::check;
+use super::checked::Config;
+use super::mistakes::{Mistake, Mistakes, Source};
+use super::scalar::Context;
+use super::written::{self, MAX_BYTES};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// Reads a configuration file. `env` gives the value of an environment variable.
+///
+/// # Errors
+/// All mistakes of the file, not only the first.
+pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Mistakes> {
+    let name = path.display().to_string();
+    let text = read(path).map_err(|why| Mistakes::unreadable(&name, &why))?;
+    run(&name, &folder_of(path), &text, env).0
+}
+
+/// As [`load`], for a text; relative paths in it start at the folder of `name`.
+///
+/// # Errors
+/// All mistakes of the text, not only the first.
+pub fn load_text(
+    name: &str,
+    text: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Config, Mistakes> {
+    run(name, &folder_of(Path::new(name)), text, env).0
+}
+
+/// Checks a file for the command line: what there is to say of it, and whether
+/// it can be used.
+#[must_use]
+pub fn check_report(
+    path: &Path,
+    env: &dyn Fn(&str) -> Option<String>,
+    colour: bool,
+) -> (String, bool) {
+    let name = path.display().to_string();
+    let (good, mistakes) = match read(path) {
+        Err(why) => (false, Mistakes::unreadable(&name, &why)),
+        Ok(text) => {
+            let (result, mistakes) = run(&name, &folder_of(path), &text, env);
+            (result.is_ok(), mistakes)
+        }
+    };
+    let counted = match (mistakes.errors(), mistakes.warnings()) {
+        (0, 0) => "no mistakes".to_owned(),
+        (errors, 0) => plural(errors, "mistake"),
+        (0, warnings) => format!("no mistakes, {}", plural(warnings, "warning")),
+        (errors, warnings) => {
+            format!(
+                "{}, {}",
+                plural(errors, "mistake"),
+                plural(warnings, "warning")
+            )
+        }
+    };
+    let mut report = mistakes.render(colour);
+    if !report.is_empty() {
+        report.push('\n');
+    }
+    (format!("{report}{name}: {counted}\n"), good)
+}
+
+fn plural(count: usize, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    }
+}
+
+/// The result, and everything that was remarked on either way.
+fn run(
+    name: &str,
+    folder: &Path,
+    text: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> (Result<Config, Mistakes>, Mistakes) {
+    let root = match written::read(text) {
+        Ok(root) => root,
+        Err(error) => {
+            let source = Source {
+                name: name.to_owned(),
+                text: text.to_owned(),
+                secrets: likely_secrets(text),
+            };
+            let mistake = Mistake::error(error.place, error.what);
+            let mistakes = Mistakes::new(source, vec![mistake]);
+            return (Err(mistakes.clone()), mistakes);
+        }
+    };
+    let ctx = Context::new(folder.to_owned(), env);
+    let config = check(&ctx, &root);
+    let (source, list) = ctx.into_parts(name, text);
+    let mistakes = Mistakes::new(source, list);
+    match config {
+        Some(mut config) if mistakes.errors() == 0 => {
+            config.warnings = mistakes.warning_lines();
+            (Ok(config), mistakes)
+        }
+        _ => (Err(mistakes.clone()), mistakes),
+    }
+}
+
+/// What is not YAML has no keys, but its excerpt must not show a secret either.
+fn likely_secrets(text: &str) -> Vec<(usize, usize)> {
+    let mut secrets = Vec::new();
+    let mut line_start = 0;
+    for line in text.split_inclusive('\n') {
+        let width = line.chars().count();
+        for name in ["secret", "token", "key", "password", "default"] {
+            if let Some(at) = line.find(name) {
+                let before = line[..at + name.len()].chars().count();
+                secrets.push((line_start + before, line_start + width));
+            }
+        }
+        line_start += width;
+    }
+    secrets
+}
+
+fn folder_of(path: &Path) -> PathBuf {
+    path.parent().map(Path::to_owned).unwrap_or_default()
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes))
+        .map_err(|why| format!("can't be read: {why}"))?;
+    String::from_utf8(bytes).map_err(|_| "can't be read: it is not UTF-8 text".to_owned())
+}

@@ -1,0 +1,8 @@
+//! The machine under injected time: a world in which years pass in a moment.
+
+mod life;
+mod personal;
+mod property;
+mod rejections;
+mod several;
+mod world;

@@ -1,0 +1,201 @@
+//! Years of anything at all.
+
+use super::world::{HOUR, World, rules, secs, token_answer};
+use crate::config::checked::GrantType;
+use crate::oauth::{Failure, FailureKind};
+use crate::refresh::machine::Event;
+use crate::refresh::status::AccountState;
+use crate::store::StoreError;
+use crate::token::RejectedStatus;
+use proptest::prelude::{Strategy, any, prop_oneof, proptest};
+use proptest::test_runner::Config;
+use std::time::Duration;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Pass(Duration),
+    SetWall(i64),
+    Suspend(u64),
+    Answer {
+        life: Option<u64>,
+        same: bool,
+    },
+    Fail(FailureKind, bool, Option<u64>),
+    Token,
+    Manual,
+    Rejected {
+        back: u64,
+        forbidden: bool,
+    },
+    Replayed {
+        cured: bool,
+        forbidden: bool,
+    },
+    Store(bool),
+    /// Another process writes the record, as it is.
+    Touch,
+    SecretChanged,
+    Connect {
+        refresh: bool,
+    },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let life = prop_oneof![
+        Just(None),
+        (1_u64..20).prop_map(Some),
+        (20_u64..600).prop_map(Some),
+        (600_u64..100_000).prop_map(Some),
+    ];
+    let kind = prop_oneof![
+        4 => Just(FailureKind::Transient),
+        1 => Just(FailureKind::Unreadable),
+        1 => Just(FailureKind::Dead),
+        1 => Just(FailureKind::Misconfigured),
+    ];
+    let retry_after = proptest::option::of(1_u64..=3_600);
+    let step = prop_oneof![
+        4 => (1_u64..60_000).prop_map(|ms| Step::Pass(Duration::from_millis(ms))),
+        4 => (60_u64..100_000).prop_map(|s| Step::Pass(secs(s))),
+        1 => (1_u64..30).prop_map(|days| Step::Pass(HOUR * 24 * days as u32)),
+        1 => (-10_000_000_i64..10_000_000).prop_map(Step::SetWall),
+        1 => (1_u64..1_000_000).prop_map(Step::Suspend),
+        6 => (life, any::<bool>()).prop_map(|(life, same)| Step::Answer { life, same }),
+        4 => (kind, any::<bool>(), retry_after).prop_map(|(k, s, r)| Step::Fail(k, s, r)),
+        3 => Just(Step::Token),
+        1 => Just(Step::Manual),
+        4 => (0_u64..3, any::<bool>())
+            .prop_map(|(back, forbidden)| Step::Rejected { back, forbidden }),
+        3 => (any::<bool>(), any::<bool>())
+            .prop_map(|(cured, forbidden)| Step::Replayed { cured, forbidden }),
+        1 => any::<bool>().prop_map(Step::Store),
+        1 => Just(Step::Touch),
+        1 => Just(Step::SecretChanged),
+        1 => any::<bool>().prop_map(|refresh| Step::Connect { refresh }),
+    ];
+    proptest::collection::vec(step, 1..120)
+}
+
+use proptest::strategy::Just;
+
+fn status(forbidden: bool) -> RejectedStatus {
+    if forbidden {
+        RejectedStatus::Forbidden
+    } else {
+        RejectedStatus::Unauthorized
+    }
+}
+
+fn take(world: &mut World, step: Step, n: usize, personal: bool) {
+    match step {
+        Step::Pass(time) => world.pass(time),
+        Step::SetWall(seconds) => world.step_wall(seconds),
+        Step::Suspend(seconds) => world.step_wall(seconds as i64),
+        Step::Answer { life, same } if world.flight.is_some() => {
+            let token = if same {
+                "same".to_owned()
+            } else {
+                format!("t{n}")
+            };
+            world.answer_with(&token, life, Some(&format!("r{n}")));
+        }
+        Step::Fail(kind, maybe_spent, retry_after) if world.flight.is_some() => {
+            let retry_after = retry_after.map(secs);
+            world.end(Err(Failure {
+                retry_after,
+                maybe_spent,
+                ..Failure::new(kind, "said no")
+            }));
+        }
+        Step::Token => drop(world.token()),
+        Step::Manual => drop(world.manual()),
+        Step::Rejected { back, forbidden } => {
+            let generation = world.machine.generation().saturating_sub(back);
+            world.rejected(generation, status(forbidden));
+        }
+        Step::Replayed { cured, forbidden } => {
+            let generation = world.machine.generation();
+            world.replayed(generation, status(forbidden), cured);
+        }
+        Step::Store(works) => {
+            let broken = (!works).then(|| StoreError::Unavailable("full".to_owned()));
+            world.shelf.borrow_mut().broken = broken;
+        }
+        Step::Touch => {
+            if let Some((version, ..)) = &mut world.shelf.borrow_mut().stored {
+                *version += 1;
+            }
+        }
+        Step::SecretChanged => world.feed(Event::SecretChanged),
+        Step::Connect { refresh } if personal => {
+            let sent = world.now;
+            let refresh = refresh.then(|| format!("c{n}"));
+            let answer = token_answer(&format!("t{n}"), Some(3_600), refresh.as_deref());
+            world.feed(Event::Connected { sent, answer });
+        }
+        Step::Answer { .. } | Step::Fail(..) | Step::Connect { .. } => {}
+    }
+}
+
+/// It has a token of unknown life, or will do something by itself.
+fn goes_on(world: &World) {
+    let wakes = world.machine.next_wake(world.now);
+    let waits = wakes.map(|moment| world.now.until(moment));
+    let expires = world.machine.tokens().and_then(|t| t.expires_at);
+    let holds_for_ever = world.is_valid() && expires.is_none();
+    assert!(
+        world.flight.is_some() || holds_for_ever || waits.is_some(),
+        "stopped trying: {:?}",
+        world.machine.state(world.now)
+    );
+    if !world.is_valid() && world.flight.is_none() {
+        assert!(waits.unwrap() <= HOUR + secs(2), "{waits:?}");
+    }
+}
+
+/// In the end everything works again: is there a token, and is everybody answered?
+fn comes_to_rest(world: &mut World, personal: bool) {
+    world.shelf.borrow_mut().broken = None;
+    for round in 0..10 {
+        if world.flight.is_some() {
+            world.answer_with(&format!("end{round}"), Some(3_600), Some("end"));
+        }
+        world.pass(secs(600));
+    }
+    if world.flight.is_some() {
+        world.answer_with("end", Some(3_600), Some("end"));
+    }
+    for waiter in 1..=world.waiters() {
+        assert!(world.answers.contains_key(&waiter), "{waiter} is left");
+    }
+    let needs_a_person = matches!(
+        world.machine.state(world.now),
+        AccountState::NotConnected | AccountState::ReconnectRequired
+    );
+    assert!(world.is_valid() || (personal && needs_a_person));
+}
+
+fn run(steps: Vec<Step>, grant_type: GrantType) {
+    let personal = grant_type == GrantType::AuthorizationCode;
+    let mut world = World::new(rules(grant_type));
+    world.feed(Event::Start);
+    for (n, step) in steps.into_iter().enumerate() {
+        take(&mut world, step, n, personal);
+        goes_on(&world);
+    }
+    comes_to_rest(&mut world, personal);
+}
+
+proptest! {
+    #![proptest_config(Config { cases: 64, failure_persistence: None, ..Config::default() })]
+
+    #[test]
+    fn a_client_never_serves_a_dead_token_and_never_stops(steps in steps()) {
+        run(steps, GrantType::ClientCredentials);
+    }
+
+    #[test]
+    fn nor_does_a_person_s_account(steps in steps()) {
+        run(steps, GrantType::AuthorizationCode);
+    }
+}

@@ -1,0 +1,148 @@
+//! Several processes on one store.
+
+use super::world::{HOUR, Shelf, World, rules, secs, start, token_answer};
+use crate::config::checked::GrantType;
+use crate::oauth::FailureKind;
+use crate::refresh::machine::{Answer, Event, Rules};
+use crate::refresh::status::AccountState;
+use crate::token::{RejectedStatus, Verdict};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+fn named(owner: &str) -> Rules {
+    Rules {
+        owner: owner.to_owned(),
+        ..rules(GrantType::AuthorizationCode)
+    }
+}
+
+/// Two processes; the first has been connected, the second has taken it over.
+fn two() -> (World, World) {
+    let shelf: Rc<RefCell<Shelf>> = Rc::default();
+    let mut one = World::on(named("one"), shelf.clone(), start());
+    one.feed(Event::Start);
+    let answer = token_answer("a1", Some(3_600), Some("r1"));
+    let sent = one.now;
+    one.feed(Event::Connected { sent, answer });
+    let mut two = World::on(named("two"), shelf, start());
+    two.feed(Event::Start);
+    assert!(two.is_valid());
+    (one, two)
+}
+
+#[test]
+fn one_refreshes_and_the_other_takes_it_over() {
+    let (mut one, mut two) = two();
+    let waiter = two.rejected(1, RejectedStatus::Unauthorized);
+    one.rejected(1, RejectedStatus::Unauthorized);
+    assert!(two.flight.is_some());
+    assert!(one.flight.is_none(), "the lease is taken");
+    one.pass(secs(2));
+    assert!(one.flight.is_none());
+    two.answer_with("a2", Some(3_600), Some("r2"));
+    two.now = one.now;
+    assert_eq!(two.answers[&waiter], Answer::Verdict(Verdict::Replay));
+    one.pass(secs(1));
+    assert_eq!(one.answers[&1], Answer::Verdict(Verdict::Replay));
+    assert_eq!(one.generation(), 2);
+    assert_eq!(one.exchanges + two.exchanges, 1);
+}
+
+#[test]
+fn a_dead_process_is_succeeded_when_its_lease_is_over() {
+    let (mut one, mut two) = two();
+    two.pass_until_request(HOUR);
+    // The first one's old token has been rejected, so it does not hold off.
+    one.now = two.now;
+    one.rejected(1, RejectedStatus::Unauthorized);
+    let waited = one.pass_until_request(HOUR);
+    assert!(waited >= secs(44) && waited <= secs(47), "{waited:?}");
+}
+
+#[test]
+fn a_lease_from_a_clock_far_ahead_is_waited_out_by_our_own() {
+    let (mut one, mut two) = two();
+    two.step_wall(1_000_000);
+    assert!(two.flight.is_some());
+    one.rejected(1, RejectedStatus::Unauthorized);
+    let waited = one.pass_until_request(HOUR);
+    assert!(waited <= secs(47), "{waited:?}");
+}
+
+#[test]
+fn a_death_is_looked_into_before_it_is_believed() {
+    let (mut one, mut two) = two();
+    one.pass_until_request(HOUR);
+    // While the first one's request is under way, its lease runs out, and the
+    // second rotates.
+    two.now = one.now;
+    two.pass(secs(60));
+    two.rejected(1, RejectedStatus::Unauthorized);
+    assert!(two.flight.is_some());
+    two.answer_with("a2", Some(3_600), Some("r2"));
+    one.now = two.now;
+    one.fail(FailureKind::Dead);
+    assert_eq!(one.machine.state(one.now), AccountState::Connected);
+    assert_eq!(one.generation(), 2);
+}
+
+#[test]
+fn whoever_has_rotated_wins_over_whoever_has_not() {
+    let (mut one, mut two) = two();
+    one.pass_until_request(HOUR);
+    two.now = one.now;
+    two.pass(secs(60));
+    two.rejected(1, RejectedStatus::Unauthorized);
+    assert!(two.flight.is_some(), "the lease was over");
+    one.now = two.now;
+    one.answer_with("a2", Some(3_600), Some("r2"));
+    assert_eq!(one.generation(), 2);
+    two.fail(FailureKind::Dead);
+    assert_eq!(two.machine.state(two.now), AccountState::Connected);
+    let stored = two.shelf.borrow().stored.clone().unwrap().2.tokens.unwrap();
+    assert_eq!(stored.refresh_token.unwrap().expose(), "r2");
+}
+
+#[test]
+fn what_one_connects_the_other_notices() {
+    let shelf: Rc<RefCell<Shelf>> = Rc::default();
+    let mut one = World::on(named("one"), shelf.clone(), start());
+    let mut two = World::on(named("two"), shelf, start());
+    one.feed(Event::Start);
+    two.feed(Event::Start);
+    let answer = token_answer("a1", Some(3_600), Some("r1"));
+    let sent = one.now;
+    one.feed(Event::Connected { sent, answer });
+    assert_eq!(two.machine.state(two.now), AccountState::NotConnected);
+    two.pass(secs(61));
+    assert_eq!(two.machine.state(two.now), AccountState::Connected);
+}
+
+#[test]
+fn five_tools_on_one_store_refresh_once_each_time() {
+    let shelf: Rc<RefCell<Shelf>> = Rc::default();
+    let mut tools: Vec<World> = (0..5)
+        .map(|n| World::on(named(&n.to_string()), shelf.clone(), start()))
+        .collect();
+    tools.iter_mut().for_each(|tool| tool.feed(Event::Start));
+    let answer = token_answer("a0", Some(3_600), Some("r0"));
+    let sent = start();
+    tools[0].feed(Event::Connected { sent, answer });
+    let mut rotations = 0;
+    for _ in 0..24 * 60 * 10 {
+        for tool in &mut tools {
+            tool.pass(secs(6));
+            if tool.flight.is_some() {
+                rotations += 1;
+                let refresh = format!("r{rotations}");
+                tool.answer_with(&format!("a{rotations}"), Some(3_600), Some(&refresh));
+            }
+        }
+    }
+    // A day, and every refresh about 29 minutes after the last.
+    assert!((45..=56).contains(&rotations), "{rotations}");
+    let generations: Vec<u64> = tools.iter().map(World::generation).collect();
+    assert!(generations.iter().all(|g| *g >= 45), "{generations:?}");
+    assert!(Duration::from_secs(0) < HOUR);
+}
