@@ -276,7 +276,7 @@ impl<'n, 'c> Reader<'n, 'c> {
                 from: scalar,
             }),
             Err(error) => {
-                self.ctx.report(template_mistake(&scalar, &error));
+                report_template(self.ctx, &scalar, &error);
                 None
             }
         }
@@ -412,17 +412,21 @@ fn located_template(ctx: &Context<'_>, scalar: Scalar) -> Option<Located<Templat
             from: scalar,
         }),
         Err(error) => {
-            ctx.report(template_mistake(&scalar, &error));
+            report_template(ctx, &scalar, &error);
             None
         }
     }
 }
 
 /// A secret's mistake lies at its start: an offset would tell of its text.
-fn template_mistake(scalar: &Scalar, error: &TemplateError) -> Mistake {
+fn report_template(ctx: &Context<'_>, scalar: &Scalar, error: &TemplateError) {
     let place = match scalar.secret {
         true => scalar.place,
         false => scalar.place_at(error.offset),
     };
-    Mistake::error(place, format!("{}: {}", scalar.named(), error.what))
+    ctx.note_unparsed(&scalar.text);
+    ctx.report(Mistake::error(
+        place,
+        format!("{}: {}", scalar.named(), error.what),
+    ));
 }

@@ -96,7 +96,8 @@ pub(super) fn read(root: &Reader<'_, '_>) -> Vec<IntegrationDraft> {
 
 fn integration(reader: &Reader<'_, '_>) -> IntegrationDraft {
     let ctx = reader.ctx;
-    let key = key(reader);
+    let written = reader.text("key");
+    let key = written.as_ref().and_then(|written| key(ctx, written));
     let name = reader.text("name");
     let parameters = parameters(reader);
     let mut inputs = Vec::new();
@@ -109,7 +110,7 @@ fn integration(reader: &Reader<'_, '_>) -> IntegrationDraft {
     let request_parameters = request_parameters(reader, &mut inputs);
     let refresh = refresh(reader);
     let mut draft = IntegrationDraft {
-        key: key.clone().unwrap_or_default(),
+        key: written.map(|written| written.text).unwrap_or_default(),
         parameters,
         inputs,
         used: RefCell::default(),
@@ -133,17 +134,14 @@ fn integration(reader: &Reader<'_, '_>) -> IntegrationDraft {
     draft
 }
 
-fn key(reader: &Reader<'_, '_>) -> Option<String> {
-    let scalar = reader.text("key")?;
-    let fits = (1..=128).contains(&scalar.text.len());
-    if fits && scalar.text.bytes().all(|b| b.is_ascii_alphanumeric()) {
-        return Some(scalar.text);
+fn key(ctx: &Context<'_>, written: &Scalar) -> Option<String> {
+    let fits = (1..=128).contains(&written.text.len());
+    if fits && written.text.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        return Some(written.text.clone());
     }
-    let what = format!("{} can't be an integration's key", scalar.named());
-    let mistake = Mistake::error(scalar.place, what);
-    reader
-        .ctx
-        .report(mistake.expected("1 to 128 letters and digits"));
+    let what = format!("{} can't be an integration's key", written.named());
+    let mistake = Mistake::error(written.place, what);
+    ctx.report(mistake.expected("1 to 128 letters and digits"));
     None
 }
 
@@ -194,8 +192,7 @@ fn parameters(reader: &Reader<'_, '_>) -> Vec<Parameter> {
 
 fn parameter(ctx: &Context<'_>, node: &Node) -> Option<Parameter> {
     if !matches!(node, Node::Map(..)) || is_source(node) {
-        let name = resolve(ctx, node, false)?;
-        check_parameter_name(ctx, &name);
+        let name = resolve(ctx, node, false).filter(|name| is_parameter_name(ctx, name))?;
         return Some(Parameter {
             place: name.place,
             spec: bare_spec(name.text),
@@ -203,10 +200,9 @@ fn parameter(ctx: &Context<'_>, node: &Node) -> Option<Parameter> {
         });
     }
     let reader = Reader::open(ctx, &PARAMETER, node, node.place())?;
-    let name = reader.text("name");
-    if let Some(name) = &name {
-        check_parameter_name(ctx, name);
-    }
+    let name = reader
+        .text("name")
+        .filter(|name| is_parameter_name(ctx, name));
     let secret = reader.boolean("secret");
     let default = reader.text_secret("default", secret);
     let choices = reader.node("enum").map(|_| {
@@ -244,16 +240,21 @@ fn bare_spec(name: String) -> ParameterSpec {
     }
 }
 
-fn check_parameter_name(ctx: &Context<'_>, name: &Scalar) {
+/// Reports what can't be one.
+fn is_parameter_name(ctx: &Context<'_>, name: &Scalar) -> bool {
     let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     if name.text == "token" {
         let what = "`token` can't be a parameter: it stands for the token itself";
         ctx.report(Mistake::error(name.place, what));
-    } else if name.text.is_empty() || !name.text.bytes().all(fits) {
+        return false;
+    }
+    if name.text.is_empty() || !name.text.bytes().all(fits) {
         let what = format!("{} can't be a parameter's name", name.named());
         let mistake = Mistake::error(name.place, what);
         ctx.report(mistake.expected("letters, digits and `_`"));
+        return false;
     }
+    true
 }
 
 fn pattern(reader: &Reader<'_, '_>) -> Option<(String, Regex)> {
@@ -382,13 +383,13 @@ fn refresh(reader: &Reader<'_, '_>) -> Option<RefreshRules> {
     })
 }
 
-/// A parameter that nothing refers to, or that nobody declared, is a slip.
+/// A parameter that nothing refers to is a slip.
 pub(super) fn report_unused(ctx: &Context<'_>, drafts: &[IntegrationDraft]) {
     for draft in drafts {
         let used = draft.used.borrow();
         for parameter in &draft.parameters {
             let name = &parameter.spec.name;
-            if !used.contains(name) && name != "token" {
+            if !used.contains(name) && !ctx.may_be_used(name) {
                 let what = format!("parameter `{name}` is not used anywhere");
                 let expected = format!(
                     "`{{{name}}}` in an input of the integration or in an upstream of its routes"

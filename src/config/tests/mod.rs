@@ -1,4 +1,7 @@
 mod contract;
+mod examples;
+mod never_panics;
+mod places;
 
 use super::checked::Config;
 use super::load_text;
