@@ -113,6 +113,9 @@ impl Scalar {
 
     /// The place of a byte offset in the text, as near as the notation allows.
     pub fn place_at(&self, offset: usize) -> Place {
+        if offset == 0 {
+            return self.place;
+        }
         let before = self.text.get(..offset).unwrap_or_default();
         let characters = before.chars().count();
         let width = self.place.end.saturating_sub(self.place.start);
