@@ -202,6 +202,21 @@ fn statuses_without_a_readable_error() {
 }
 
 #[test]
+fn only_a_breakdown_may_have_spent_what_was_sent() {
+    for (status, expected) in [
+        (500, true),
+        (502, true),
+        (504, true),
+        (503, false),
+        (429, false),
+        (400, false),
+    ] {
+        let failure = personal(&json(status, "")).unwrap_err();
+        assert_eq!(failure.maybe_spent, expected, "{status}");
+    }
+}
+
+#[test]
 fn successes_without_a_token() {
     for body in [
         "",
