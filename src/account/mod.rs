@@ -2,4 +2,7 @@
 
 mod connected;
 
+#[cfg(test)]
+mod tests;
+
 pub use connected::{AttachPlan, ConnectedAccount, OAuthClient, ResolveError, SecretSource};

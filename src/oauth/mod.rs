@@ -8,6 +8,9 @@ mod redact;
 mod request;
 mod response;
 
+#[cfg(test)]
+mod tests;
+
 pub use answer::TokenAnswer;
 pub use exchange::Exchange;
 pub use failure::{Failure, FailureKind};

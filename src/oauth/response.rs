@@ -114,39 +114,44 @@ fn read_failure(
     if matches!(status, 408 | 425 | 429 | 500..=599) {
         let said = named.map_or(String::new(), |f| format!(": {}", f.what));
         let what = format!("the token endpoint answered with status {status}{said}");
-        return Failure::new(FailureKind::Transient, what);
+        return Failure {
+            // A server that broke down half-way, or a gateway that gave up
+            // waiting for it, may have rotated the refresh token before.
+            maybe_spent: matches!(status, 500 | 502 | 504..=599),
+            ..Failure::new(FailureKind::Transient, what)
+        };
     }
-    if let Some(failure) = named {
-        return failure;
-    }
-    let (kind, advice) = match status {
+    named.unwrap_or_else(|| {
+        let (kind, advice) = judge_status(status);
+        let what = format!("the token endpoint (status {status}) {advice}");
+        Failure::new(kind, what)
+    })
+}
+
+/// What a status without a named error means, and what to do about it.
+fn judge_status(status: u16) -> (FailureKind, &'static str) {
+    use FailureKind::{Misconfigured, Transient, Unreadable};
+    match status {
         300..=399 => (
-            FailureKind::Misconfigured,
+            Misconfigured,
             "redirects, which a token request must not follow: put the final address into token_endpoint",
         ),
         400 | 401 => (
-            FailureKind::Unreadable,
+            Unreadable,
             "gave no readable reason: check client_id, client_secret and token_endpoint_auth_method",
         ),
         403 => (
-            FailureKind::Misconfigured,
+            Misconfigured,
             "gave no reason: check that this client may use the token endpoint, and from this address",
         ),
-        404 | 410 => (
-            FailureKind::Misconfigured,
-            "found nothing there: check token_endpoint",
-        ),
+        404 | 410 => (Misconfigured, "found nothing there: check token_endpoint"),
         405 => (
-            FailureKind::Misconfigured,
+            Misconfigured,
             "does not take this verb: check token_endpoint_method",
         ),
-        400..=499 => (FailureKind::Misconfigured, "refused: check the integration"),
-        _ => (FailureKind::Transient, "answered with what is no answer"),
-    };
-    Failure::new(
-        kind,
-        format!("the token endpoint (status {status}) {advice}"),
-    )
+        400..=499 => (Misconfigured, "refused: check the integration"),
+        _ => (Transient, "answered with what is no answer"),
+    }
 }
 
 /// The error that a server names (RFC 6749, 5.2), in words; `None` when it names none.

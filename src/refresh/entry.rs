@@ -73,7 +73,7 @@ impl Entry {
                         expiry,
                         attach,
                     })),
-                    // A stored token, from before the token's place was changed.
+                    // Neither a fetched nor a stored token comes here that does not fit.
                     Err(error) => Published::Unavailable(Unavailable::Misconfigured {
                         cause: Arc::from(error.to_string()),
                         retry_at: now.wall,
@@ -86,18 +86,10 @@ impl Entry {
 
     pub fn tell(&mut self, waiters: &[WaiterId], answer: &Answer) {
         for waiter in waiters {
-            // Whoever went away meanwhile hears nothing.
-            let heard = match (self.waiting.remove(waiter), answer) {
-                (Some(Reply::Token(reply)), Answer::Token(waited)) => reply.send(*waited).is_ok(),
-                (Some(Reply::Verdict(reply)), Answer::Verdict(verdict)) => {
-                    reply.send(*verdict).is_ok()
-                }
-                (Some(Reply::Manual(reply)), Answer::Manual(outcome)) => {
-                    reply.send(outcome.clone()).is_ok()
-                }
-                _ => false,
+            let Some(reply) = self.waiting.remove(waiter) else {
+                continue;
             };
-            tracing::trace!(waiter, heard, "answered");
+            reply.send(answer);
         }
     }
 
@@ -130,6 +122,18 @@ impl Entry {
 }
 
 impl Reply {
+    fn send(self, answer: &Answer) {
+        let heard = match (self, answer) {
+            (Self::Token(reply), Answer::Token(waited)) => reply.send(*waited).is_ok(),
+            (Self::Verdict(reply), Answer::Verdict(verdict)) => reply.send(*verdict).is_ok(),
+            (Self::Manual(reply), Answer::Manual(outcome)) => reply.send(outcome.clone()).is_ok(),
+            // A machine answers in kind.
+            _ => false,
+        };
+        // Whoever went away meanwhile hears nothing.
+        let _ = heard;
+    }
+
     fn is_closed(&self) -> bool {
         match self {
             Self::Token(reply) => reply.is_closed(),

@@ -11,5 +11,8 @@ mod slots;
 mod status;
 mod wing;
 
+#[cfg(test)]
+mod tests;
+
 pub use status::{AccountState, AccountStatus, LastError};
 pub use wing::{Handle, ManualOutcome, Parts, Setup, start};

@@ -239,3 +239,58 @@ fn millis(at: Wall) -> u64 {
 fn wall(millis: u64) -> Wall {
     Wall(Duration::from_millis(millis))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{AccountRecord, Intent, StoredTokens, wall};
+    use crate::base::secret::Secret;
+
+    fn record() -> AccountRecord {
+        AccountRecord {
+            binding: "https://a.example/token\nclient".to_owned(),
+            generation: 7,
+            tokens: Some(StoredTokens {
+                access_token: Secret::new("a\"\u{1f512}".to_owned()),
+                refresh_token: Some(Secret::new("r".to_owned())),
+                scope: Some("api".to_owned()),
+                issued_at: wall(1_700_000_000_123),
+                expires_at: Some(wall(1_700_003_600_123)),
+                refreshed_at: wall(1_700_000_000_456),
+            }),
+            intent: Some(Intent {
+                started_at: wall(5),
+                fencing: 9,
+                again: true,
+            }),
+            dead: Some("gone".to_owned()),
+            unreadable: 2,
+            last_error: Some((wall(6), "what".to_owned())),
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        for record in [record(), AccountRecord::default()] {
+            let read = AccountRecord::from_bytes(&record.to_bytes());
+            assert_eq!(read, Ok(record));
+        }
+    }
+
+    #[test]
+    fn other_bytes_are_refused_without_repeating_them() {
+        let newer = br#"{"format":2,"tokens":"hunter2"}"#;
+        let error = AccountRecord::from_bytes(newer).unwrap_err();
+        assert!(error.0.contains("format 2"), "{error:?}");
+        let cut = &record().to_bytes()[..60];
+        for bad in [&b""[..], b"\xff\xfe", b"[]", b"{\"format\":1}", cut] {
+            let error = AccountRecord::from_bytes(bad).unwrap_err();
+            assert!(error.0.len() < 60, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_token() {
+        let shown = format!("{:?}", record());
+        assert!(!shown.contains("1f512") && !shown.contains('\u{1f512}'));
+    }
+}

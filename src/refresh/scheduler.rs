@@ -1,12 +1,14 @@
 //! The scheduler: one task that feeds every account's machine, does what the
 //! machines ask for, and is the only writer of tokens.
 
+use super::attach;
 use super::entry::{Entry, Reply};
 use super::fetch::{self, Fetch, Stamp};
 use super::machine::{Action, Event, Level, Loaded, WaiterId};
 use super::record::AccountRecord;
 use super::slots::Slots;
 use super::wing::{ManualOutcome, Setup, Statuses};
+use crate::account::ConnectedAccount;
 use crate::base::clock::{Clock, Mono, Now};
 use crate::base::id::AccountKey;
 use crate::config::checked::RefreshSettings;
@@ -318,7 +320,8 @@ impl Scheduler {
 
     fn read(&self, at: usize) {
         let (store, key) = (self.setting.store.clone(), self.store_key(at));
-        let work = tokio::task::spawn_blocking(move || read_record(&*store, &key));
+        let account = self.entries[at].account.clone();
+        let work = tokio::task::spawn_blocking(move || read_record(&*store, &key, &account));
         let inbox = self.setting.inbox.clone();
         tokio::spawn(async move {
             let result = work.await.unwrap_or_else(|_| Err(panicked()));
@@ -397,13 +400,24 @@ fn refuse(ask: Ask) {
     };
 }
 
-fn read_record(store: &dyn Store, key: &str) -> Result<Option<Loaded>, StoreError> {
+/// Reads an account's record. Blocks.
+fn read_record(
+    store: &dyn Store,
+    key: &str,
+    account: &ConnectedAccount,
+) -> Result<Option<Loaded>, StoreError> {
     let Some(found) = store.get(key)? else {
         return Ok(None);
     };
     let body = zeroize::Zeroizing::new(found.body);
-    let record = AccountRecord::from_bytes(&body)
+    let mut record = AccountRecord::from_bytes(&body)
         .map_err(|unreadable| StoreError::Unreadable(unreadable.0))?;
+    if let Some(tokens) = &mut record.tokens
+        && attach::build(account, &tokens.access_token).is_err()
+    {
+        // It was stored before its place was changed, where it does not fit.
+        tokens.expires_at = Some(tokens.issued_at);
+    }
     Ok(Some(Loaded {
         version: found.version,
         lease: found.lease,

@@ -33,7 +33,7 @@ impl Machine {
             return self.tell(vec![id], Answer::Token(answer));
         }
         let until = now.after(self.rules.token_wait);
-        self.waiters.tokens.push(TokenWaiter { id, until });
+        self.waiters.tokens.push_back(TokenWaiter { id, until });
         if !self.is_joinable() && matches!(self.standing, Standing::Fine) {
             self.request(Trigger::Demand);
         }
@@ -50,7 +50,7 @@ impl Machine {
             return self.tell(vec![id], Answer::Verdict(verdict));
         }
         let longest = self.rules.timeout.saturating_mul(2);
-        self.waiters.verdicts.push(VerdictWaiter {
+        self.waiters.verdicts.push_back(VerdictWaiter {
             id,
             generation,
             status,

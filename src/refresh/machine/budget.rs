@@ -38,7 +38,10 @@ impl Budget {
     /// other rejection starts one: they may all be of requests that no token
     /// can cure. A report that never comes costs one pause, without doubling.
     pub fn refreshed(&mut self, now: Now) {
-        self.closed_until = Some(now.after(FIRST));
+        let closed_longer = |until: &Moment| now.until(*until) > FIRST;
+        if !self.closed_until.as_ref().is_some_and(closed_longer) {
+            self.closed_until = Some(now.after(FIRST));
+        }
     }
 
     /// The refresh brought the token that was rejected: nothing to replay.
@@ -128,6 +131,14 @@ mod tests {
         budget.replay_rejected(at(0), 4);
         budget.replay_cured(at(0), 4);
         assert_eq!(pause(&budget, 0), 30);
+    }
+
+    #[test]
+    fn joining_another_status_s_refresh_shortens_no_pause() {
+        let mut budget = Budget::default();
+        (1..5).for_each(|generation| budget.replay_rejected(at(0), generation));
+        budget.refreshed(at(10));
+        assert_eq!(pause(&budget, 0), 240);
     }
 
     #[test]

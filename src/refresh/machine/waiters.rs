@@ -3,6 +3,8 @@
 use super::WaiterId;
 use crate::base::clock::{Moment, Now};
 use crate::token::RejectedStatus;
+use std::collections::VecDeque;
+use std::time::Duration;
 
 /// So many verdicts may be awaited at once; as many as asks fit on their way.
 const MOST_VERDICTS: usize = 16_384;
@@ -25,11 +27,12 @@ pub struct VerdictWaiter {
     pub until: Moment,
 }
 
-/// Everyone who waits, each kind bounded.
+/// Everyone who waits, each kind bounded. All of a kind wait equally long, so
+/// the first to come is the first to go.
 #[derive(Debug, Default)]
 pub struct Waiters {
-    pub tokens: Vec<TokenWaiter>,
-    pub verdicts: Vec<VerdictWaiter>,
+    pub tokens: VecDeque<TokenWaiter>,
+    pub verdicts: VecDeque<VerdictWaiter>,
     pub manual: Vec<WaiterId>,
 }
 
@@ -46,34 +49,30 @@ impl Waiters {
 
     /// Takes out the token waiters whose time has come.
     pub fn late_tokens(&mut self, now: Now) -> Vec<WaiterId> {
-        self.tokens
-            .extract_if(.., |w| now.reached(w.until))
-            .map(|w| w.id)
-            .collect()
+        let late = || self.tokens.pop_front_if(|w| now.reached(w.until));
+        std::iter::from_fn(late).map(|w| w.id).collect()
     }
 
     /// Takes out the token waiters that will be gone in `pause`.
-    pub fn tokens_gone_by(&mut self, now: Now, pause: std::time::Duration) -> Vec<WaiterId> {
-        self.tokens
-            .extract_if(.., |w| now.until(w.until) < pause)
-            .map(|w| w.id)
-            .collect()
+    pub fn tokens_gone_by(&mut self, now: Now, pause: Duration) -> Vec<WaiterId> {
+        let gone = || self.tokens.pop_front_if(|w| now.until(w.until) < pause);
+        std::iter::from_fn(gone).map(|w| w.id).collect()
     }
 
     /// Takes out the verdict waiters whose time has come.
     pub fn late_verdicts(&mut self, now: Now) -> Vec<WaiterId> {
-        self.verdicts
-            .extract_if(.., |w| now.reached(w.until))
-            .map(|w| w.id)
-            .collect()
+        let late = || self.verdicts.pop_front_if(|w| now.reached(w.until));
+        std::iter::from_fn(late).map(|w| w.id).collect()
     }
 
     /// The first moment at which somebody's time has come.
     pub fn first_deadline(&self, now: Now) -> Option<Moment> {
-        // Those who came first leave first, but a stepped clock may mix them.
-        let tokens = self.tokens.iter().map(|w| w.until);
-        let verdicts = self.verdicts.iter().map(|w| w.until);
-        tokens.chain(verdicts).min_by_key(|until| now.until(*until))
+        let token = self.tokens.front().map(|w| w.until);
+        let verdict = self.verdicts.front().map(|w| w.until);
+        [token, verdict]
+            .into_iter()
+            .flatten()
+            .min_by_key(|until| now.until(*until))
     }
 
     /// Forgets those who have gone away.

@@ -7,8 +7,9 @@ use crate::refresh::machine::Event;
 use crate::refresh::status::AccountState;
 use crate::store::StoreError;
 use crate::token::RejectedStatus;
-use proptest::prelude::{Strategy, any, prop_oneof, proptest};
+use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 use proptest::test_runner::Config;
+use std::collections::VecDeque;
 use std::time::Duration;
 
 #[derive(Clone, Debug)]
@@ -32,6 +33,8 @@ enum Step {
         forbidden: bool,
     },
     Store(bool),
+    /// A slow store says that it is done.
+    Deliver,
     /// Another process writes the record, as it is.
     Touch,
     SecretChanged,
@@ -69,14 +72,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (any::<bool>(), any::<bool>())
             .prop_map(|(cured, forbidden)| Step::Replayed { cured, forbidden }),
         1 => any::<bool>().prop_map(Step::Store),
+        16 => Just(Step::Deliver),
         1 => Just(Step::Touch),
         1 => Just(Step::SecretChanged),
         1 => any::<bool>().prop_map(|refresh| Step::Connect { refresh }),
     ];
     proptest::collection::vec(step, 1..120)
 }
-
-use proptest::strategy::Just;
 
 fn status(forbidden: bool) -> RejectedStatus {
     if forbidden {
@@ -121,6 +123,7 @@ fn take(world: &mut World, step: Step, n: usize, personal: bool) {
             let broken = (!works).then(|| StoreError::Unavailable("full".to_owned()));
             world.shelf.borrow_mut().broken = broken;
         }
+        Step::Deliver => world.deliver(),
         Step::Touch => {
             if let Some((version, ..)) = &mut world.shelf.borrow_mut().stored {
                 *version += 1;
@@ -144,11 +147,11 @@ fn goes_on(world: &World) {
     let expires = world.machine.tokens().and_then(|t| t.expires_at);
     let holds_for_ever = world.is_valid() && expires.is_none();
     assert!(
-        world.flight.is_some() || holds_for_ever || waits.is_some(),
+        world.is_busy() || holds_for_ever || waits.is_some(),
         "stopped trying: {:?}",
         world.machine.state(world.now)
     );
-    if !world.is_valid() && world.flight.is_none() {
+    if !world.is_valid() && !world.is_busy() {
         assert!(waits.unwrap() <= HOUR + secs(2), "{waits:?}");
     }
 }
@@ -156,6 +159,10 @@ fn goes_on(world: &World) {
 /// In the end everything works again: is there a token, and is everybody answered?
 fn comes_to_rest(world: &mut World, personal: bool) {
     world.shelf.borrow_mut().broken = None;
+    while world.slow_store.as_ref().is_some_and(|s| !s.is_empty()) {
+        world.deliver();
+    }
+    world.slow_store = None;
     for round in 0..10 {
         if world.flight.is_some() {
             world.answer_with(&format!("end{round}"), Some(3_600), Some("end"));
@@ -175,9 +182,10 @@ fn comes_to_rest(world: &mut World, personal: bool) {
     assert!(world.is_valid() || (personal && needs_a_person));
 }
 
-fn run(steps: Vec<Step>, grant_type: GrantType) {
+fn run(steps: Vec<Step>, grant_type: GrantType, slow_store: bool) {
     let personal = grant_type == GrantType::AuthorizationCode;
     let mut world = World::new(rules(grant_type));
+    world.slow_store = slow_store.then(VecDeque::new);
     world.feed(Event::Start);
     for (n, step) in steps.into_iter().enumerate() {
         take(&mut world, step, n, personal);
@@ -190,12 +198,12 @@ proptest! {
     #![proptest_config(Config { cases: 64, failure_persistence: None, ..Config::default() })]
 
     #[test]
-    fn a_client_never_serves_a_dead_token_and_never_stops(steps in steps()) {
-        run(steps, GrantType::ClientCredentials);
+    fn a_client_never_serves_a_dead_token_and_never_stops(steps in steps(), slow in any::<bool>()) {
+        run(steps, GrantType::ClientCredentials, slow);
     }
 
     #[test]
-    fn nor_does_a_person_s_account(steps in steps()) {
-        run(steps, GrantType::AuthorizationCode);
+    fn nor_does_a_person_s_account(steps in steps(), slow in any::<bool>()) {
+        run(steps, GrantType::AuthorizationCode, slow);
     }
 }

@@ -8,7 +8,6 @@ use crate::refresh::status::AccountState;
 use crate::token::{RejectedStatus, Verdict};
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Duration;
 
 fn named(owner: &str) -> Rules {
     Rules {
@@ -144,5 +143,4 @@ fn five_tools_on_one_store_refresh_once_each_time() {
     assert!((45..=56).contains(&rotations), "{rotations}");
     let generations: Vec<u64> = tools.iter().map(World::generation).collect();
     assert!(generations.iter().all(|g| *g >= 45), "{generations:?}");
-    assert!(Duration::from_secs(0) < HOUR);
 }

@@ -181,6 +181,19 @@ impl World {
         }
     }
 
+    /// A slow store tells of the first step that it has done.
+    pub fn deliver(&mut self) {
+        let done = self.slow_store.as_mut().and_then(VecDeque::pop_front);
+        if let Some(event) = done {
+            self.feed(event);
+        }
+    }
+
+    /// True while the server or the store owes the machine an event.
+    pub fn is_busy(&self) -> bool {
+        self.flight.is_some() || self.slow_store.as_ref().is_some_and(|s| !s.is_empty())
+    }
+
     /// The server gives a token; also the refresh token where one was sent.
     pub fn answer(&mut self, token: &str, life: Option<u64>) {
         self.answer_with(token, life, None);

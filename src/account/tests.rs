@@ -1,0 +1,171 @@
+use super::{ConnectedAccount, ResolveError, SecretSource};
+use crate::base::id::AccountKey;
+use crate::base::secret::Secret;
+use crate::base::template::{Template, UrlTemplate};
+use crate::config::checked::{
+    Account, ClientAuth, ClientSecret, CodeChallenge, GrantType, Integration, OAuth2,
+    ParameterValue, Placement, RefreshRules, RequestParameter, SecretTemplate, TokenMethod,
+    TokenTemplate,
+};
+use std::sync::Arc;
+use std::time::Duration;
+
+fn template(text: &str) -> Template {
+    Template::parse(text).unwrap()
+}
+
+fn integration() -> Integration {
+    Integration {
+        key: "crm".to_owned(),
+        name: "Example CRM".to_owned(),
+        parameters: Vec::new(),
+        oauth2: OAuth2 {
+            grant_type: GrantType::ClientCredentials,
+            authorization_endpoint: None,
+            token_endpoint: UrlTemplate::parse("https://{server}.example.com/token?t={tenant}")
+                .unwrap(),
+            token_endpoint_method: TokenMethod::Post,
+            token_endpoint_auth_method: ClientAuth::Basic,
+            revocation_endpoint: None,
+            redirect_uri: None,
+            scope: Some(template("api {tenant}")),
+            client_id: template("{tenant}-client"),
+            client_secret: Some(ClientSecret::Text(SecretTemplate(template("{key}!")))),
+            code_challenge_method: CodeChallenge::S256,
+            authorization_parameters: Vec::new(),
+            token_parameters: vec![("audience".to_owned(), template("https://{server}"))],
+        },
+        token: TokenTemplate {
+            place: Placement::Header,
+            name: template("X-{tenant}"),
+            value: template("{tenant} {token} {{x}}"),
+        },
+        request_parameters: vec![
+            RequestParameter {
+                place: Placement::Header,
+                name: template("X-Key"),
+                value: template("{key}"),
+            },
+            RequestParameter {
+                place: Placement::Query,
+                name: template("a b"),
+                value: template("{tenant}&"),
+            },
+        ],
+        refresh: RefreshRules {
+            before_expiry: Duration::from_mins(30),
+            retry_on: vec![401, 403],
+            reuse_grace: Duration::ZERO,
+        },
+    }
+}
+
+fn account(integration: Integration, tenant: &str, key: &str) -> Account {
+    let plain = |text: &str| ParameterValue::Plain(text.to_owned());
+    Account {
+        key: AccountKey::new("crmDev").unwrap(),
+        integration: Arc::new(integration),
+        parameters: [
+            ("server".to_owned(), plain("dev")),
+            ("tenant".to_owned(), plain(tenant)),
+            (
+                "key".to_owned(),
+                ParameterValue::Secret(Secret::new(key.to_owned())),
+            ),
+        ]
+        .into(),
+    }
+}
+
+fn mistake(change: impl FnOnce(&mut Integration)) -> ResolveError {
+    let mut integration = integration();
+    change(&mut integration);
+    ConnectedAccount::resolve(&account(integration, "t1", "hunter2")).unwrap_err()
+}
+
+#[test]
+fn every_input_is_filled_in() {
+    let resolved = ConnectedAccount::resolve(&account(integration(), "t1", "hunter2")).unwrap();
+    let oauth = &resolved.oauth;
+    assert_eq!(
+        oauth.token_endpoint.as_str(),
+        "https://dev.example.com/token?t=t1"
+    );
+    assert_eq!(oauth.scope.as_deref(), Some("api t1"));
+    assert_eq!(oauth.client_id, "t1-client");
+    assert_eq!(
+        oauth.token_parameters,
+        [("audience".to_owned(), "https://dev".to_owned())]
+    );
+    let Some(SecretSource::Text(secret)) = &oauth.client_secret else {
+        panic!("no secret")
+    };
+    assert_eq!(secret.expose(), "hunter2!");
+    let attach = &resolved.attach;
+    assert_eq!(attach.name, "X-t1");
+    let value = attach
+        .value
+        .expand(&|name| (name == "token").then_some("T"));
+    assert_eq!(value.unwrap(), "t1 T {x}");
+    assert_eq!(attach.headers[0].1, "hunter2");
+    assert!(attach.headers[0].1.is_sensitive());
+    assert_eq!(attach.query, [("a b".to_owned(), "t1&".to_owned())]);
+}
+
+#[test]
+fn a_value_is_no_template() {
+    let resolved =
+        ConnectedAccount::resolve(&account(integration(), "t1", "{token}{tenant}")).unwrap();
+    assert_eq!(resolved.attach.headers[0].1, "{token}{tenant}");
+}
+
+#[test]
+fn mistakes_name_the_input_and_no_value() {
+    let cases = [
+        (
+            mistake(|i| i.oauth2.scope = Some(template("{nowhere}"))),
+            "oauth2.scope",
+        ),
+        (
+            mistake(|i| i.token.name = template("not a name")),
+            "token.name",
+        ),
+        (
+            mistake(|i| i.token.value = template("no place")),
+            "token.value",
+        ),
+        (
+            mistake(|i| i.token.value = template("{token} {nowhere}")),
+            "token.value",
+        ),
+        (
+            mistake(|i| i.request_parameters[0].name = template("a:b")),
+            "request_parameters[0].name",
+        ),
+        (
+            mistake(|i| i.request_parameters[0].value = template("{key}\r\nX: y")),
+            "request_parameters[0].value",
+        ),
+    ];
+    for (error, input) in cases {
+        assert_eq!(error.input, input);
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
+fn a_value_that_does_not_fit_its_url_is_a_mistake() {
+    let mut bad = account(integration(), "t1", "hunter2");
+    let value = ParameterValue::Plain("evil.example/".to_owned());
+    bad.parameters.insert("server".to_owned(), value);
+    let error = ConnectedAccount::resolve(&bad).unwrap_err();
+    assert_eq!(error.input, "oauth2.token_endpoint");
+    assert!(!error.what.contains("evil"), "{error}");
+}
+
+#[test]
+fn debug_shows_no_secret() {
+    let resolved = ConnectedAccount::resolve(&account(integration(), "t1", "hunter2")).unwrap();
+    let shown = format!("{resolved:?} {:?} {:?}", resolved.oauth, resolved.attach);
+    assert!(!shown.contains("hunter2"), "{shown}");
+}

@@ -1,0 +1,28 @@
+//! Token requests as a server reads them, answers as servers give them, and
+//! servers that misbehave.
+
+mod exchange;
+mod request;
+mod response;
+
+use crate::account::OAuthClient;
+use crate::base::secret::Secret;
+use crate::config::checked::{ClientAuth, GrantType, TokenMethod};
+
+fn client(endpoint: &str) -> OAuthClient {
+    OAuthClient {
+        grant_type: GrantType::ClientCredentials,
+        token_endpoint: endpoint.parse().unwrap(),
+        token_endpoint_method: TokenMethod::Post,
+        token_endpoint_auth_method: ClientAuth::Basic,
+        scope: Some("api read".to_owned()),
+        client_id: "my:client".to_owned(),
+        client_secret: None,
+        token_parameters: Vec::new(),
+        secret_values: Vec::new(),
+    }
+}
+
+fn secret(text: &str) -> Secret {
+    Secret::new(text.to_owned())
+}

@@ -1,0 +1,6 @@
+//! The wing as a whole: real tasks, a real store, tokio's paused time, and a
+//! server that counts.
+
+mod attaching;
+mod stage;
+mod wing;
