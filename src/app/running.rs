@@ -79,6 +79,7 @@ impl Running {
     pub async fn ended(&mut self) -> String {
         tokio::select! {
             name = self.workers.any_ended() => format!("thread {name}"),
+            () = self.accounts.ended() => "the scheduler of refreshes".to_owned(),
             _ = self.servers.join_next() => "the admin listener".to_owned(),
         }
     }

@@ -42,6 +42,10 @@ pub fn run(config: Config) -> Result<(), Failure> {
     if format == Format::Json {
         log::take_panics();
     }
+    tracing::trace!(
+        target: "sidekey",
+        "libraries' lines below warn are left out at every level: they may hold tokens"
+    );
     for warning in &config.warnings {
         tracing::warn!(target: "sidekey", "{warning}");
     }

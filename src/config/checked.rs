@@ -73,7 +73,7 @@ pub struct Integration {
 }
 
 /// A parameter that an account fills in.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ParameterSpec {
     pub name: String,
     pub title: Option<String>,
@@ -316,6 +316,22 @@ impl fmt::Debug for ClientSecret {
             Self::File(path) => f.debug_tuple("File").field(path).finish(),
             Self::Text(_) => f.write_str("Text([secret])"),
         }
+    }
+}
+
+/// Shows nothing of a secret one's default.
+impl fmt::Debug for ParameterSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let default = self.default.as_deref();
+        let default = default.map(|text| if self.secret { "[secret]" } else { text });
+        f.debug_struct("ParameterSpec")
+            .field("name", &self.name)
+            .field("title", &self.title)
+            .field("pattern", &self.pattern)
+            .field("choices", &self.choices)
+            .field("default", &default)
+            .field("secret", &self.secret)
+            .finish()
     }
 }
 

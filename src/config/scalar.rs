@@ -21,6 +21,8 @@ pub(super) struct Context<'a> {
     pub folder: PathBuf,
     mistakes: RefCell<Vec<Mistake>>,
     secrets: RefCell<Vec<(usize, usize)>>,
+    /// Texts that are no templates: what they refer to is not known for sure.
+    unparsed: RefCell<Vec<String>>,
 }
 
 impl<'a> Context<'a> {
@@ -30,6 +32,7 @@ impl<'a> Context<'a> {
             folder,
             mistakes: RefCell::default(),
             secrets: RefCell::default(),
+            unparsed: RefCell::default(),
         }
     }
 
@@ -40,6 +43,20 @@ impl<'a> Context<'a> {
     /// Keeps a stretch of the file out of every excerpt.
     pub fn hide(&self, place: Place) {
         self.secrets.borrow_mut().push((place.start, place.end));
+    }
+
+    /// Notes a text that should have been a template.
+    pub fn note_unparsed(&self, text: &str) {
+        self.unparsed.borrow_mut().push(text.to_owned());
+    }
+
+    /// Whether such a text seems to use a parameter.
+    pub fn may_be_used(&self, parameter: &str) -> bool {
+        let written = format!("{{{parameter}");
+        self.unparsed
+            .borrow()
+            .iter()
+            .any(|text| text.contains(&written))
     }
 
     pub fn path(&self, written: &str) -> PathBuf {
@@ -96,6 +113,9 @@ impl Scalar {
 
     /// The place of a byte offset in the text, as near as the notation allows.
     pub fn place_at(&self, offset: usize) -> Place {
+        if offset == 0 {
+            return self.place;
+        }
         let before = self.text.get(..offset).unwrap_or_default();
         let characters = before.chars().count();
         let width = self.place.end.saturating_sub(self.place.start);

@@ -123,6 +123,12 @@ impl Handle {
         let _ = self.inbox.send(message).await;
     }
 
+    /// Waits until the wing ends, which before [`Handle::shutdown`] only a fault
+    /// of ours can bring about.
+    pub async fn ended(&self) {
+        self.inbox.closed().await;
+    }
+
     /// Starts no new refresh, waits for those in flight and for pending store
     /// writes, up to `limit`.
     pub async fn shutdown(&self, limit: Duration) {

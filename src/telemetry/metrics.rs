@@ -30,6 +30,10 @@ const REASONS: [&str; 12] = [
     "uri_too_long",
 ];
 
+/// Under this name the workers count requests that no route matched. They have
+/// no upstream and no replay, so that all but their number would be noise.
+const NO_ROUTE: &str = "_none";
+
 /// What a scrape shows besides the refresh wing's own counters.
 #[derive(Default)]
 pub struct Snapshot {
@@ -80,11 +84,14 @@ pub(super) fn gauge(name: &str, help: &str, value: f64) -> MetricFamily {
 
 fn route_families(workers: &WorkerStats) -> Vec<MetricFamily> {
     let routes = &workers.routes;
+    let all = |of: fn(&str, &RouteStats) -> Vec<Metric>| {
+        let series = routes.iter().flat_map(|(route, stats)| of(route, stats));
+        series.collect::<Vec<_>>()
+    };
     let series = |of: fn(&str, &RouteStats) -> Vec<Metric>| {
-        routes
-            .iter()
-            .flat_map(|(route, stats)| of(route, stats))
-            .collect::<Vec<_>>()
+        let routes = routes.iter().filter(|(route, _)| &***route != NO_ROUTE);
+        let series = routes.flat_map(|(route, stats)| of(route, stats));
+        series.collect::<Vec<_>>()
     };
     let histograms = [
         (
@@ -113,7 +120,7 @@ fn route_families(workers: &WorkerStats) -> Vec<MetricFamily> {
             "sidekey_requests_total",
             "Requests answered, by route and status code.",
             MetricType::COUNTER,
-            series(requests),
+            all(requests),
         ),
         family(
             "sidekey_replays_total",
@@ -338,6 +345,10 @@ mod tests {
         let mut workers = WorkerStats::default();
         workers.routes.insert("c\"rm\\\n".into(), route);
         workers.refused.insert("route_not_found", 3);
+        let mut unrouted = RouteStats::default();
+        unrouted.answered(404);
+        unrouted.duration.observe(Duration::from_micros(60));
+        workers.routes.insert("_none".into(), unrouted);
         let refreshes = RefreshMetrics::new(NamedAccounts::first(1, ["a", "b", "c"]));
         refreshes.ended("b", Trigger::Scheduled, Outcome::Success);
         let snapshot = Snapshot {
@@ -390,6 +401,16 @@ mod tests {
                 "{line} is missing in:\n{text}"
             );
         }
+    }
+
+    #[test]
+    fn requests_without_a_route_are_counted_and_nothing_else() {
+        let text = scrape();
+        let lines: Vec<_> = text.lines().filter(|l| l.contains("_none")).collect();
+        assert_eq!(
+            lines,
+            [r#"sidekey_requests_total{route="_none",code="404"} 1"#]
+        );
     }
 
     #[test]

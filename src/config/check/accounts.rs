@@ -2,11 +2,12 @@
 
 use super::hosts::is_loopback;
 use super::inputs::{Input, Shape};
-use super::integrations::{IntegrationDraft, Parameter};
+use super::integrations::IntegrationDraft;
+use super::parameters::Parameter;
 use crate::base::id::{AccountKey, InvalidKey};
 use crate::base::secret::Secret;
 use crate::config::checked::{Account, ParameterValue};
-use crate::config::keys::table::ACCOUNT;
+use crate::config::keys::table::route::ACCOUNT;
 use crate::config::mistakes::Mistake;
 use crate::config::reader::{Reader, listed};
 use crate::config::scalar::{Context, Scalar, resolve};
@@ -121,7 +122,7 @@ fn find_integration(
     let found = integrations.iter().position(|draft| draft.key == name.text);
     if found.is_none() {
         let names = || integrations.iter().map(|draft| draft.key.as_str());
-        let what = format!("there is no integration {}", name.named());
+        let what = format!("no such integration: {}", name.named());
         report_unknown(ctx, name, what, &mut names());
     }
     found
@@ -136,7 +137,7 @@ pub(super) fn find<'d>(
     let found = accounts.iter().find(|draft| draft.key == name.text);
     if found.is_none() {
         let names = || accounts.iter().map(|draft| draft.key.as_str());
-        let what = format!("there is no account {}", name.named());
+        let what = format!("no such account: {}", name.named());
         report_unknown(ctx, name, what, &mut names());
     }
     found

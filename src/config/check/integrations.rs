@@ -1,17 +1,16 @@
 //! Integrations and their parameters.
 
 use super::inputs::{Declared, Input, Shape};
-use super::oauth2;
+use super::parameters::Parameter;
+use super::{oauth2, parameters};
 use crate::base::template::Template;
 use crate::config::checked::{
-    Integration, ParameterSpec, Placement, RefreshRules, RequestParameter, TokenTemplate,
+    Integration, Placement, RefreshRules, RequestParameter, TokenTemplate,
 };
-use crate::config::keys::table::{INTEGRATION, PARAMETER, REQUEST_PARAMETER};
+use crate::config::keys::table::integration::{INTEGRATION, REQUEST_PARAMETER};
 use crate::config::mistakes::Mistake;
 use crate::config::reader::{Located, Reader};
-use crate::config::scalar::{Context, Scalar, is_source, resolve};
-use crate::config::written::{Node, Place};
-use regex_lite::Regex;
+use crate::config::scalar::{Context, Scalar};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -28,13 +27,6 @@ pub(super) struct IntegrationDraft {
     pub built: Option<Arc<Integration>>,
 }
 
-/// A declared parameter.
-pub(super) struct Parameter {
-    pub spec: ParameterSpec,
-    pub place: Place,
-    pattern: Option<Regex>,
-}
-
 impl IntegrationDraft {
     /// The declared parameters.
     pub fn declared(&self) -> Declared<'_> {
@@ -46,33 +38,6 @@ impl IntegrationDraft {
                 .map(|p| p.spec.name.as_str())
                 .collect(),
             used: &self.used,
-        }
-    }
-}
-
-impl Parameter {
-    /// Reports a value that is not allowed.
-    pub fn check(&self, ctx: &Context<'_>, value: &Scalar) {
-        let name = &self.spec.name;
-        let what = || format!("parameter `{name}` can't be {}", value.named());
-        if let Some(pattern) = &self.pattern
-            && !pattern.is_match(&value.text)
-        {
-            let written = self.spec.pattern.as_deref().unwrap_or_default();
-            let mistake = Mistake::error(value.place, what());
-            ctx.report(mistake.expected(format!("a value that matches `{written}` as a whole")));
-        }
-        if let Some(choices) = &self.spec.choices
-            && !choices.contains(&value.text)
-        {
-            let mistake = Mistake::error(value.place, what());
-            let names = || choices.iter().map(String::as_str);
-            let expected = crate::config::reader::listed(names());
-            let mistake = mistake.expected(expected);
-            ctx.report(match value.secret {
-                true => mistake,
-                false => mistake.did_you_mean(&value.text, names()),
-            });
         }
     }
 }
@@ -96,9 +61,10 @@ pub(super) fn read(root: &Reader<'_, '_>) -> Vec<IntegrationDraft> {
 
 fn integration(reader: &Reader<'_, '_>) -> IntegrationDraft {
     let ctx = reader.ctx;
-    let key = key(reader);
+    let written = reader.text("key");
+    let key = written.as_ref().and_then(|written| key(ctx, written));
     let name = reader.text("name");
-    let parameters = parameters(reader);
+    let parameters = parameters::read(reader);
     let mut inputs = Vec::new();
     let oauth2 = match reader.node("oauth2") {
         Some(_) => reader.section("oauth2"),
@@ -109,7 +75,7 @@ fn integration(reader: &Reader<'_, '_>) -> IntegrationDraft {
     let request_parameters = request_parameters(reader, &mut inputs);
     let refresh = refresh(reader);
     let mut draft = IntegrationDraft {
-        key: key.clone().unwrap_or_default(),
+        key: written.map(|written| written.text).unwrap_or_default(),
         parameters,
         inputs,
         used: RefCell::default(),
@@ -133,17 +99,14 @@ fn integration(reader: &Reader<'_, '_>) -> IntegrationDraft {
     draft
 }
 
-fn key(reader: &Reader<'_, '_>) -> Option<String> {
-    let scalar = reader.text("key")?;
-    let fits = (1..=128).contains(&scalar.text.len());
-    if fits && scalar.text.bytes().all(|b| b.is_ascii_alphanumeric()) {
-        return Some(scalar.text);
+fn key(ctx: &Context<'_>, written: &Scalar) -> Option<String> {
+    let fits = (1..=128).contains(&written.text.len());
+    if fits && written.text.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        return Some(written.text.clone());
     }
-    let what = format!("{} can't be an integration's key", scalar.named());
-    let mistake = Mistake::error(scalar.place, what);
-    reader
-        .ctx
-        .report(mistake.expected("1 to 128 letters and digits"));
+    let what = format!("{} can't be an integration's key", written.named());
+    let mistake = Mistake::error(written.place, what);
+    ctx.report(mistake.expected("1 to 128 letters and digits"));
     None
 }
 
@@ -171,102 +134,6 @@ fn check_repeated_headers(ctx: &Context<'_>, draft: &IntegrationDraft) {
                 ctx.report(Mistake::error(input.from.place, what));
             }
             seen.push(name);
-        }
-    }
-}
-
-fn parameters(reader: &Reader<'_, '_>) -> Vec<Parameter> {
-    let mut parameters: Vec<Parameter> = Vec::new();
-    for node in reader.list("parameters") {
-        let Some(parameter) = parameter(reader.ctx, node) else {
-            continue;
-        };
-        let name = &parameter.spec.name;
-        if parameters.iter().any(|p| p.spec.name == *name) {
-            let what = format!("parameter `{name}` is declared twice");
-            reader.ctx.report(Mistake::error(parameter.place, what));
-        } else {
-            parameters.push(parameter);
-        }
-    }
-    parameters
-}
-
-fn parameter(ctx: &Context<'_>, node: &Node) -> Option<Parameter> {
-    if !matches!(node, Node::Map(..)) || is_source(node) {
-        let name = resolve(ctx, node, false)?;
-        check_parameter_name(ctx, &name);
-        return Some(Parameter {
-            place: name.place,
-            spec: bare_spec(name.text),
-            pattern: None,
-        });
-    }
-    let reader = Reader::open(ctx, &PARAMETER, node, node.place())?;
-    let name = reader.text("name");
-    if let Some(name) = &name {
-        check_parameter_name(ctx, name);
-    }
-    let secret = reader.boolean("secret");
-    let default = reader.text_secret("default", secret);
-    let choices = reader.node("enum").map(|_| {
-        let texts = reader.texts("enum").into_iter();
-        texts.map(|choice| choice.text).collect::<Vec<_>>()
-    });
-    let (pattern, regex) = pattern(&reader).unzip();
-    let name = name?;
-    let parameter = Parameter {
-        place: name.place,
-        pattern: regex,
-        spec: ParameterSpec {
-            title: reader.text("title").map(|title| title.text),
-            pattern,
-            choices,
-            default: default.as_ref().map(|d| d.text.clone()),
-            secret,
-            ..bare_spec(name.text)
-        },
-    };
-    if let Some(default) = &default {
-        parameter.check(ctx, default);
-    }
-    Some(parameter)
-}
-
-fn bare_spec(name: String) -> ParameterSpec {
-    ParameterSpec {
-        name,
-        title: None,
-        pattern: None,
-        choices: None,
-        default: None,
-        secret: false,
-    }
-}
-
-fn check_parameter_name(ctx: &Context<'_>, name: &Scalar) {
-    let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-    if name.text == "token" {
-        let what = "`token` can't be a parameter: it stands for the token itself";
-        ctx.report(Mistake::error(name.place, what));
-    } else if name.text.is_empty() || !name.text.bytes().all(fits) {
-        let what = format!("{} can't be a parameter's name", name.named());
-        let mistake = Mistake::error(name.place, what);
-        ctx.report(mistake.expected("letters, digits and `_`"));
-    }
-}
-
-fn pattern(reader: &Reader<'_, '_>) -> Option<(String, Regex)> {
-    let written = reader.text("pattern")?;
-    // Alone first: a pattern may close the group that is put around it.
-    let compiled =
-        Regex::new(&written.text).and_then(|_| Regex::new(&format!("^(?:{})$", written.text)));
-    match compiled {
-        Ok(regex) => Some((written.text, regex)),
-        Err(why) => {
-            let what = format!("{} is no regular expression: {why}", written.named());
-            reader.ctx.report(Mistake::error(written.place, what));
-            None
         }
     }
 }
@@ -382,13 +249,13 @@ fn refresh(reader: &Reader<'_, '_>) -> Option<RefreshRules> {
     })
 }
 
-/// A parameter that nothing refers to, or that nobody declared, is a slip.
+/// A parameter that nothing refers to is a slip.
 pub(super) fn report_unused(ctx: &Context<'_>, drafts: &[IntegrationDraft]) {
     for draft in drafts {
         let used = draft.used.borrow();
         for parameter in &draft.parameters {
             let name = &parameter.spec.name;
-            if !used.contains(name) && name != "token" {
+            if !used.contains(name) && !ctx.may_be_used(name) {
                 let what = format!("parameter `{name}` is not used anywhere");
                 let expected = format!(
                     "`{{{name}}}` in an input of the integration or in an upstream of its routes"

@@ -6,6 +6,7 @@ mod hosts;
 mod inputs;
 mod integrations;
 mod oauth2;
+mod parameters;
 mod paths;
 mod routes;
 mod settings;

@@ -168,7 +168,8 @@ fn client_secret(
         oauth2.ctx.report(Mistake::error(scalar.place, what));
         return None;
     }
-    if matches!(node, Node::Scalar(_)) {
+    let literal = !scalar.text.contains('{');
+    if literal && matches!(node, Node::Scalar(_)) {
         let what = "a client secret lies in the configuration file; `{file: PATH}` or \
                     `{env: NAME}` keep it out";
         oauth2.ctx.report(Mistake::warning(place, what));

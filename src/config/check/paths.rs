@@ -1,7 +1,7 @@
 //! Paths of routes.
 
 use crate::config::checked::PathMatch;
-use crate::config::keys::table::PATH;
+use crate::config::keys::table::route::PATH;
 use crate::config::mistakes::Mistake;
 use crate::config::reader::Reader;
 use crate::config::scalar::{Context, Scalar, is_source, resolve};

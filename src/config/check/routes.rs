@@ -4,15 +4,14 @@ use super::accounts::{self, AccountDraft};
 use super::hosts::host_name;
 use super::integrations::IntegrationDraft;
 use super::{paths, upstream};
-use crate::config::checked::{HostMatch, PathMatch, Route, RouteMatch};
-use crate::config::keys::table::ROUTE;
+use crate::config::checked::{Account, HostMatch, PathMatch, Route, RouteMatch, Upstream};
+use crate::config::keys::table::route::ROUTE;
 use crate::config::mistakes::Mistake;
 use crate::config::reader::Reader;
 use crate::config::scalar::{Context, Scalar, resolve};
 use crate::config::written::Place;
 use http::{HeaderName, HeaderValue, Method};
 use std::net::SocketAddr;
-use std::time::Duration;
 use url::Url;
 
 /// What earlier routes have taken.
@@ -41,28 +40,41 @@ pub(super) fn read(
             Some(written) => accounts::find(root.ctx, accounts, &written),
             None => None,
         };
-        let matcher = matcher(&reader);
-        if let Some(matcher) = &matcher {
-            check_repeated(&reader, matcher, &mut taken);
-        }
         let upstream = upstream::read(&reader, account, integrations, own);
-        let rest = Rest::read(&reader);
-        let built = account.and_then(|account| account.built.as_ref());
-        if let (Some(matcher), Some(upstream), Some(account)) = (matcher, upstream, built) {
-            routes.push(Route {
-                name: name.unwrap_or_else(|| made_name(&matcher, &mut taken.names)),
-                matcher,
-                upstream,
-                account: account.key.clone(),
-                timeout: rest.timeout,
-                connect_timeout: rest.connect_timeout,
-                replay_body_limit: rest.replay_body_limit,
-                allow_plaintext: rest.allow_plaintext,
-                allow_origins: rest.allow_origins,
-            });
-        }
+        let account = account.and_then(|account| account.built.as_ref());
+        routes.extend(route(&reader, name, account, upstream, &mut taken));
     }
     routes
+}
+
+fn route(
+    reader: &Reader<'_, '_>,
+    name: Option<String>,
+    account: Option<&Account>,
+    upstream: Option<Upstream>,
+    taken: &mut Taken,
+) -> Option<Route> {
+    let matcher = matcher(reader);
+    if let Some(matcher) = &matcher {
+        check_repeated(reader, matcher, taken);
+    }
+    let timeout = reader.duration("timeout");
+    let connect_timeout = reader.duration("connect_timeout");
+    let replay_body_limit = reader.size("replay_body_limit");
+    let allow_plaintext = reader.boolean("allow_plaintext");
+    let allow_origins = origins(reader);
+    let matcher = matcher?;
+    Some(Route {
+        name: name.unwrap_or_else(|| made_name(&matcher, &mut taken.names)),
+        matcher,
+        upstream: upstream?,
+        account: account?.key.clone(),
+        timeout,
+        connect_timeout,
+        replay_body_limit,
+        allow_plaintext,
+        allow_origins,
+    })
 }
 
 fn own_name(reader: &Reader<'_, '_>, taken: &mut Taken) -> Option<String> {
@@ -126,50 +138,13 @@ fn check_repeated(reader: &Reader<'_, '_>, matcher: &RouteMatch, taken: &mut Tak
     taken.matchers.push((sorted, reader.place));
 }
 
-/// The keys that stand for themselves; read also where the others have mistakes.
-struct Rest {
-    timeout: Duration,
-    connect_timeout: Duration,
-    replay_body_limit: usize,
-    allow_plaintext: bool,
-    allow_origins: Vec<String>,
-}
-
-impl Rest {
-    fn read(reader: &Reader<'_, '_>) -> Self {
-        Self {
-            timeout: reader.duration("timeout"),
-            connect_timeout: reader.duration("connect_timeout"),
-            replay_body_limit: reader.size("replay_body_limit"),
-            allow_plaintext: reader.boolean("allow_plaintext"),
-            allow_origins: origins(reader),
-        }
-    }
-}
-
 fn matcher(reader: &Reader<'_, '_>) -> Option<RouteMatch> {
     let inner = match reader.node("match") {
         Some(_) => Some(reader.section("match")?),
         None => None,
     };
-    let long = inner.as_ref().and_then(|inner| inner.node("path"));
-    let path = match (reader.node("path"), long) {
-        (Some(_), Some(_)) => {
-            let what = "both `path` and `match.path`";
-            let mistake = Mistake::error(reader.key_place("path"), what);
-            reader.ctx.report(mistake.expected("one of the two"));
-            None
-        }
-        (Some(node), None) | (None, Some(node)) => paths::read(reader.ctx, node),
-        (None, None) => Some(PathMatch::Prefix(String::new())),
-    };
+    let path = path(reader, inner.as_ref());
     let Some(inner) = inner else {
-        if reader.node("path").is_none() {
-            let mistake = Mistake::error(reader.place, "a route lacks `path` or `match`");
-            reader
-                .ctx
-                .report(mistake.expected("what requests it takes; `path: /` takes all"));
-        }
         return Some(RouteMatch {
             host: None,
             path: path?,
@@ -186,6 +161,26 @@ fn matcher(reader: &Reader<'_, '_>) -> Option<RouteMatch> {
         methods,
         headers,
     })
+}
+
+fn path(reader: &Reader<'_, '_>, inner: Option<&Reader<'_, '_>>) -> Option<PathMatch> {
+    let long = inner.and_then(|inner| inner.node("path"));
+    match (reader.node("path"), long) {
+        (Some(_), Some(_)) => {
+            let what = "both `path` and `match.path`";
+            let mistake = Mistake::error(reader.key_place("path"), what);
+            reader.ctx.report(mistake.expected("one of the two"));
+            None
+        }
+        (Some(node), None) | (None, Some(node)) => paths::read(reader.ctx, node),
+        (None, None) if inner.is_some() => Some(PathMatch::Prefix(String::new())),
+        (None, None) => {
+            let mistake = Mistake::error(reader.place, "a route lacks `path` or `match`");
+            let expected = "what requests it takes; `path: /` takes all";
+            reader.ctx.report(mistake.expected(expected));
+            None
+        }
+    }
 }
 
 fn host(ctx: &Context<'_>, written: &Scalar) -> Option<HostMatch> {
@@ -262,12 +257,41 @@ fn origins(reader: &Reader<'_, '_>) -> Vec<String> {
     origins
 }
 
+/// The origin as browsers write it; the scheme's own port may be written.
 fn origin(text: &str) -> Option<String> {
     let url = Url::parse(text).ok()?;
-    let origin = url.origin();
+    let ascii = url.origin().ascii_serialization();
+    let with_port = format!("{ascii}:{}", url.port_or_known_default()?);
     let written = text.to_ascii_lowercase();
-    let ascii = origin.ascii_serialization();
-    let port = url.port().is_some();
-    let same = ascii == written || (!port && written.starts_with(&format!("{ascii}:")));
-    (origin.is_tuple() && same).then_some(ascii)
+    let same = written == ascii || written == with_port;
+    (url.origin().is_tuple() && same).then_some(ascii)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::origin;
+
+    #[test]
+    fn origins_are_scheme_host_and_port() {
+        let good = [
+            ("https://app.example.com", "https://app.example.com"),
+            ("HTTPS://App.example.com:443", "https://app.example.com"),
+            ("http://localhost:3000", "http://localhost:3000"),
+            ("http://[::1]:3000", "http://[::1]:3000"),
+        ];
+        for (text, wanted) in good {
+            assert_eq!(origin(text).as_deref(), Some(wanted), "{text}");
+        }
+        for bad in [
+            "*",
+            "null",
+            "https://a/",
+            "https://a:443/x",
+            "app.example.com",
+            "https://u@a",
+            "file:///x",
+        ] {
+            assert_eq!(origin(bad), None, "{bad}");
+        }
+    }
 }

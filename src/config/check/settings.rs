@@ -45,19 +45,22 @@ pub(super) fn listeners(reader: &Reader<'_, '_>) -> Vec<Placed<Listener>> {
         }
         _ => {
             let address = address_of(reader, "listen");
-            let hosts = Vec::new();
-            let listener = address.map(|a| Placed {
-                value: Listener {
-                    address: a.value,
-                    hosts,
-                },
-                place: a.place,
-            });
+            let listener = address.map(|address| with_hosts(address, Vec::new()));
             listener
                 .into_iter()
-                .inspect(|l| warn_off_loopback(reader.ctx, l))
+                .inspect(|listener| warn_off_loopback(reader.ctx, listener))
                 .collect()
         }
+    }
+}
+
+fn with_hosts(address: Placed<SocketAddr>, hosts: Vec<String>) -> Placed<Listener> {
+    Placed {
+        value: Listener {
+            address: address.value,
+            hosts,
+        },
+        place: address.place,
     }
 }
 
@@ -73,14 +76,7 @@ fn listener(ctx: &Context<'_>, node: &Node) -> Option<Placed<Listener>> {
             ),
         }
     }
-    let address = address_of(&reader, "address")?;
-    let listener = Placed {
-        value: Listener {
-            address: address.value,
-            hosts,
-        },
-        place: address.place,
-    };
+    let listener = with_hosts(address_of(&reader, "address")?, hosts);
     warn_off_loopback(ctx, &listener);
     Some(listener)
 }

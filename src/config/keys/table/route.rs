@@ -1,0 +1,137 @@
+//! The keys of accounts and routes.
+
+use crate::config::keys::{Kind, Need, Section, key};
+use Kind::{Bool, Duration, Either, List, Pairs, Size, Text, Url};
+use Need::{Default, Optional, Required};
+
+/// One of `accounts`.
+pub static ACCOUNT: Section = Section {
+    what: "an account",
+    keys: &[
+        key(
+            "key",
+            Text,
+            Required,
+            "Its unique key: letters, digits, `-` and `_`.",
+        ),
+        key("integration", Text, Required, "The key of its integration."),
+        key(
+            "parameters",
+            Pairs,
+            Optional("every parameter has its default"),
+            "A value for each parameter of the integration that has no default.",
+        ),
+    ],
+};
+
+/// One of `routes`.
+pub static ROUTE: Section = Section {
+    what: "a route",
+    keys: &[
+        key(
+            "name",
+            Text,
+            Optional("made from its host and path"),
+            "Its unique name in logs and metrics.",
+        ),
+        key(
+            "path",
+            Text,
+            Optional("see `match`"),
+            "A path prefix, short for `match: {path: …}`. The longest prefix wins; it is replaced by the upstream's own path.",
+        ),
+        key(
+            "match",
+            Kind::Section(&MATCH),
+            Optional("see `path`"),
+            "What a request must look like.",
+        ),
+        key(
+            "upstream",
+            Url,
+            Required,
+            "Where the request goes: an `http` or `https` URL. `h2c` comes in a later version.",
+        ),
+        key(
+            "account",
+            Text,
+            Required,
+            "The key of the account that speaks for the request.",
+        ),
+        key(
+            "timeout",
+            Duration,
+            Default("60s"),
+            "From sending the request until the response's headers.",
+        ),
+        key(
+            "connect_timeout",
+            Duration,
+            Default("5s"),
+            "For connecting to the upstream, TLS included.",
+        ),
+        key(
+            "replay_body_limit",
+            Size,
+            Default("64KiB"),
+            "Up to which size a request's body is kept, so that the request can be sent once more.",
+        ),
+        key(
+            "allow_plaintext",
+            Bool,
+            Default("false"),
+            "Send the token over plain HTTP to a host that is not this machine.",
+        ),
+        key(
+            "allow_origins",
+            List(&Text),
+            Optional("none"),
+            "Origins of browsers' pages that may call this route, as `https://app.example.com`.",
+        ),
+    ],
+};
+
+/// `match` of a route.
+pub static MATCH: Section = Section {
+    what: "a `match` block",
+    keys: &[
+        key(
+            "host",
+            Text,
+            Optional("any host that the listener accepts"),
+            "The request's host: a name, or `*.` and a suffix.",
+        ),
+        key(
+            "path",
+            Either(&[Text, Kind::Section(&PATH)]),
+            Optional("any path"),
+            "A path prefix on segment boundaries, or `{prefix: …}`, or `{exact: …}`.",
+        ),
+        key(
+            "methods",
+            List(&Text),
+            Optional("any method"),
+            "The request's method is one of these.",
+        ),
+        key(
+            "headers",
+            Pairs,
+            Optional("any headers"),
+            "Headers that the request must have, with exactly these values.",
+        ),
+    ],
+};
+
+/// The long form of `match.path`.
+pub static PATH: Section = Section {
+    what: "a path matcher",
+    keys: &[
+        key(
+            "prefix",
+            Text,
+            Optional("see `exact`"),
+            "A prefix on segment boundaries.",
+        ),
+        key("exact", Text, Optional("see `prefix`"), "The whole path."),
+    ],
+};

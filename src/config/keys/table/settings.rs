@@ -1,0 +1,197 @@
+//! The keys of what stands for itself: log, workers, limits.
+
+use crate::config::keys::{Choice, Kind, Need, Section, key, later, now};
+use Kind::{Bool, Duration, Either, List, Size, Text};
+use Need::{Default, Optional};
+
+static LEVELS: &[Choice] = &[
+    now("error"),
+    now("warn"),
+    now("info"),
+    now("debug"),
+    now("trace"),
+];
+static FORMATS: &[Choice] = &[now("text"), now("json")];
+
+pub(super) static LOG: Section = Section {
+    what: "the log's settings",
+    keys: &[
+        key(
+            "level",
+            Kind::Choice(LEVELS),
+            Default("info"),
+            "The least level that is logged.",
+        ),
+        key(
+            "format",
+            Kind::Choice(FORMATS),
+            Default("text"),
+            "For people or for machines.",
+        ),
+        key("access", Bool, Default("true"), "A line for every request."),
+    ],
+};
+
+static AUTO: &[Choice] = &[now("auto")];
+static IO: &[Choice] = &[now("auto"), now("epoll"), later("io_uring")];
+
+pub(super) static WORKERS: Section = Section {
+    what: "the workers' settings",
+    keys: &[
+        key(
+            "count",
+            Either(&[Kind::Choice(AUTO), Kind::Number { min: 1, max: 1024 }]),
+            Default("auto"),
+            "How many threads carry requests; `auto` is one per core.",
+        ),
+        key(
+            "io",
+            Kind::Choice(IO),
+            Default("auto"),
+            "How workers wait for sockets.",
+        ),
+    ],
+};
+
+pub(super) static LIMITS: Section = Section {
+    what: "limits",
+    keys: &[
+        key(
+            "replay_buffer_total",
+            Size,
+            Default("64MiB"),
+            "All bodies kept for replay together; past it a request goes through, but can't be replayed.",
+        ),
+        key(
+            "connections",
+            Kind::Number {
+                min: 1,
+                max: 10_000_000,
+            },
+            Default("10000"),
+            "Open connections of callers, all listeners together.",
+        ),
+        key(
+            "header_bytes",
+            Size,
+            Default("64KiB"),
+            "Bytes of a request's head.",
+        ),
+        key(
+            "header_count",
+            Kind::Number {
+                min: 1,
+                max: 10_000,
+            },
+            Default("100"),
+            "Headers of a request.",
+        ),
+        key(
+            "uri_bytes",
+            Size,
+            Default("16KiB"),
+            "Bytes of a request's path and query.",
+        ),
+        key(
+            "header_timeout",
+            Duration,
+            Default("10s"),
+            "From the first byte of a request's head to its last.",
+        ),
+        key(
+            "idle_timeout",
+            Duration,
+            Default("120s"),
+            "How long a caller's kept-alive connection may be silent.",
+        ),
+        key(
+            "pool_idle_per_origin",
+            Kind::Number {
+                min: 0,
+                max: 1_000_000,
+            },
+            Default("256"),
+            "Idle upstream connections that each worker keeps per origin.",
+        ),
+        key(
+            "pool_idle_timeout",
+            Duration,
+            Default("30s"),
+            "How long an upstream connection is kept idle.",
+        ),
+    ],
+};
+
+pub(super) static REFRESH: Section = Section {
+    what: "refresh settings",
+    keys: &[
+        key(
+            "concurrency",
+            Kind::Number { min: 1, max: 1_000 },
+            Default("8"),
+            "Token requests at once per token endpoint.",
+        ),
+        key(
+            "token_wait",
+            Duration,
+            Default("5s"),
+            "How long a request waits for a token before it is answered with `token_unavailable`.",
+        ),
+        key(
+            "token_waiters",
+            Kind::Number {
+                min: 0,
+                max: 1_000_000,
+            },
+            Default("1024"),
+            "How many requests may wait per account.",
+        ),
+        key(
+            "timeout",
+            Duration,
+            Default("10s"),
+            "For one token request, until its answer is read.",
+        ),
+    ],
+};
+
+pub(super) static DRAIN: Section = Section {
+    what: "drain settings",
+    keys: &[
+        key(
+            "delay",
+            Duration,
+            Default("0s"),
+            "Between /readyz failing and the listeners closing, so that load balancers take notice.",
+        ),
+        key(
+            "timeout",
+            Duration,
+            Default("30s"),
+            "How long running requests may take to end.",
+        ),
+    ],
+};
+
+pub(super) static READINESS: Section = Section {
+    what: "readiness settings",
+    keys: &[key(
+        "require",
+        List(&Text),
+        Optional("none"),
+        "Accounts that must be connected before /readyz answers 200; of the others it waits for the first attempt only.",
+    )],
+};
+
+pub(super) static METRICS: Section = Section {
+    what: "metrics settings",
+    keys: &[key(
+        "max_accounts",
+        Kind::Number {
+            min: 0,
+            max: 1_000_000,
+        },
+        Default("1000"),
+        "How many accounts have metric series of their own; the rest are under `_other`.",
+    )],
+};
