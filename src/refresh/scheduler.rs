@@ -96,7 +96,7 @@ impl Scheduler {
         self.statuses.clone()
     }
 
-    /// Runs until the last handle and the last worker are gone, or it is stopped.
+    /// Runs until it is stopped.
     pub async fn run(mut self, mut asks: AskReceiver, mut messages: mpsc::Receiver<Message>) {
         (0..self.entries.len()).for_each(|at| self.feed(at, Event::Start));
         let mut workers_live = true;

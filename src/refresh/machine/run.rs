@@ -1,7 +1,7 @@
 //! A run, step by step: from the wish for a token to its durable answer.
 
 use super::outcome::store_failure;
-use super::{Action, Held, Level, Loaded, Machine, schedule};
+use super::{Action, Held, Level, Loaded, Machine, schedule, store_view};
 use crate::base::clock::Now;
 use crate::base::secret::Secret;
 use crate::oauth::{Failure, FailureKind, Grant, TokenAnswer};
@@ -12,6 +12,9 @@ use std::time::Duration;
 
 /// Conflicts in a row that are taken for a store that can't be written.
 const MOST_CONFLICTS: u32 = 5;
+
+/// A client without a token waits so long for another process to fetch one.
+const CLIENT_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How far a run has come.
 #[derive(Debug)]
@@ -121,7 +124,7 @@ impl Machine {
             self.plan(now);
             self.publish(now);
             self.tell_failure(now, &self.why_not(), None);
-        } else if self.store.is_leased_away(now) {
+        } else if self.store.is_leased_away(now, self.patience(now)) {
             self.give_way(now);
         } else if self.must_hold_off(now) {
             let expiry = self.held.as_ref().and_then(|h| h.times.expiry);
@@ -158,6 +161,17 @@ impl Machine {
             || !self.waiters.verdicts.is_empty()
             || !self.waiters.manual.is_empty();
         !is_own && !in_grace && !is_asked && self.has_valid(now)
+    }
+
+    /// How long another's lease is respected. A client without a token that
+    /// two processes fetch is no harm; to be without one because a process
+    /// has died would be.
+    fn patience(&self, now: Now) -> Duration {
+        if self.is_personal() || self.has_valid(now) {
+            store_view::length(&self.rules)
+        } else {
+            CLIENT_PATIENCE
+        }
     }
 
     /// Another process refreshes: read again in a moment what it got.

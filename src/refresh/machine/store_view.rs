@@ -36,9 +36,8 @@ pub struct StoreView {
     pub conflicts: u32,
     /// A person's new connection overwrites whatever is there.
     pub force: bool,
-    /// Another's lease, with the moment at which it is over whatever its
-    /// deadline says: clocks of two hosts may differ.
-    foreign: Option<(Lease, Moment)>,
+    /// Another's lease, and when it was first seen.
+    foreign: Option<(Lease, Now)>,
 }
 
 impl Default for StoreView {
@@ -80,17 +79,18 @@ impl StoreView {
         }
         let foreign = lease.filter(|l| l.owner != rules.owner && now.wall < l.deadline);
         self.foreign = foreign.map(|lease| match self.foreign.take() {
-            Some((known, over)) if known == lease => (known, over),
-            _ => (lease, now.after(length(rules))),
+            Some((known, seen)) if known == lease => (known, seen),
+            _ => (lease, now),
         });
         changed
     }
 
-    /// True while another process may be refreshing.
-    pub fn is_leased_away(&self, now: Now) -> bool {
-        self.foreign
-            .as_ref()
-            .is_some_and(|(lease, over)| now.wall < lease.deadline && !now.reached(*over))
+    /// True while another process may be refreshing: until its lease's deadline,
+    /// and for no longer than `patience`, for clocks of two hosts may differ.
+    pub fn is_leased_away(&self, now: Now, patience: Duration) -> bool {
+        self.foreign.as_ref().is_some_and(|(lease, seen)| {
+            now.wall < lease.deadline && !now.reached(seen.after(patience))
+        })
     }
 
     /// A lease for this process, beginning now.
@@ -130,6 +130,7 @@ impl StoreView {
     }
 }
 
-fn length(rules: &Rules) -> Duration {
+/// How long a lease is given for.
+pub fn length(rules: &Rules) -> Duration {
     rules.timeout.saturating_add(LEASE_MARGIN)
 }

@@ -119,6 +119,15 @@ impl Stage {
     }
 
     pub fn with(accounts: usize, store: Arc<dyn Store>, prepare: impl FnOnce(&TestServer)) -> Self {
+        let accounts = (0..accounts).map(|number| account(number, None)).collect();
+        Self::of(accounts, store, prepare)
+    }
+
+    pub fn of(
+        accounts: Vec<ConnectedAccount>,
+        store: Arc<dyn Store>,
+        prepare: impl FnOnce(&TestServer),
+    ) -> Self {
         let server = Arc::new(TestServer::new());
         prepare(&server);
         let clock = Arc::new(TestClock {
@@ -126,12 +135,12 @@ impl Stage {
             stepped: AtomicI64::new(0),
         });
         let (asker, asks) = channel();
-        let (publishers, shared): (Vec<_>, Vec<_>) = (0..accounts).map(|_| slot()).unzip();
-        let setups = publishers.into_iter().enumerate();
+        let (publishers, shared): (Vec<_>, Vec<_>) = accounts.iter().map(|_| slot()).unzip();
+        let setups = accounts.into_iter().zip(publishers);
         let parts = Parts {
             accounts: setups
-                .map(|(number, publisher)| Setup {
-                    account: Arc::new(account(number, None)),
+                .map(|(account, publisher)| Setup {
+                    account: Arc::new(account),
                     publisher,
                 })
                 .collect(),

@@ -1,5 +1,7 @@
-use super::stage::{Stage, key};
+use super::stage::{Stage, account, key};
+use crate::account::SecretSource;
 use crate::base::id::AccountKey;
+use crate::base::template::Template;
 use crate::oauth::{Failure, FailureKind};
 use crate::refresh::{AccountState, ManualOutcome};
 use crate::store::memory::MemoryStore;
@@ -249,12 +251,37 @@ async fn a_shutdown_waits_for_what_is_in_flight_and_no_longer_than_it_may() {
     assert_eq!(stage.asker.token(&key(0)).await, Waited::Refused);
 }
 
-#[test]
-fn a_changed_secret_file_is_tried_at_once() {
-    use crate::refresh::fetch::stamp;
+#[tokio::test(start_paused = true)]
+async fn a_changed_secret_file_is_tried_at_once() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let before = stamp(file.path());
-    assert_eq!(before, stamp(file.path()));
+    let secret = SecretSource::File(file.path().to_owned());
+    let accounts = vec![account(0, Some(secret))];
+    let stage = Stage::of(accounts, Arc::new(MemoryStore::new()), |server| {
+        let refused = Failure::new(FailureKind::Misconfigured, "check client_secret");
+        *server.failure.lock().unwrap() = Some(refused);
+    });
+    let stage = stage.ready().await;
+    sleep(secs(60)).await;
+    assert_eq!(stage.server.begun(), 1, "five minutes have not passed");
+    *stage.server.failure.lock().unwrap() = None;
     std::fs::write(file.path(), "another").unwrap();
-    assert_ne!(before, stamp(file.path()));
+    sleep(secs(16)).await;
+    assert!(header(&stage.shared[0]).is_some());
+    assert_eq!(stage.server.begun(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stored_token_that_no_longer_fits_its_place_is_not_used() {
+    let stage = Stage::new(1).ready().await;
+    stage.handle.shutdown(secs(10)).await;
+    let mut changed = account(0, None);
+    changed.attach.value = Template::parse("Bearer {token}\r\n").unwrap();
+    let again = Stage::of(vec![changed], stage.store.clone(), |_| {});
+    sleep(secs(1)).await;
+    assert!(header(&again.shared[0]).is_none());
+    assert_eq!(again.server.begun(), 1);
+    assert_eq!(
+        again.handle.accounts()[0].state,
+        AccountState::Misconfigured
+    );
 }

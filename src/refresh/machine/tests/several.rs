@@ -60,6 +60,22 @@ fn a_dead_process_is_succeeded_when_its_lease_is_over() {
 }
 
 #[test]
+fn a_client_without_a_token_does_not_wait_for_the_dead() {
+    let client = |owner: &str| Rules {
+        owner: owner.to_owned(),
+        ..rules(GrantType::ClientCredentials)
+    };
+    let shelf: Rc<RefCell<Shelf>> = Rc::default();
+    let mut dead = World::on(client("dead"), shelf.clone(), start());
+    dead.feed(Event::Start);
+    assert!(dead.flight.is_some());
+    let mut heir = World::on(client("heir"), shelf, start());
+    heir.feed(Event::Start);
+    let waited = heir.pass_until_request(HOUR);
+    assert!(waited >= secs(3) && waited <= secs(4), "{waited:?}");
+}
+
+#[test]
 fn a_lease_from_a_clock_far_ahead_is_waited_out_by_our_own() {
     let (mut one, mut two) = two();
     two.step_wall(1_000_000);
