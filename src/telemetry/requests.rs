@@ -205,7 +205,10 @@ mod tests {
     #[test]
     fn both_tables_of_bounds_agree() {
         for (seconds, nanos) in BOUNDS.iter().zip(BOUNDS_NANOS) {
-            assert_eq!(Duration::from_secs_f64(*seconds), Duration::from_nanos(nanos));
+            assert_eq!(
+                Duration::from_secs_f64(*seconds),
+                Duration::from_nanos(nanos)
+            );
         }
     }
 
