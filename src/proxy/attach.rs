@@ -8,7 +8,7 @@ use super::route::WorkerRoute;
 use crate::token::{Attach, QueryPair, TokenPlace};
 use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::PathAndQuery;
 use http::{Method, Request, Uri, Version, request};
@@ -77,7 +77,7 @@ impl Outbound {
         if attached.is_empty()
             && upstream.query.is_none()
             && upstream.path == "/"
-            && rest == Some(self.target.path())
+            && rest == self.target.path()
         {
             return Ok(self.target.clone());
         }
@@ -111,6 +111,7 @@ fn callers_query<'q, 'a, I: Iterator<Item = &'a QueryPair>>(
 fn strip_hop_by_hop(headers: &mut HeaderMap) -> Result<(), Refusal> {
     let mut connection = false;
     let mut cookie = false;
+    let (mut trailer, mut chunked) = (false, false);
     let mut gone: [Option<&HeaderName>; 8] = [None; 8];
     let mut found = 0;
     let mut go = |name: &'static HeaderName| {
@@ -123,6 +124,8 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) -> Result<(), Refusal> {
         match *name {
             CONNECTION => connection = true,
             COOKIE => cookie = true,
+            TRAILER => trailer = true,
+            TRANSFER_ENCODING => chunked = true,
             TE => go(&TE),
             UPGRADE => go(&UPGRADE),
             EXPECT => go(&EXPECT),
@@ -135,6 +138,10 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) -> Result<(), Refusal> {
     }
     for name in gone.into_iter().flatten() {
         headers.remove(name);
+    }
+    if trailer && !chunked {
+        // Only a chunked body has trailers to announce.
+        headers.remove(TRAILER);
     }
     if connection {
         strip_named(headers)?;

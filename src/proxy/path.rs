@@ -34,9 +34,8 @@ pub struct Rewrite<'a> {
     pub upstream_path: &'a str,
     /// The upstream's own query, sent first.
     pub upstream_query: Option<&'a str>,
-    /// What follows the matched prefix; `None` when the path matched exactly
-    /// and is replaced whole.
-    pub rest: Option<&'a str>,
+    /// What follows the matched prefix.
+    pub rest: &'a str,
     /// The caller's query, as it came, without what we attach ourselves.
     pub query: Option<Cow<'a, str>>,
     /// Encoded pairs to append.
@@ -48,14 +47,9 @@ impl Rewrite<'_> {
     #[must_use]
     pub fn build(&self) -> Option<PathAndQuery> {
         let mut target = String::with_capacity(self.length());
-        match self.rest {
-            None => target.push_str(self.upstream_path),
-            Some(rest) => {
-                let base = self.upstream_path;
-                target.push_str(base.strip_suffix('/').unwrap_or(base));
-                target.push_str(if rest.is_empty() { "/" } else { rest });
-            }
-        }
+        let base = self.upstream_path;
+        target.push_str(base.strip_suffix('/').unwrap_or(base));
+        target.push_str(if self.rest.is_empty() { "/" } else { self.rest });
         let mut separator = '?';
         let own = self.upstream_query.into_iter();
         let callers = self.query.as_deref().into_iter();
@@ -70,7 +64,7 @@ impl Rewrite<'_> {
     fn length(&self) -> usize {
         let attached: usize = self.attached.iter().map(|pair| pair.len() + 1).sum();
         self.upstream_path.len()
-            + self.rest.map_or(0, str::len)
+            + self.rest.len()
             + self.query.as_deref().map_or(0, str::len)
             + self.upstream_query.map_or(0, str::len)
             + attached
@@ -105,12 +99,12 @@ mod tests {
     use proptest::prelude::{any, prop, prop_assert, proptest};
     use std::borrow::Cow;
 
-    fn joined(upstream: &str, rest: Option<&str>, query: Option<&str>) -> String {
+    fn joined(upstream: &str, rest: &str) -> String {
         let rewrite = Rewrite {
             upstream_path: upstream,
             upstream_query: None,
             rest,
-            query: query.map(Cow::Borrowed),
+            query: None,
             attached: &[],
         };
         rewrite.build().unwrap().as_str().to_owned()
@@ -129,9 +123,8 @@ mod tests {
             ("/", "/a", "/a"),
             ("/api/", "/a%2Fb", "/api/a%2Fb"),
         ] {
-            assert_eq!(joined(upstream, Some(rest), None), expected);
+            assert_eq!(joined(upstream, rest), expected);
         }
-        assert_eq!(joined("/only", None, None), "/only");
     }
 
     #[test]
@@ -139,11 +132,11 @@ mod tests {
         let rewrite = Rewrite {
             upstream_path: "/a",
             upstream_query: Some("own=1"),
-            rest: None,
+            rest: "/b",
             query: Some(Cow::Borrowed("x=%41&&y")),
             attached: &["t=1", "u=2"],
         };
-        assert_eq!(rewrite.build().unwrap(), "/a?own=1&x=%41&&y&t=1&u=2");
+        assert_eq!(rewrite.build().unwrap(), "/a/b?own=1&x=%41&&y&t=1&u=2");
     }
 
     #[test]
@@ -202,7 +195,7 @@ mod tests {
                     let name = segment.split(';').next().unwrap_or("");
                     prop_assert!(name != "." && name != "..");
                 }
-                prop_assert!(joined("/api/", Some(&rest), None).starts_with("/api/"));
+                prop_assert!(joined("/api/", &rest).starts_with("/api/"));
             }
         }
 

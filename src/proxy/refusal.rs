@@ -1,7 +1,7 @@
 //! Answers that the proxy itself makes.
 
 use super::body::Answer;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use std::borrow::Cow;
 use std::time::Duration;
@@ -175,6 +175,11 @@ impl Refusal {
         headers.insert(SIDEKEY_ERROR.clone(), HeaderValue::from_static(code));
         if let Ok(value) = HeaderValue::from_str(&self.proxy_status()) {
             headers.insert(PROXY_STATUS.clone(), value);
+        }
+        if self.code == Code::BadRequest {
+            // Where this request could be read in two ways, so could what comes
+            // behind it on the connection.
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if let Some(after) = self.retry_after {
             let seconds = after.as_secs_f64().ceil().max(1.0);

@@ -44,7 +44,6 @@ struct Paths {
 
 /// What was found.
 pub enum Found<'a> {
-    /// A route, and what follows its prefix (`None`: the whole path matched).
     Route(&'a Rc<WorkerRoute>),
     /// A route would match, but not with this method.
     MethodNotAllowed,
@@ -202,13 +201,13 @@ fn headers_match(route: &WorkerRoute, head: &request::Parts) -> bool {
 }
 
 impl WorkerRoute {
-    /// What follows this route's prefix in a path that it matched; `None` when
-    /// the route names the whole path.
+    /// What follows this route's prefix in a path that it matched. A route that
+    /// names a whole path has no prefix to replace.
     #[must_use]
-    pub fn rest<'p>(&self, path: &'p str) -> Option<&'p str> {
+    pub fn rest<'p>(&self, path: &'p str) -> &'p str {
         match &self.route.matcher.path {
-            PathMatch::Exact(_) => None,
-            PathMatch::Prefix(prefix) => Some(path.get(prefix.len()..).unwrap_or_default()),
+            PathMatch::Exact(_) => path,
+            PathMatch::Prefix(prefix) => path.get(prefix.len()..).unwrap_or_default(),
         }
     }
 }

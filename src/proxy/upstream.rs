@@ -21,6 +21,9 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+/// What one upstream connection may hold unread and unsent.
+const UPSTREAM_BUFFER: usize = 64 * 1024;
+
 /// An answer that is given up is read this far for its connection's sake.
 const DISCARD_BYTES: usize = 64 * 1024;
 const DISCARD_TIME: Duration = Duration::from_secs(1);
@@ -265,6 +268,7 @@ async fn open(worker: &Worker, route: &WorkerRoute) -> Result<SendRequest<Outgoi
         .map_err(|_| connect_timed_out(route))?
         .map_err(|error| not_connected(route, &error))?;
     let (sender, connection) = http1::Builder::new()
+        .max_buf_size(UPSTREAM_BUFFER)
         .handshake::<_, Outgoing>(stream)
         .await
         .map_err(|error| failed(route, &error))?;

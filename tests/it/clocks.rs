@@ -36,7 +36,7 @@ fn a_life_of_four_minutes_works_and_is_warned_about() {
     assert_eq!(sidekey.get("/api/").status, 200);
     eventually("a warning", || {
         let logs = sidekey.logs();
-        let warned = |l: &str| l.contains("WARN") && l.contains("240");
+        let warned = |l: &str| l.contains("WARN") && l.contains("less than 5 minutes");
         logs.lines().any(warned)
     });
     assert_eq!(auth.count(), 1, "not refreshed on every tick");

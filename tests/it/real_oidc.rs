@@ -46,6 +46,7 @@ fn a_wrong_secret_is_said_plainly() {
     let yaml = conf
         .yaml()
         .replace(crate::support::conf::CLIENT_ID, "basic");
+    let yaml = yaml.replace("{env: TEST_CLIENT_SECRET}", "wrong");
     let sidekey = Sidekey::run_yaml(&yaml);
     assert_eq!(sidekey.get("/api/").problem(), "token_unavailable");
     assert_eq!(upstream.count(), 0);

@@ -26,7 +26,10 @@ fn a_query_is_answered_from_a_scrape() {
         ("sidekey_requests_total{route=\"main\",code=\"200\"}", 4.0),
         ("sum(sidekey_replays_total)", 1.0),
         ("sidekey_account_connected{account=\"one\"}", 1.0),
-        ("sum(sidekey_request_duration_seconds_count)", 4.0),
+        (
+            "sidekey_request_duration_seconds_count{route=\"main\"}",
+            4.0,
+        ),
         ("up", 1.0),
     ] {
         eventually(query, || prometheus.query(query) == Some(value));

@@ -200,7 +200,10 @@ fn a_body_past_the_limit_is_sent_once_and_the_token_refreshed() {
     let answer = call(sidekey.proxy, "POST", "/api/", &[], &bytes(65_537));
     assert_eq!((answer.status, answer.text().as_str()), (401, "rejected"));
     assert_eq!(upstream.only().body, bytes(65_537), "sent, and whole");
-    eventually("the refresh", || auth.count() == 2);
+    let refreshes = [("trigger", "rejected"), ("outcome", "success")];
+    eventually("the refresh", || {
+        sidekey.metric("sidekey_token_refreshes_total", &refreshes) == 1.0
+    });
     eventually("the count of it", || {
         sidekey.metric("sidekey_replays_total", &[("outcome", "not_replayable")]) == 1.0
     });

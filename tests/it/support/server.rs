@@ -319,9 +319,19 @@ async fn read_chunks(
     }
 }
 
+/// Waits at the gate; a peer that hangs up meanwhile ends that.
+async fn wait(stream: &TcpStream, gate: &Gate) -> io::Result<()> {
+    let mut byte = [0];
+    tokio::select! {
+        () = gate.pass() => Ok(()),
+        // The rest of a request that was answered early is no hanging up.
+        Ok(0) = stream.peek(&mut byte) => Err(io::ErrorKind::ConnectionAborted.into()),
+    }
+}
+
 async fn respond(stream: &mut TcpStream, answer: &Answer, to_head: bool) -> io::Result<()> {
     if let Some(gate) = &answer.before {
-        gate.pass().await;
+        wait(stream, gate).await?;
     }
     if let Some(raw) = &answer.raw {
         return stream.write_all(raw).await;
@@ -333,7 +343,7 @@ async fn respond(stream: &mut TcpStream, answer: &Answer, to_head: bool) -> io::
     if let Some(gate) = &answer.halfway {
         stream.write_all(&bytes).await?;
         bytes.clear();
-        gate.pass().await;
+        wait(stream, gate).await?;
     }
     bytes.extend_from_slice(second);
     stream.write_all(&bytes).await

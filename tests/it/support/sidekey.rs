@@ -108,16 +108,15 @@ impl Sidekey {
         get(self.admin, "/metrics").text()
     }
 
-    /// The value of the one series with this name and these labels; 0 when there is none.
+    /// The sum of the series with this name and these labels.
     pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let labels: Vec<String> = labels.iter().map(|(n, v)| format!("{n}=\"{v}\"")).collect();
         let named = |l: &str| l.split(['{', ' ']).next() == Some(name);
         let text = self.metrics();
         let lines = text.lines().filter(|l| named(l));
-        let mut fit = lines.filter(|l| labels.iter().all(|label| l.contains(label.as_str())));
-        let value = fit.next().and_then(|l| l.rsplit(' ').next());
-        assert!(fit.next().is_none(), "more than one {name} {labels:?}");
-        value.map_or(0.0, |v| v.parse().unwrap())
+        let fit = lines.filter(|l| labels.iter().all(|label| l.contains(label.as_str())));
+        let values = fit.filter_map(|l| l.rsplit(' ').next());
+        values.map(|v| v.parse::<f64>().unwrap()).sum()
     }
 
     pub fn signal(&self, name: &str) {

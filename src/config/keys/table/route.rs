@@ -132,6 +132,11 @@ pub static PATH: Section = Section {
             Optional("see `exact`"),
             "A prefix on segment boundaries.",
         ),
-        key("exact", Text, Optional("see `prefix`"), "The whole path."),
+        key(
+            "exact",
+            Text,
+            Optional("see `prefix`"),
+            "The whole path; all of it goes on, after the upstream's own path.",
+        ),
     ],
 };

@@ -74,8 +74,8 @@ pub(super) static LIMITS: Section = Section {
         key(
             "header_bytes",
             Size,
-            Default("64KiB"),
-            "Bytes of a request's head.",
+            Default("32KiB"),
+            "Bytes of a request's head, and of a connection's read buffer.",
         ),
         key(
             "header_count",
