@@ -7,6 +7,7 @@ mod connection;
 mod demo;
 mod health;
 mod run;
+mod schema;
 mod shell;
 mod terminal;
 
@@ -45,6 +46,7 @@ enum Command {
     Health(health::Args),
     Accounts(accounts::ListArgs),
     Refresh(accounts::RefreshArgs),
+    Schema(schema::Args),
     Completions(shell::CompletionsArgs),
     Man(shell::ManArgs),
 }
@@ -58,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::Health(args) => health::main(&args),
         Command::Accounts(args) => accounts::list(&args),
         Command::Refresh(args) => accounts::refresh(&args),
+        Command::Schema(args) => schema::main(&args),
         Command::Completions(args) => shell::completions(&args),
         Command::Man(args) => shell::man(&args),
     }
