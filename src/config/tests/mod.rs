@@ -2,6 +2,7 @@ mod contract;
 mod examples;
 mod never_panics;
 mod places;
+mod places_of_routes;
 mod shown;
 
 use super::checked::Config;

@@ -1,0 +1,190 @@
+//! Mistakes in routes, listeners and what comes from elsewhere, each at its place.
+
+use super::GOOD;
+use super::places::{errors, one};
+
+#[test]
+fn routes() {
+    one(
+        "path: /crm",
+        "path: crm",
+        "14:12 a path must begin with `/`",
+    );
+    one(
+        "path: /crm",
+        "path: /a/%2e%2E/b",
+        "14:15 a `.` or `..` segment, which no accepted request has",
+    );
+    one("path: /crm, ", "", "14:5 a route lacks `path` or `match`");
+    one(
+        "path: /crm",
+        "path: /crm, match: {path: /x}",
+        "14:6 both `path` and `match.path`",
+    );
+    one(
+        "path: /crm",
+        "match: {path: {exact: /a, prefix: /b}}",
+        "14:28 both `prefix` and `exact`",
+    );
+    one(
+        "path: /crm",
+        "match: {host: \"a:80\"}",
+        "14:20 `a:80` is no host",
+    );
+    one(
+        "path: /crm",
+        "match: {methods: [get]}",
+        "14:24 `get` is no method that can be proxied",
+    );
+    one(
+        "path: /crm",
+        "match: {methods: [TRACE]}",
+        "14:24 `TRACE` is no method that can be proxied",
+    );
+    one(
+        "account: dev",
+        "account: dev, allow_origins: [\"https://a/\"]",
+        "14:84 `https://a/` is no origin",
+    );
+}
+
+#[test]
+fn upstreams() {
+    one(
+        "https://api.example.com/",
+        "http://api.example.com/",
+        "14:28 the token would travel over plain HTTP to another machine",
+    );
+    one(
+        "https://api.example.com/",
+        "http://localhost:7480/",
+        "14:28 this upstream is sidekey's own listener 127.0.0.1:7480",
+    );
+    one(
+        "https://api.example.com/",
+        "http://127.0.0.1:7481/",
+        "14:28 this upstream is sidekey's own listener 127.0.0.1:7481",
+    );
+    one(
+        "https://api.example.com/",
+        "h2c://127.0.0.1:50051/",
+        "14:28 `upstream: h2c:…` is not in this version",
+    );
+    let allowed = GOOD.replace("https://api.example.com/", "http://api.example.com/");
+    let allowed = allowed.replace("account: dev}", "account: dev, allow_plaintext: true}");
+    assert_eq!(errors(&allowed), [""; 0]);
+}
+
+#[test]
+fn what_is_not_in_this_version() {
+    one(
+        "127.0.0.1:7480",
+        "unix:/run/sidekey.sock",
+        "1:9 `listen: unix:…` is not in this version",
+    );
+    one(
+        "127.0.0.1:7480",
+        "[{address: 127.0.0.1:7480, tls: {}}]",
+        "1:36 `tls` is not in this version",
+    );
+    one(
+        "127.0.0.1:7480",
+        "[{address: 127.0.0.1:7480, callers: []}]",
+        "1:36 `callers` is not in this version",
+    );
+    one(
+        "127.0.0.1:7480",
+        "[{address: 127.0.0.1:7480, routes: []}]",
+        "1:36 `routes` is not in this version",
+    );
+    one(
+        "listen:",
+        "workers: {io: io_uring}\nlisten:",
+        "1:15 `io: io_uring` is not in this version",
+    );
+    one(
+        "client_id:",
+        "token_endpoint_auth_method: private_key_jwt\n      client_id:",
+        "8:35 `token_endpoint_auth_method: private_key_jwt` is not in this version",
+    );
+}
+
+#[test]
+fn listeners_and_store() {
+    one(
+        "listen: 127.0.0.1:7480",
+        "listen: 127.0.0.1:7481\nadmin: {listen: 127.0.0.1:7481}",
+        "2:17 127.0.0.1:7481 is listened on twice",
+    );
+    one("127.0.0.1:7480", "[]", "1:9 `listen` has no listener");
+    one(
+        "listen:",
+        "admin: {public_url: \"http://h/?a\"}\nlisten:",
+        "1:21 `public_url` can't be `http://h/?a`",
+    );
+    one(
+        "listen:",
+        "admin: {token: \"a b\"}\nlisten:",
+        "1:16 this value can't be a token",
+    );
+    one(
+        "listen:",
+        "store: {key: [\"abc\"]}\nlisten:",
+        "1:15 this value is no key",
+    );
+    one(
+        "listen:",
+        "store: {memory: true, path: a}\nlisten:",
+        "1:23 `path` has no meaning beside `memory: true`",
+    );
+}
+
+#[test]
+fn values_from_elsewhere() {
+    one(
+        "{env: SET}",
+        "{env: UNSET}",
+        "9:28 the environment variable UNSET is not set",
+    );
+    one(
+        "{env: SET}",
+        "{file: /nowhere/x}",
+        "9:29 the file /nowhere/x can't be read: No such file or directory (os error 2)",
+    );
+    one(
+        "{env: SET}",
+        "{env: SET, file: /x}",
+        "9:39 both `env` and `file`: a value has one source",
+    );
+    one(
+        "{env: SET}",
+        "{env: SET, defualt: x}",
+        "9:33 a value from elsewhere has no key `defualt`",
+    );
+    one(
+        "grant_type: client_credentials",
+        "grant_type: {env: SET}",
+        "6:25 `grant_type` can't be the value of the environment variable SET",
+    );
+    one(
+        "account: dev}",
+        "account: {env: SET}}",
+        "14:69 no such account: the value of the environment variable SET",
+    );
+}
+
+#[test]
+fn five_mistakes_in_one_file_are_all_named() {
+    let text = GOOD
+        .replace("client_credentials", "client_credential")
+        .replace("client_id: abc", "client_id: abc\n      scopes: x")
+        .replace("account: dev", "account: deb")
+        .replace("https://{server}", "htps://{server}")
+        .replace("parameters: {server: dev}", "parameters: {}");
+    let found = errors(&text);
+    let places: Vec<_> = found.iter().filter_map(|m| m.split(' ').next()).collect();
+    assert!(
+        places.starts_with(&["6:19", "7:23", "9:7", "13:34", "15:63"]),
+        "{found:#?}"
+    );
+}
