@@ -121,7 +121,11 @@ fn start_wing(token_server: SocketAddr) -> refresh::Handle {
     let (publisher, _) = token::slot();
     let account = Arc::new(ConnectedAccount::resolve(&config.accounts[0]).unwrap());
     refresh::start(refresh::Parts {
-        accounts: vec![Setup { account, publisher }],
+        accounts: vec![Setup {
+            account,
+            publisher,
+            created: false,
+        }],
         asks,
         store: Arc::new(MemoryStore::new()),
         clock: Arc::new(SystemClock::start()),

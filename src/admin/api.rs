@@ -20,6 +20,9 @@ pub struct AccountView {
     pub refreshed_at: Option<String>,
     pub generation: u64,
     pub has_refresh_token: bool,
+    /// True for a person's grant without a refresh token: it has to be
+    /// connected again when its token expires.
+    pub reconnect_at_expiry: bool,
     pub last_error: Option<ErrorView>,
     /// True for a token life of less than five minutes.
     pub short_life: bool,
@@ -64,6 +67,7 @@ impl From<&AccountStatus> for AccountView {
             refreshed_at: status.refreshed_at.map(rfc3339),
             generation: status.generation,
             has_refresh_token: status.has_refresh_token,
+            reconnect_at_expiry: status.reconnect_at_expiry,
             last_error: status.last_error.as_ref().map(|error| ErrorView {
                 at: rfc3339(error.at),
                 message: error.what.clone(),
@@ -108,6 +112,7 @@ mod tests {
             refreshed_at: None,
             generation: 3,
             has_refresh_token: false,
+            reconnect_at_expiry: false,
             last_error: Some(LastError {
                 at: at(0),
                 what: "refused".into(),
@@ -123,6 +128,7 @@ mod tests {
                 "state": "reconnect_required", "scope": "api",
                 "expires_at": "2025-11-24T18:59:19Z", "refreshed_at": null,
                 "generation": 3, "has_refresh_token": false,
+                "reconnect_at_expiry": false,
                 "last_error": {"at": "1970-01-01T00:00:00Z", "message": "refused"},
                 "short_life": false,
             })

@@ -150,7 +150,11 @@ fn seams(accounts: Vec<Arc<ConnectedAccount>>) -> (Vec<refresh::Setup>, HashMap<
         let (publisher, shared) = token::slot();
         let retry_on = Arc::from(&*account.integration.refresh.retry_on);
         seams.insert(account.key.clone(), Seam { shared, retry_on });
-        refresh::Setup { account, publisher }
+        refresh::Setup {
+            account,
+            publisher,
+            created: false,
+        }
     });
     (setups.collect(), seams)
 }
