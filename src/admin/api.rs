@@ -42,6 +42,69 @@ pub struct AccountList {
     pub accounts: Vec<AccountView>,
 }
 
+/// The body of `POST /api/accounts`; its parameters may be secret, so no `Debug`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateBody {
+    pub key: String,
+    pub integration: String,
+    #[serde(default)]
+    pub parameters: BTreeMap<String, String>,
+}
+
+/// The answer to `POST /api/accounts/{key}/connect`; its address carries a
+/// `state`, so no `Debug`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connecting {
+    /// Where the person goes.
+    pub authorization_url: String,
+    /// In seconds.
+    pub expires_in: u64,
+    /// For `GET /api/accounts/{key}/connect/{id}`.
+    pub id: String,
+    /// Exactly as it must be registered at the authorization server.
+    pub redirect_uri: String,
+}
+
+/// How a connecting stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptView {
+    /// `pending`, `connected`, `failed` or `expired`.
+    pub outcome: String,
+    /// In plain words.
+    pub message: Option<String>,
+}
+
+/// The body of `POST /api/accounts/{key}/callback`; its address carries a
+/// code, so no `Debug`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CallbackBody {
+    /// The address at which the browser has ended.
+    pub address: String,
+}
+
+/// What was done, in plain words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    pub message: String,
+}
+
+/// A link that opens one page session; no `Debug`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    pub url: String,
+    /// In seconds.
+    pub expires_in: u64,
+}
+
+/// An access token's value; no `Debug`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenView {
+    pub access_token: String,
+    pub expires_at: Option<String>,
+}
+
 /// An error of the API (RFC 9457).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
