@@ -42,6 +42,14 @@ pub fn run(config: Config) -> Result<(), Failure> {
     if format == Format::Json {
         log::take_panics();
     }
+    say_first(&config);
+    let ended = start_and_serve(config, format, log.clone());
+    log.flush(LAST_WORDS);
+    ended
+}
+
+/// What is worth saying at every start.
+fn say_first(config: &Config) {
     tracing::trace!(
         target: "sidekey",
         "libraries' lines below warn are left out at every level: they may hold tokens"
@@ -49,9 +57,13 @@ pub fn run(config: Config) -> Result<(), Failure> {
     for warning in &config.warnings {
         tracing::warn!(target: "sidekey", "{warning}");
     }
-    let ended = start_and_serve(config, format, log.clone());
-    log.flush(LAST_WORDS);
-    ended
+    if let checked::Store::Path(Some(path)) = &config.store {
+        tracing::warn!(
+            target: "sidekey",
+            "this version keeps tokens in memory: the store {} is not written",
+            path.display()
+        );
+    }
 }
 
 fn start_and_serve(config: Config, format: Format, log: Arc<Log>) -> Result<(), Failure> {
