@@ -131,7 +131,7 @@ fn a_route_matches_by_host_path_method_and_header() {
         report("a.internal", "/v1/report", "GET", "blue").status,
         200
     );
-    // A route that names a whole path passes it on.
+    // An exact path is no prefix to replace: all of it goes on.
     assert_eq!(c.upstream.only().target, "/v1/report");
     let no_route = [
         report("a.internal", "/v1/report/", "GET", "blue"),
