@@ -1,6 +1,8 @@
 //! The composition root: configuration → build → serve → drain. The only
 //! reader of the configuration after start.
 
+#[cfg(test)]
+mod admin_tests;
 mod announce;
 mod failure;
 mod holder;
