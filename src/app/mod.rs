@@ -11,7 +11,9 @@ mod running;
 mod scrape;
 mod serve;
 mod signals;
+mod stored;
 mod words;
 
 pub use failure::{Failure, ListenError};
 pub use serve::run;
+pub use stored::StoreFailure;

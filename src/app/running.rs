@@ -11,7 +11,7 @@ use crate::config::checked::{self, Config};
 use crate::net::dial::Dialer;
 use crate::proxy::{self, Seam, Workers};
 use crate::refresh::{self, Handle};
-use crate::store::memory::MemoryStore;
+use crate::store::Store;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::refreshes::{NamedAccounts, RefreshMetrics};
 use crate::token;
@@ -48,6 +48,7 @@ impl Running {
             config,
             made.bound.proxy,
             made.accounts,
+            made.store,
             &refreshes,
             made.access,
         )?;
@@ -109,6 +110,7 @@ fn start_wings(
     config: Config,
     listeners: Vec<TcpListener>,
     accounts: Vec<Arc<ConnectedAccount>>,
+    store: Arc<dyn Store>,
     metrics: &Arc<RefreshMetrics>,
     access: Option<AccessLog>,
 ) -> Result<(Arc<Workers>, Handle), Failure> {
@@ -119,7 +121,7 @@ fn start_wings(
     let handle = refresh::start(refresh::Parts {
         accounts: setups,
         asks,
-        store: Arc::new(MemoryStore::new()),
+        store,
         clock: Arc::new(clock),
         metrics: metrics.clone(),
         settings: config.refresh,

@@ -2,6 +2,8 @@
 
 pub mod backoff;
 pub mod clock;
+pub mod directories;
 pub mod id;
+pub mod key;
 pub mod secret;
 pub mod template;
