@@ -3,6 +3,7 @@
 use super::connection::{Connection, Reply};
 use crate::admin::api::Problem;
 use crate::admin::token;
+use crate::base::directories::state_directory;
 use crate::base::secret::Secret;
 use serde::de::DeserializeOwned;
 use std::fmt;
@@ -113,7 +114,7 @@ impl AdminArgs {
             return token::read_any(path);
         }
         let env = |name: &str| std::env::var(name).ok();
-        let directory = token::state_directory(&env).ok_or(token::TokenError::NoDirectory)?;
+        let directory = state_directory(&env).ok_or(token::TokenError::NoDirectory)?;
         token::find(&directory)
     }
 }

@@ -2,6 +2,7 @@
 //! Made only by `config::load`, which reports every mistake with its place.
 
 use crate::base::id::AccountKey;
+use crate::base::key::Key;
 use crate::base::secret::Secret;
 use crate::base::template::{Template, UrlTemplate};
 use http::{HeaderName, Method};
@@ -56,8 +57,21 @@ pub struct Admin {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Store {
     Memory,
-    /// `None`: the default place in the state directory.
-    Path(Option<PathBuf>),
+    File {
+        /// `None`: the default place in the state directory.
+        path: Option<PathBuf>,
+        key: StoreKey,
+    },
+}
+
+/// Where the store's keys come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreKey {
+    /// From the file in the user's configuration directory; `generate`: made
+    /// there where none is, also without a terminal.
+    Own { generate: bool },
+    /// The first seals, all open.
+    Given { first: Key, others: Vec<Key> },
 }
 
 /// How one kind of service does OAuth 2.0.

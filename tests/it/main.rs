@@ -22,4 +22,5 @@ mod real_prometheus;
 mod redaction;
 mod refresh;
 mod replay;
+mod store;
 mod token_endpoint;

@@ -343,8 +343,10 @@ impl Machine {
             Standing::Misconfigured { .. } => AccountState::Misconfigured,
             Standing::Dead { .. } => AccountState::ReconnectRequired,
             Standing::NotConnected => AccountState::NotConnected,
-            Standing::Fine | Standing::Pausing if self.has_valid(now) => AccountState::Connected,
-            Standing::Fine | Standing::Pausing => AccountState::Waiting,
+            Standing::Fine | Standing::Pausing { .. } if self.has_valid(now) => {
+                AccountState::Connected
+            }
+            Standing::Fine | Standing::Pausing { .. } => AccountState::Waiting,
         }
     }
 
