@@ -6,9 +6,11 @@ mod entry;
 mod fetch;
 mod machine;
 mod record;
+mod records;
 mod scheduler;
 mod slots;
 mod status;
+mod watch;
 mod wing;
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 
 mod asks;
 mod budget;
+mod look;
 mod outcome;
 mod run;
 mod schedule;
@@ -95,6 +96,8 @@ pub enum Event {
     SecretChanged,
     /// A person connected the account.
     Connected { sent: Now, answer: TokenAnswer },
+    /// Somebody wrote the record.
+    Changed,
     /// The process ends: start nothing new.
     Stop,
 }
@@ -186,6 +189,9 @@ pub struct Machine {
     yielded: bool,
     /// Begin anew as soon as the present run has ended.
     again: Option<Trigger>,
+    /// The record was written by somebody, and is to be read when nothing else
+    /// is under way.
+    look_wanted: bool,
     connected: Option<(Now, TokenAnswer)>,
     pauses: Backoff,
     budgets: [Budget; 2],
@@ -215,6 +221,7 @@ impl Machine {
             next: None,
             yielded: false,
             again: None,
+            look_wanted: false,
             connected: None,
             pauses: Backoff::new(Duration::from_secs(1), Duration::from_mins(1)),
             budgets: <[Budget; 2]>::default(),
@@ -253,6 +260,7 @@ impl Machine {
             Event::Manual(waiter) => self.manual(now, waiter),
             Event::SecretChanged => self.secret_changed(),
             Event::Connected { sent, answer } => self.connect(now, sent, answer),
+            Event::Changed => self.look(now),
             Event::Stop => self.stop(now),
         }
         self.pass_time(now);
