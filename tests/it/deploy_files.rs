@@ -1,7 +1,7 @@
 //! What lies in deploy/, looked at by the tools that read such files.
 
 use crate::support::real::file;
-use crate::support::sidekey::{BINARY, run_to_end};
+use crate::support::sidekey::{binary, run_to_end};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -186,7 +186,7 @@ fn the_unit_is_as_hardened_as_it_says() {
     let text = fs::read_to_string(deploy("systemd/sidekey.service")).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let unit = dir.path().join("sidekey.service");
-    fs::write(&unit, text.replace("/usr/local/bin/sidekey", BINARY)).unwrap();
+    fs::write(&unit, text.replace("/usr/local/bin/sidekey", binary())).unwrap();
     let analyze = || Command::new("systemd-analyze");
     good(analyze().arg("verify").arg(&unit));
     // In tenths; more is an error.
