@@ -186,7 +186,7 @@ fn the_unit_is_as_hardened_as_it_says() {
     let text = fs::read_to_string(deploy("systemd/sidekey.service")).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let unit = dir.path().join("sidekey.service");
-    fs::write(&unit, text.replace("/usr/local/bin/sidekey", binary())).unwrap();
+    fs::write(&unit, text.replace("/usr/local/bin/sidekey", &binary())).unwrap();
     let analyze = || Command::new("systemd-analyze");
     good(analyze().arg("verify").arg(&unit));
     // In tenths; more is an error.
