@@ -8,9 +8,11 @@ mod fetch;
 mod machine;
 mod people;
 mod record;
+mod records;
 mod scheduler;
 mod slots;
 mod status;
+mod watch;
 mod wing;
 
 #[cfg(test)]

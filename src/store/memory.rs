@@ -102,6 +102,10 @@ impl Store for MemoryStore {
                 .collect(),
         })
     }
+
+    fn is_shared(&self) -> bool {
+        false
+    }
 }
 
 #[cfg(test)]

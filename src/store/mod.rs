@@ -73,6 +73,11 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// When the store can't be read.
     fn changes(&self, since: u64) -> Result<Changes, StoreError>;
+
+    /// False where no other process can write.
+    fn is_shared(&self) -> bool {
+        true
+    }
 }
 
 /// What has been written to a store meanwhile.

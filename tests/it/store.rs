@@ -2,7 +2,7 @@
 //! can't be used.
 
 use crate::support::sidekey::{Launch, command};
-use crate::support::{AuthServer, Conf, Server, Sidekey, free_port};
+use crate::support::{AuthServer, Conf, Server, Sidekey, eventually, free_port};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -180,4 +180,44 @@ fn a_folder_that_may_not_be_written_is_said_plainly() {
     }
     let said = refused(&stored(&auth, &auth.upstream(), &file, KEY), &[]);
     assert!(said.contains("must be writable"), "{said}");
+}
+
+#[test]
+fn five_processes_on_one_store_ask_for_one_token() {
+    let (auth, folder) = (AuthServer::start(), tempfile::tempdir().unwrap());
+    let upstream = auth.upstream();
+    let conf = stored(&auth, &upstream, &folder.path().join("sidekey.db"), KEY);
+    let launch = || {
+        Sidekey::launch(&Launch {
+            yaml: conf.yaml(),
+            ..Launch::default()
+        })
+    };
+    let mut processes: Vec<Sidekey> = (0..5).map(|_| launch()).collect();
+    processes.iter_mut().for_each(|p| p.wait_for("/readyz"));
+    let all_serve = || processes.iter().all(|p| p.get("/api/").status == 200);
+    assert!(all_serve());
+    assert_eq!(auth.count(), 1, "the first token");
+    // The upstream rejects it: whoever hears of that first fetches the next one.
+    auth.revoke();
+    assert!(all_serve());
+    assert_eq!(auth.count(), 2, "one more for all of them");
+    // One of them refreshes; the others take notice without being asked for
+    // anything.
+    let taken_over = |p: &Sidekey| p.logs().matches("took over").count();
+    let before: Vec<usize> = processes.iter().map(taken_over).collect();
+    auth.revoke();
+    assert_eq!(processes[0].get("/api/").status, 200);
+    eventually("the others to take it over", || {
+        let others = processes.iter().zip(&before).skip(1);
+        others
+            .into_iter()
+            .all(|(p, before)| taken_over(p) > *before)
+    });
+    let before = upstream.count();
+    assert!(all_serve());
+    assert_eq!(upstream.count() - before, 5, "no replay was needed");
+    assert_eq!(auth.count(), 3);
+    let refreshes = |p: &Sidekey| p.metric("sidekey_token_refreshes_total", &[]);
+    assert_eq!(processes.iter().map(refreshes).sum::<f64>(), 3.0);
 }

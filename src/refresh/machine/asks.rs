@@ -189,6 +189,8 @@ impl Machine {
             self.save();
         } else if let (Some((_, trigger)), false) = (due, self.stopping) {
             self.begin(trigger);
+        } else if self.look_wanted && !self.stopping {
+            self.begin_look();
         }
     }
 

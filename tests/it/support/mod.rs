@@ -6,6 +6,7 @@ pub mod conf;
 pub mod consent;
 pub mod gate;
 pub mod http;
+pub mod podman;
 pub mod real;
 pub mod server;
 pub mod sidekey;

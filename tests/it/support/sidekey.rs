@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 
 /// The program under test: the one that `./test` built as users build it, or
 /// cargo's own, which the features of test-only dependencies went into.
-fn binary() -> String {
+pub fn binary() -> String {
     std::env::var("SIDEKEY_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_sidekey").to_owned())
 }
 
