@@ -109,6 +109,8 @@ mod tests {
             generation: 0,
             has_refresh_token: false,
             last_error: None,
+            last_attempt: None,
+            next_attempt: None,
             first_attempt_ended,
             short_life: false,
         }

@@ -159,6 +159,8 @@ mod tests {
             generation: 1,
             has_refresh_token: false,
             last_error: None,
+            last_attempt: None,
+            next_attempt: None,
             first_attempt_ended: true,
             short_life: false,
         };

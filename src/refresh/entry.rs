@@ -3,12 +3,12 @@
 
 use super::attach;
 use super::fetch::Stamp;
-use super::machine::{Answer, Machine, Publication, Rules, WaiterId};
+use super::machine::{Action, Answer, Machine, Publication, Rules, WaiterId};
 use super::record;
-use super::status::AccountStatus;
+use super::status::{AccountStatus, Attempt};
 use super::wing::{ManualOutcome, Setup};
 use crate::account::ConnectedAccount;
-use crate::base::clock::{Mono, Now};
+use crate::base::clock::{Moment, Mono, Now, Wall};
 use crate::config::checked::{ParameterValue, RefreshSettings};
 use crate::token::{Credential, Published, Publisher, Unavailable, Verdict, Waited};
 use std::collections::HashMap;
@@ -25,6 +25,9 @@ pub struct Entry {
     pub wake: Option<Mono>,
     pub waiting: HashMap<WaiterId, Reply>,
     pub stamp: Option<Stamp>,
+    pub last_attempt: Option<Attempt>,
+    /// Until when the token serves that workers see.
+    serves_until: Option<Moment>,
 }
 
 /// How to reach somebody who waits.
@@ -57,10 +60,25 @@ impl Entry {
             wake: None,
             waiting: HashMap::new(),
             stamp: None,
+            last_attempt: None,
+            serves_until: None,
         }
     }
 
-    pub fn publish(&self, now: Now, publication: Publication) {
+    /// Shows workers the new state; true where a token has run out without a
+    /// newer one in its place.
+    pub fn publish(&mut self, now: Now, publication: Publication) -> bool {
+        let expiry = match &publication {
+            Publication::Token { expiry, .. } => *expiry,
+            Publication::Unavailable(_) => None,
+        };
+        let served_until = std::mem::replace(&mut self.serves_until, expiry);
+        let is_gone = matches!(publication, Publication::Unavailable(_));
+        self.show(now, publication);
+        is_gone && served_until.is_some_and(|until| now.reached(until))
+    }
+
+    fn show(&self, now: Now, publication: Publication) {
         let published = match publication {
             Publication::Unavailable(why) => Published::Unavailable(why),
             Publication::Token { generation, expiry } => {
@@ -82,6 +100,19 @@ impl Entry {
             }
         };
         self.publisher.publish(published);
+    }
+
+    /// Remembers the last token request among these actions.
+    pub fn note(&mut self, at: Wall, actions: &[Action]) {
+        for action in actions {
+            if let Action::Count(trigger, outcome) = *action {
+                self.last_attempt = Some(Attempt {
+                    at,
+                    trigger,
+                    outcome,
+                });
+            }
+        }
     }
 
     pub fn tell(&mut self, waiters: &[WaiterId], answer: &Answer) {
@@ -115,6 +146,8 @@ impl Entry {
             generation: self.machine.generation(),
             has_refresh_token: tokens.is_some_and(|t| t.refresh_token.is_some()),
             last_error: self.machine.last_error().cloned(),
+            last_attempt: self.last_attempt,
+            next_attempt: self.machine.next_attempt().map(|moment| moment.wall),
             first_attempt_ended: self.machine.first_attempt_ended(),
             short_life: self.machine.has_short_life(),
         }

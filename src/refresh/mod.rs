@@ -4,6 +4,7 @@
 mod attach;
 mod entry;
 mod fetch;
+mod history;
 mod machine;
 mod record;
 mod scheduler;
@@ -14,5 +15,6 @@ mod wing;
 #[cfg(test)]
 mod tests;
 
-pub use status::{AccountState, AccountStatus, LastError};
+pub use history::{Happening, History, Slice, What};
+pub use status::{AccountState, AccountStatus, Attempt, LastError};
 pub use wing::{Handle, ManualOutcome, Parts, Setup, start};

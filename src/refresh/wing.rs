@@ -1,6 +1,7 @@
 //! The refresh wing as the rest of the program sees it.
 
 use super::fetch::{Fetch, OverHttp};
+use super::history::History;
 use super::scheduler::{Message, Scheduler, Setting};
 use super::status::AccountStatus;
 use crate::account::ConnectedAccount;
@@ -53,6 +54,7 @@ pub(super) type Statuses = Arc<[ArcSwap<AccountStatus>]>;
 pub struct Handle {
     inbox: mpsc::Sender<Message>,
     statuses: Statuses,
+    history: Arc<History>,
 }
 
 /// Starts the wing on the calling (cold) runtime; the first tokens are fetched at once.
@@ -65,6 +67,7 @@ pub fn start(parts: Parts) -> Handle {
 /// Starts the wing with a way to fetch tokens.
 pub(super) fn start_with(parts: Parts, fetch: Arc<dyn Fetch>) -> Handle {
     let (inbox, messages) = mpsc::channel(QUEUE);
+    let history = Arc::new(History::default());
     let setting = Setting {
         store: parts.store,
         clock: parts.clock,
@@ -72,11 +75,16 @@ pub(super) fn start_with(parts: Parts, fetch: Arc<dyn Fetch>) -> Handle {
         settings: parts.settings,
         fetch,
         inbox: inbox.clone(),
+        history: history.clone(),
     };
     let scheduler = Scheduler::new(parts.accounts, setting);
     let statuses = scheduler.statuses();
     tokio::spawn(scheduler.run(parts.asks, messages));
-    Handle { inbox, statuses }
+    Handle {
+        inbox,
+        statuses,
+        history,
+    }
 }
 
 impl Handle {
@@ -95,6 +103,12 @@ impl Handle {
             .map(ArcSwap::load)
             .find(|status| status.key == *key)
             .map(|status| AccountStatus::clone(&status))
+    }
+
+    /// What has happened over the last day.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.history
     }
 
     /// Refreshes now, whatever the schedule says, and waits for the end of it.
