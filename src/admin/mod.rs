@@ -6,6 +6,7 @@ pub mod api;
 mod guard;
 mod ready;
 mod server;
+pub mod session;
 pub mod token;
 
 pub use answer::{Desk, Scrape, Surface};

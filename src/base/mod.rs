@@ -2,6 +2,7 @@
 
 pub mod backoff;
 pub mod clock;
+pub mod crypto;
 pub mod id;
 pub mod secret;
 pub mod template;
