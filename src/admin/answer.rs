@@ -1,7 +1,9 @@
 //! From a request to its answer.
 
 use super::api::{AccountList, AccountView, Problem};
+use super::body::ReplyBody;
 use super::guard::{Guard, Refusal};
+use super::page::{Page, Reply};
 use super::ready::{Readiness, Verdict};
 use crate::base::id::AccountKey;
 use crate::base::secret::Secret;
@@ -11,6 +13,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
+use hyper::body::Incoming;
 use serde::Serialize;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -33,6 +36,7 @@ pub struct Desk {
     readiness: Arc<Readiness>,
     scrape: Scrape,
     guard: Guard,
+    page: Option<Page>,
 }
 
 /// An answer.
@@ -66,6 +70,30 @@ impl Desk {
             readiness,
             scrape,
             guard,
+            page: None,
+        }
+    }
+
+    /// Has the page too.
+    #[must_use]
+    pub fn with_page(mut self, page: Page) -> Self {
+        self.page = Some(page);
+        self
+    }
+
+    /// Answers a request, the page's included.
+    pub async fn reply(&self, surface: Surface, request: Request<Incoming>) -> Reply {
+        match &self.page {
+            Some(page) if surface == Surface::Admin && page.owns(request.uri().path()) => {
+                let refused = if request.method() == Method::POST {
+                    self.guard.check_page(request.headers()).err()
+                } else {
+                    self.guard.check_host(request.headers()).err()
+                };
+                let is_token = |text: &str| self.guard.is_token(text);
+                page.answer(request, refused, &is_token).await
+            }
+            _ => self.answer(surface, &request).await.map(ReplyBody::from),
         }
     }
 

@@ -4,6 +4,8 @@ use super::failure::Failure;
 use super::scrape::{Sources, scrape};
 use super::serve::{LAST_WORDS, Made};
 use crate::account::ConnectedAccount;
+use crate::admin::page::{Page, Site};
+use crate::admin::session::Sessions;
 use crate::admin::{self, Desk, Readiness, Surface};
 use crate::base::clock::SystemClock;
 use crate::base::id::AccountKey;
@@ -44,6 +46,7 @@ impl Running {
         let named = NamedAccounts::first(config.metrics_max_accounts, keys);
         let refreshes = Arc::new(RefreshMetrics::new(named));
         let access = made.access.clone();
+        let site = site(&config, &made.bound.proxy);
         let (workers, accounts) = start_wings(
             config,
             made.bound.proxy,
@@ -58,13 +61,16 @@ impl Running {
             access: access.clone(),
             log: made.log,
         };
+        let sessions = Arc::new(Sessions::new(&public_url));
+        let page = Page::new(site, accounts.clone(), sessions, None);
         let desk = Desk::new(
             accounts.clone(),
             readiness.clone(),
             scrape(sources),
             made.admin_token,
             &public_url,
-        );
+        )
+        .with_page(page);
         let servers = start_admin(made.bound.admin, made.bound.probes, Arc::new(desk))?;
         Ok(Self {
             workers,
@@ -101,6 +107,21 @@ impl Running {
             let _ = tokio::task::spawn_blocking(flush).await;
         }
         tracing::info!(target: "sidekey", "drained");
+    }
+}
+
+/// What the page shows of the configuration.
+fn site(config: &Config, proxy: &[TcpListener]) -> Site {
+    let accounts = config.accounts.iter();
+    let addresses = proxy
+        .iter()
+        .filter_map(|listener| listener.local_addr().ok());
+    Site {
+        public_url: config.admin.public_url.clone(),
+        proxy: addresses.collect(),
+        integrations: config.integrations.clone(),
+        routes: config.routes.clone(),
+        configured: accounts.map(|account| account.key.clone()).collect(),
     }
 }
 

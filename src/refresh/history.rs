@@ -174,10 +174,7 @@ mod tests {
     #[test]
     fn events_are_told_newest_first_and_bounded() {
         let history = History::default();
-        let (a, b) = (
-            AccountKey::new("a").unwrap(),
-            AccountKey::new("b").unwrap(),
-        );
+        let (a, b) = (AccountKey::new("a").unwrap(), AccountKey::new("b").unwrap());
         for _ in 0..NAMED {
             history.add(at(0), &a, OK);
         }

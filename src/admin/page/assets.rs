@@ -49,12 +49,7 @@ impl Assets {
 }
 
 impl Asset {
-    fn new(
-        stem: &str,
-        extension: &str,
-        content_type: &'static str,
-        content: &'static str,
-    ) -> Self {
+    fn new(stem: &str, extension: &str, content_type: &'static str, content: &'static str) -> Self {
         let hash = fnv1a(content.as_bytes());
         Self {
             name: format!("{stem}-{hash:016x}.{extension}"),
