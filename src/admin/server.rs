@@ -18,8 +18,10 @@ use tokio::time::{sleep, timeout};
 const CONNECTIONS: usize = 128;
 /// For a whole head, and for the silence before it.
 const HEAD_TIME: Duration = Duration::from_secs(10);
-const HEAD_BYTES: usize = 16 * 1024;
-const HEAD_FIELDS: usize = 64;
+/// What the parser reads at most; a smaller head that is still too large gets
+/// an answer in words.
+const HEAD_BYTES: usize = 128 * 1024;
+const HEAD_FIELDS: usize = 256;
 /// After which a connection is asked to end, and how long it then has.
 const LIFE: Duration = Duration::from_secs(600);
 const FAREWELL: Duration = Duration::from_secs(30);

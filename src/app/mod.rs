@@ -2,6 +2,7 @@
 //! reader of the configuration after start.
 
 mod announce;
+mod created;
 mod failure;
 mod holder;
 mod listeners;

@@ -1,18 +1,20 @@
 //! The parts that run, from their start to their end.
 
+use super::created;
 use super::failure::Failure;
 use super::scrape::{Sources, scrape};
 use super::serve::{LAST_WORDS, Made};
 use crate::account::ConnectedAccount;
-use crate::admin::page::{Page, Site};
-use crate::admin::session::Sessions;
-use crate::admin::{self, Desk, Readiness, Surface};
+use crate::admin::{self, Desk, Readiness, Site, Surface};
 use crate::base::clock::SystemClock;
 use crate::base::id::AccountKey;
+use crate::base::secret::Secret;
 use crate::config::checked::{self, Config};
+use crate::connect::Connector;
 use crate::net::dial::Dialer;
 use crate::proxy::{self, Seam, Workers};
 use crate::refresh::{self, Handle};
+use crate::store::Store;
 use crate::store::memory::MemoryStore;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::refreshes::{NamedAccounts, RefreshMetrics};
@@ -35,6 +37,7 @@ pub struct Running {
     readiness: Arc<Readiness>,
     servers: JoinSet<Infallible>,
     access: Option<AccessLog>,
+    desk: Arc<Desk>,
 }
 
 impl Running {
@@ -47,8 +50,12 @@ impl Running {
         let refreshes = Arc::new(RefreshMetrics::new(named));
         let access = made.access.clone();
         let site = site(&config, &made.bound.proxy);
+        let integrations = config.integrations.clone();
+        let timeout = config.refresh.timeout;
+        let clock = SystemClock::start();
         let (workers, accounts) = start_wings(
             config,
+            clock,
             made.bound.proxy,
             made.accounts,
             &refreshes,
@@ -61,24 +68,32 @@ impl Running {
             access: access.clone(),
             log: made.log,
         };
-        let sessions = Arc::new(Sessions::new(&public_url));
-        let page = Page::new(site, accounts.clone(), sessions, None);
-        let desk = Desk::new(
-            accounts.clone(),
-            readiness.clone(),
-            scrape(sources),
-            made.admin_token,
-            &public_url,
-        )
-        .with_page(page);
-        let servers = start_admin(made.bound.admin, made.bound.probes, Arc::new(desk))?;
+        let clock = Arc::new(clock);
+        let connector = Connector::new(accounts.clone(), clock, &public_url, timeout);
+        let desk = Arc::new(Desk::new(admin::Parts {
+            accounts: accounts.clone(),
+            connector: Arc::new(connector),
+            integrations,
+            site,
+            readiness: readiness.clone(),
+            scrape: scrape(sources),
+            token: made.admin_token,
+            public_url,
+        }));
+        let servers = start_admin(made.bound.admin, made.bound.probes, desk.clone())?;
         Ok(Self {
             workers,
             accounts,
             readiness,
             servers,
             access,
+            desk,
         })
+    }
+
+    /// An address that opens the page, once.
+    pub fn page_link(&self) -> Option<(Secret, Duration)> {
+        self.desk.session_link().ok()
     }
 
     /// Waits until a part ends by itself, which none should; names it.
@@ -112,7 +127,6 @@ impl Running {
 
 /// What the page shows of the configuration.
 fn site(config: &Config, proxy: &[TcpListener]) -> Site {
-    let accounts = config.accounts.iter();
     let addresses = proxy
         .iter()
         .filter_map(|listener| listener.local_addr().ok());
@@ -121,26 +135,27 @@ fn site(config: &Config, proxy: &[TcpListener]) -> Site {
         proxy: addresses.collect(),
         integrations: config.integrations.clone(),
         routes: config.routes.clone(),
-        configured: accounts.map(|account| account.key.clone()).collect(),
     }
 }
 
 /// Starts the cold wing, which fetches the first tokens at once, and the workers.
 fn start_wings(
     config: Config,
+    clock: SystemClock,
     listeners: Vec<TcpListener>,
     accounts: Vec<Arc<ConnectedAccount>>,
     metrics: &Arc<RefreshMetrics>,
     access: Option<AccessLog>,
 ) -> Result<(Arc<Workers>, Handle), Failure> {
-    let clock = SystemClock::start();
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
     let (asker, asks) = token::channel();
-    let (setups, seams) = seams(accounts);
+    let (mut setups, seams) = seams(accounts);
+    setups.extend(created::setups(&*store, &config));
     let token_wait = config.refresh.token_wait;
     let handle = refresh::start(refresh::Parts {
         accounts: setups,
         asks,
-        store: Arc::new(MemoryStore::new()),
+        store,
         clock: Arc::new(clock),
         metrics: metrics.clone(),
         settings: config.refresh,
@@ -171,7 +186,11 @@ fn seams(accounts: Vec<Arc<ConnectedAccount>>) -> (Vec<refresh::Setup>, HashMap<
         let (publisher, shared) = token::slot();
         let retry_on = Arc::from(&*account.integration.refresh.retry_on);
         seams.insert(account.key.clone(), Seam { shared, retry_on });
-        refresh::Setup { account, publisher }
+        refresh::Setup {
+            account,
+            publisher,
+            created: false,
+        }
     });
     (setups.collect(), seams)
 }

@@ -113,6 +113,7 @@ mod tests {
             refreshed_at: None,
             generation: 0,
             has_refresh_token: false,
+            reconnect_at_expiry: false,
             last_error: Some(ErrorView {
                 at: "2025-11-24T18:59:19Z".into(),
                 message: "invalid_client".into(),

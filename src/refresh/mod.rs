@@ -2,10 +2,12 @@
 //! scheduler that feeds it and is the only writer of tokens.
 
 mod attach;
+mod created;
 mod entry;
 mod fetch;
 mod history;
 mod machine;
+mod people;
 mod record;
 mod scheduler;
 mod slots;
@@ -15,6 +17,9 @@ mod wing;
 #[cfg(test)]
 mod tests;
 
+pub use created::{Created, created};
 pub use history::{Happening, History, Slice, What};
+pub use people::CreateError;
+pub use record::StoredTokens;
 pub use status::{AccountState, AccountStatus, Attempt, LastError};
 pub use wing::{Handle, ManualOutcome, Parts, Setup, start};

@@ -50,6 +50,9 @@ pub struct AccountStatus {
     pub refreshed_at: Option<Wall>,
     pub generation: u64,
     pub has_refresh_token: bool,
+    /// True for a person's grant that has no refresh token: somebody will have
+    /// to connect the account again when its token expires.
+    pub reconnect_at_expiry: bool,
     pub last_error: Option<LastError>,
     /// The last token request that ended in this process.
     pub last_attempt: Option<Attempt>,

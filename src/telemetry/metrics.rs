@@ -51,6 +51,8 @@ pub struct AccountSample {
     pub state: &'static str,
     /// True when it has a token that may be sent.
     pub connected: bool,
+    /// Its grant has no refresh token.
+    pub reconnect_at_expiry: bool,
     /// In seconds since 1970.
     pub expires_at: Option<f64>,
 }
@@ -201,11 +203,13 @@ fn worker_families(workers: &WorkerStats) -> Vec<MetricFamily> {
 fn account_families(snapshot: &Snapshot, refreshes: &RefreshMetrics) -> Vec<MetricFamily> {
     let mut states: BTreeMap<&str, u64> = snapshot.states.iter().map(|s| (*s, 0)).collect();
     let mut connected: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut ending: BTreeMap<&str, u64> = BTreeMap::new();
     let mut expires: BTreeMap<&str, f64> = BTreeMap::new();
     for account in &snapshot.accounts {
         let label = refreshes.named().label(&account.key);
         *states.entry(account.state).or_default() += 1;
         *connected.entry(label).or_default() += u64::from(account.connected);
+        *ending.entry(label).or_default() += u64::from(account.reconnect_at_expiry);
         if let Some(at) = account.expires_at {
             let earliest = expires.entry(label).or_insert(at);
             *earliest = earliest.min(at);
@@ -221,6 +225,10 @@ fn account_families(snapshot: &Snapshot, refreshes: &RefreshMetrics) -> Vec<Metr
         .into_iter()
         .map(|(label, n)| (label, float(n)))
         .collect();
+    let ending = ending
+        .into_iter()
+        .map(|(label, n)| (label, float(n)))
+        .collect();
     let states = states
         .into_iter()
         .map(|(state, n)| level(&[("state", state)], float(n)))
@@ -231,6 +239,15 @@ fn account_families(snapshot: &Snapshot, refreshes: &RefreshMetrics) -> Vec<Metr
             &format!("1 when the account has a token that may be sent ({OTHER}: how many have)."),
             MetricType::GAUGE,
             of_accounts(connected),
+        ),
+        family(
+            "sidekey_account_reconnect_at_expiry",
+            &format!(
+                "1 when the account has no refresh token: a person has to connect it again when \
+                 its token expires ({OTHER}: how many)."
+            ),
+            MetricType::GAUGE,
+            of_accounts(ending),
         ),
         family(
             "sidekey_token_expiration_timestamp_seconds",
@@ -330,6 +347,7 @@ mod tests {
             key: key.into(),
             state,
             connected,
+            reconnect_at_expiry: false,
             expires_at,
         }
     }

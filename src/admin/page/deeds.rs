@@ -4,10 +4,14 @@ use super::create::{self, Filled};
 use super::place::Deed;
 use super::show::Notice;
 use super::{Reply, Visit, form, ok, reply};
+use crate::account;
 use crate::base::id::AccountKey;
+use crate::config::checked::Integration;
+use crate::connect::Revocation;
 use crate::refresh::{AccountStatus, ManualOutcome};
 use askama::Template;
 use http::StatusCode;
+use std::sync::Arc;
 
 #[derive(Template)]
 #[template(path = "confirm.html")]
@@ -93,7 +97,7 @@ impl Visit<'_> {
             "Its tokens are forgotten here. The integration names no revocation endpoint, so they \
              live on at the authorization server until they expire or you end them there."
         };
-        let rest = if self.page.site.configured.contains(&account.key) {
+        let rest = if !self.page.accounts.is_created(&account.key) {
             "The account itself stays, for the configuration names it."
         } else {
             "The account itself is removed, with its parameters."
@@ -121,24 +125,30 @@ impl Visit<'_> {
         let Some(account) = self.account(key) else {
             return self.page.lost();
         };
-        let Some(actions) = &self.page.actions else {
-            return self.bad(key, "This version can't do that yet.");
-        };
-        let doing = match deed {
-            Deed::Revoke => actions.revoke(&account.key),
-            _ => actions.disconnect(&account.key),
-        };
-        let notice = match doing.await {
-            Ok(text) => Notice {
-                class: "good",
-                text,
+        let connector = self.page.connector.clone();
+        // In a task of its own: a person who leaves cancels nothing.
+        let done = tokio::spawn(async move {
+            match deed {
+                Deed::Revoke => connector.revoke(&account.key).await,
+                _ => connector.disconnect(&account.key).await,
+            }
+        });
+        let notice = match done.await {
+            Ok(Ok(revocation)) => Notice {
+                class: match revocation {
+                    Revocation::Failed(_) | Revocation::NoEndpoint => "bad",
+                    _ => "good",
+                },
+                text: format!("The account is disconnected; {revocation}."),
             },
-            Err(text) => Notice { class: "bad", text },
+            Ok(Err(why)) => return self.bad(key, &format!("This did not work: {why}.")),
+            Err(_) => return self.bad(key, "This ended without an outcome; the log says more."),
         };
-        if self.account(key).is_none() {
-            return reply::see(&format!("{}/", self.page.base));
+        if self.account(key).is_some() {
+            return self.show(StatusCode::OK, key, Some(notice));
         }
-        self.show(StatusCode::OK, key, Some(notice))
+        let title = format!("{key} is removed");
+        self.page.message(StatusCode::OK, &title, &notice.text)
     }
 
     /// Creates an account and goes on to connecting it.
@@ -148,26 +158,33 @@ impl Visit<'_> {
             return self.page.lost();
         };
         let filled = Filled::of(fields);
-        let created = match (AccountKey::new(&filled.account), &self.page.actions) {
-            (Err(_), _) => Err(vec![
-                "The account key must consist of letters, digits, - and _.".to_owned(),
-            ]),
-            (_, None) => Err(vec!["This version can't create accounts yet.".to_owned()]),
-            (Ok(key), Some(actions)) => {
-                let parameters = filled.parameters.clone();
-                actions.create(key, &integration.key, parameters).await
-            }
-        };
         let base = &self.page.base;
-        match created {
-            Err(errors) => {
-                let page = create::form(integration, self.frame("new"), &filled, errors);
+        match self.try_create(integration, &filled).await {
+            Err(error) => {
+                let page = create::form(integration, self.frame("new"), &filled, vec![error]);
                 reply::html(StatusCode::UNPROCESSABLE_ENTITY, page)
             }
             Ok(()) if site.is_personal(&integration.key) => {
                 reply::see(&format!("{base}/connect/{}", filled.account))
             }
             Ok(()) => reply::see(&format!("{base}/accounts/{}", filled.account)),
+        }
+    }
+
+    async fn try_create(
+        &self,
+        integration: &Arc<Integration>,
+        filled: &Filled,
+    ) -> Result<(), String> {
+        let key = AccountKey::new(&filled.account)
+            .map_err(|_| "the account key must consist of letters, digits, - and _".to_owned())?;
+        let made = account::create(key, integration, &filled.parameters)
+            .map_err(|error| error.to_string())?;
+        let accounts = self.page.accounts.clone();
+        let created = tokio::spawn(async move { accounts.create(made).await }).await;
+        match created {
+            Ok(created) => created.map_err(|error| error.to_string()),
+            Err(_) => Err("this ended without an outcome; the log says more".to_owned()),
         }
     }
 }

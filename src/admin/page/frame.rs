@@ -1,7 +1,7 @@
 //! What is around every page.
 
 use super::assets::ASSETS;
-use crate::admin::session::Session;
+use crate::base::secret::Secret;
 
 /// The values of `layout.html`.
 pub struct Frame {
@@ -20,7 +20,7 @@ pub struct Frame {
 }
 
 impl Frame {
-    pub fn new(base: &str, session: Option<&Session>, here: &'static str) -> Self {
+    pub fn new(base: &str, csrf: Option<&Secret>, here: &'static str) -> Self {
         let asset = |name: &str| format!("{base}/assets/{name}");
         Self {
             base: base.to_owned(),
@@ -28,7 +28,7 @@ impl Frame {
             script: asset(&ASSETS.script.name),
             icon: asset(&ASSETS.icon.name),
             version: env!("CARGO_PKG_VERSION"),
-            csrf: session.map(|session| session.csrf.expose().to_owned()),
+            csrf: csrf.map(|csrf| csrf.expose().to_owned()),
             here,
             events: None,
         }

@@ -1,7 +1,6 @@
 //! The page: accounts and their states for people, and what they can press.
 //! Everything works without its script, which only saves reloading.
 
-pub mod actions;
 mod assets;
 mod chart;
 mod create;
@@ -14,137 +13,93 @@ mod place;
 mod reply;
 mod say;
 mod show;
-mod sign_in;
 mod site;
 mod try_it;
 mod when;
 
+pub use frame::Frame;
+pub use place::place;
 pub use reply::Reply;
 pub use site::Site;
 
-use super::guard::Refusal;
+use super::plain;
 use super::session::{Session, Sessions};
 use crate::base::clock::SystemClock;
 use crate::base::id::AccountKey;
+use crate::connect::Connector;
 use crate::refresh::{AccountStatus, Handle};
-use actions::Actions;
 use assets::ASSETS;
-use frame::Frame;
+use form::Fields;
 use http::request::Parts;
-use http::{Method, Request, StatusCode};
-use hyper::body::Incoming;
+use http::{Method, StatusCode};
 use live::{Streams, Watch};
-use place::{Deed, Place, place};
+use place::{Deed, Place};
 use std::sync::Arc;
 
-/// What the page is made of.
-pub struct Page {
-    site: Arc<Site>,
-    accounts: Handle,
-    sessions: Arc<Sessions>,
-    actions: Option<Arc<dyn Actions>>,
-    streams: Streams,
-    base: String,
+/// What the pages are made of.
+pub struct Pages {
+    pub site: Arc<Site>,
+    pub accounts: Handle,
+    pub sessions: Arc<Sessions>,
+    pub connector: Arc<Connector>,
+    pub streams: Streams,
+    /// The path of the public address, without a trailing slash.
+    pub base: String,
 }
 
 /// A request by somebody who has a session.
 struct Visit<'a> {
-    page: &'a Page,
+    page: &'a Pages,
     session: &'a Session,
     head: &'a Parts,
 }
 
-impl Page {
-    /// `actions` is what can be done besides looking, trying and refreshing.
-    #[must_use]
-    pub fn new(
-        site: Site,
-        accounts: Handle,
-        sessions: Arc<Sessions>,
-        actions: Option<Arc<dyn Actions>>,
-    ) -> Self {
-        Self {
-            base: site.base(),
-            site: Arc::new(site),
-            accounts,
-            sessions,
-            actions,
-            streams: Streams::default(),
-        }
-    }
-
-    /// True for a path that the page answers.
-    #[must_use]
-    pub fn owns(&self, path: &str) -> bool {
-        place(self.own(path)).is_some()
-    }
-
-    /// The path below the public address's own, which whoever passes requests
-    /// on to us may have taken away already.
-    fn own<'a>(&self, path: &'a str) -> &'a str {
-        let own = path.strip_prefix(self.base.as_str());
-        own.filter(|own| own.starts_with('/')).unwrap_or(path)
-    }
-
-    /// Answers a request for one of its own paths, which came from a place that
-    /// may ask (or did not: `refused`).
-    pub async fn answer(
-        &self,
-        request: Request<Incoming>,
-        refused: Option<Refusal>,
-        is_token: &(dyn Fn(&str) -> bool + Sync),
-    ) -> Reply {
-        let (head, body) = request.into_parts();
-        let place = match (place(self.own(head.uri.path())), refused) {
-            (_, Some(refusal)) => return self.refused(refusal),
-            (None, _) => return self.lost(),
-            (Some(Place::Asset(name)), _) => return self.asset(name),
-            (Some(place), None) => place,
-        };
-        let is_post = head.method == Method::POST;
-        if !is_post && head.method != Method::GET && head.method != Method::HEAD {
-            return self.message(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "This method does nothing here",
-                &["Pages are fetched with GET, forms are sent with POST."],
-            );
-        }
-        let fields = if is_post {
-            match form::read(body).await {
-                Some(fields) => fields,
-                None => return self.too_long(),
-            }
-        } else {
-            form::parse(head.uri.query().unwrap_or_default().as_bytes())
-        };
-        if place == Place::SignIn {
-            return self.sign_in(is_post, &fields, is_token);
+impl Pages {
+    /// Answers a request that came from where it may.
+    pub async fn answer(&self, place: Place<'_>, head: &Parts, body: &[u8]) -> Reply {
+        if let Place::Asset(name) = place {
+            return ASSETS.find(name).map_or_else(|| self.lost(), reply::asset);
         }
         let Some(session) = self.sessions.find(&head.headers) else {
-            return self.ask_to_sign_in(&head, is_post);
+            let page = plain::sign_in(&self.base, None, false);
+            return reply::html(StatusCode::UNAUTHORIZED, page);
         };
         let visit = Visit {
             page: self,
             session: &session,
-            head: &head,
+            head,
         };
-        if !is_post {
-            return visit.look(place, &fields);
+        match head.method {
+            Method::GET | Method::HEAD => {
+                let query = head.uri.query().unwrap_or_default();
+                visit.look(place, &form::parse(query.as_bytes()))
+            }
+            Method::POST => visit.press(place, &form::parse(body)).await,
+            _ => self.message(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "This method does nothing here",
+                "Pages are fetched with GET, forms are sent with POST.",
+            ),
         }
-        if !session.is_own_form(form::value(&fields, "csrf")) {
-            return self.stale_form();
-        }
-        visit.act(place, fields).await
     }
 
-    fn asset(&self, name: &str) -> Reply {
-        ASSETS.find(name).map_or_else(|| self.lost(), reply::asset)
+    fn lost(&self) -> Reply {
+        self.message(
+            StatusCode::NOT_FOUND,
+            "There is nothing here",
+            "The account or page may have been removed, or the address has a mistake in it.",
+        )
+    }
+
+    fn message(&self, status: StatusCode, title: &str, line: &str) -> Reply {
+        let page = plain::notice(&self.base, title, &[line.to_owned()]);
+        reply::html(status, page)
     }
 }
 
 impl Visit<'_> {
     fn frame(&self, here: &'static str) -> Frame {
-        Frame::new(&self.page.base, Some(self.session), here)
+        Frame::new(&self.page.base, Some(&self.session.csrf), here)
     }
 
     fn account(&self, key: &str) -> Option<AccountStatus> {
@@ -226,18 +181,26 @@ impl Visit<'_> {
             None => page.message(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Too many pages are open",
-                &["This one is not updated by itself; reload it instead."],
+                "This one is not updated by itself; reload it instead.",
             ),
         }
     }
 
-    async fn act(&self, place: Place<'_>, fields: Vec<(String, String)>) -> Reply {
+    async fn press(&self, place: Place<'_>, fields: &Fields) -> Reply {
+        if !self.session.is_own_form(form::value(fields, "csrf")) {
+            return self.page.message(
+                StatusCode::FORBIDDEN,
+                "This form is too old",
+                "It belongs to a session that has ended. Nothing was done: go back, reload, and \
+                 press again.",
+            );
+        }
         match place {
-            Place::Deed(key, Deed::Refresh) => self.refresh(key, &fields).await,
+            Place::Deed(key, Deed::Refresh) => self.refresh(key, fields).await,
             Place::Deed(key, deed) => self.undo(key, deed).await,
-            Place::NewOf(integration) => self.create(integration, &fields).await,
+            Place::NewOf(integration) => self.create(integration, fields).await,
             Place::Try => {
-                let of = |name| form::value(&fields, name).to_owned();
+                let of = |name| form::value(fields, name).to_owned();
                 let wanted = try_it::Wanted {
                     route: of("route"),
                     path: of("path"),
@@ -247,7 +210,6 @@ impl Visit<'_> {
                 let result = try_it::send(site, &wanted).await;
                 ok(try_it::page(site, self.frame("try"), wanted, Some(result)))
             }
-            Place::SignOut => self.sign_out(),
             _ => self.page.lost(),
         }
     }

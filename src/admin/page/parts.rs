@@ -138,7 +138,7 @@ impl Maker<'_> {
     fn row_of(&self, account: &AccountStatus) -> Row {
         let is_personal = self.site.is_personal(&account.integration);
         let needs_person = say::needs_attention(account.state);
-        let mut trouble = say::trouble(account, is_personal);
+        let mut trouble = say::trouble(account);
         if let (Some(trouble), Some(error)) = (&mut trouble, &account.last_error) {
             trouble.when = when::html(error.at, self.now, As::Ago);
         }

@@ -10,8 +10,6 @@ pub enum Place<'a> {
     New,
     NewOf(&'a str),
     Try,
-    SignIn,
-    SignOut,
     Events,
     Asset(&'a str),
 }
@@ -30,8 +28,6 @@ pub fn place(path: &str) -> Option<Place<'_>> {
         "/" => Place::Overview,
         "/new" => Place::New,
         "/try" => Place::Try,
-        "/sign-in" => Place::SignIn,
-        "/sign-out" => Place::SignOut,
         "/events" => Place::Events,
         _ => return below(path),
     };

@@ -45,9 +45,8 @@ pub fn summary(total: usize, attention: usize, waiting: usize) -> String {
     }
 }
 
-/// What is wrong with an account, or soon will be; `is_personal` where a
-/// person connects it.
-pub fn trouble(account: &AccountStatus, is_personal: bool) -> Option<Trouble> {
+/// What is wrong with an account, or soon will be.
+pub fn trouble(account: &AccountStatus) -> Option<Trouble> {
     let error = account.last_error.as_ref().map(|error| error.what.clone());
     let of = |class, what: &str, advice: &str| {
         Some(Trouble {
@@ -84,12 +83,12 @@ pub fn trouble(account: &AccountStatus, is_personal: bool) -> Option<Trouble> {
             "",
             "The present token still serves, and sidekey tries again by itself.",
         ),
-        AccountState::Connected => caution(account, is_personal),
+        AccountState::Connected => caution(account),
     }
 }
 
 /// What is well now and won't last.
-fn caution(account: &AccountStatus, is_personal: bool) -> Option<Trouble> {
+fn caution(account: &AccountStatus) -> Option<Trouble> {
     let calm = |what: &str, advice: &str| {
         Some(Trouble {
             class: "calm",
@@ -98,7 +97,7 @@ fn caution(account: &AccountStatus, is_personal: bool) -> Option<Trouble> {
             when: String::new(),
         })
     };
-    if is_personal && !account.has_refresh_token {
+    if account.reconnect_at_expiry {
         return calm(
             "The authorization server gave no refresh token: somebody has to sign in again when this token expires.",
             "A scope such as offline_access, or authorization_parameters: {access_type: offline}, usually brings one.",
@@ -116,9 +115,8 @@ fn caution(account: &AccountStatus, is_personal: bool) -> Option<Trouble> {
 /// What to do about a refused client, by what the server said.
 fn remedy(error: &str) -> &'static str {
     if error.contains("invalid_client") || error.contains("unauthorized_client") {
-        "Compare client_id, client_secret and token_endpoint_auth_method with what the service \
-         shows. sidekey tries again every 5 minutes, when the secret's file changes, and when you \
-         press Refresh."
+        "sidekey tries again every 5 minutes, when the secret's file changes, and when you press \
+         Refresh."
     } else if error.contains("invalid_scope") {
         "Compare oauth2.scope with the scopes that the service offers to this client."
     } else if error.contains("store") {

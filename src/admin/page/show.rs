@@ -111,7 +111,7 @@ pub fn account(
     let integration = site.integration(&account.integration);
     let can_revoke = integration.is_some_and(|i| i.oauth2.revocation_endpoint.is_some());
     let is_personal = site.is_personal(&account.integration);
-    let is_configured = site.configured.contains(&account.key);
+    let is_configured = !handle.is_created(&account.key);
     let has_tokens = account.refreshed_at.is_some();
     let page = AccountPage {
         key: account.key.to_string(),

@@ -4,10 +4,8 @@ use crate::base::id::AccountKey;
 use crate::config::checked::{
     GrantType, HostMatch, Integration, PathMatch, Route, RouteMatch, UpstreamScheme,
 };
-use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use url::Url;
 
 /// What the page shows besides the accounts' states.
 pub struct Site {
@@ -17,8 +15,6 @@ pub struct Site {
     pub proxy: Vec<SocketAddr>,
     pub integrations: Vec<Arc<Integration>>,
     pub routes: Vec<Route>,
-    /// Accounts that the configuration names.
-    pub configured: HashSet<AccountKey>,
 }
 
 /// A route in words.
@@ -30,14 +26,6 @@ pub struct ShownRoute {
 }
 
 impl Site {
-    /// The path under which browsers find the page: empty, or `/us`.
-    pub fn base(&self) -> String {
-        let url = Url::parse(&self.public_url).ok();
-        url.map_or_else(String::new, |url| {
-            url.path().trim_end_matches('/').to_owned()
-        })
-    }
-
     pub fn integration(&self, key: &str) -> Option<&Arc<Integration>> {
         self.integrations.iter().find(|found| found.key == key)
     }

@@ -10,6 +10,7 @@
 mod asks;
 mod budget;
 mod outcome;
+mod people;
 mod run;
 mod schedule;
 mod standing;
@@ -30,6 +31,7 @@ use crate::store::{Lease, StoreError};
 use crate::telemetry::refreshes::{Outcome, Trigger};
 use crate::token::{RejectedStatus, Unavailable, Verdict, Waited};
 use budget::Budget;
+use people::Disconnecting;
 use run::Phase;
 use schedule::Times;
 use standing::Standing;
@@ -94,7 +96,13 @@ pub enum Event {
     /// The client secret's file has changed.
     SecretChanged,
     /// A person connected the account.
-    Connected { sent: Now, answer: TokenAnswer },
+    Connected {
+        waiter: WaiterId,
+        sent: Now,
+        answer: TokenAnswer,
+    },
+    /// A person wants the account's tokens forgotten.
+    Disconnect(WaiterId),
     /// The process ends: start nothing new.
     Stop,
 }
@@ -151,6 +159,8 @@ pub enum Answer {
     Token(Waited),
     Verdict(Verdict),
     Manual(ManualOutcome),
+    /// The tokens that were forgotten, durably, or why that could not be stored.
+    Disconnected(Result<Option<StoredTokens>, String>),
 }
 
 /// How loudly something is said.
@@ -186,7 +196,8 @@ pub struct Machine {
     yielded: bool,
     /// Begin anew as soon as the present run has ended.
     again: Option<Trigger>,
-    connected: Option<(Now, TokenAnswer)>,
+    connected: Option<(WaiterId, Now, TokenAnswer)>,
+    disconnecting: Disconnecting,
     pauses: Backoff,
     budgets: [Budget; 2],
     waiters: Waiters,
@@ -216,6 +227,7 @@ impl Machine {
             yielded: false,
             again: None,
             connected: None,
+            disconnecting: Disconnecting::default(),
             pauses: Backoff::new(Duration::from_secs(1), Duration::from_mins(1)),
             budgets: <[Budget; 2]>::default(),
             waiters: Waiters::default(),
@@ -252,7 +264,12 @@ impl Machine {
             } => self.replay_ended(now, generation, status, cured),
             Event::Manual(waiter) => self.manual(now, waiter),
             Event::SecretChanged => self.secret_changed(),
-            Event::Connected { sent, answer } => self.connect(now, sent, answer),
+            Event::Connected {
+                waiter,
+                sent,
+                answer,
+            } => self.connect(now, waiter, sent, answer),
+            Event::Disconnect(waiter) => self.disconnect(now, waiter),
             Event::Stop => self.stop(now),
         }
         self.pass_time(now);

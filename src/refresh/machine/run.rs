@@ -313,7 +313,10 @@ impl Machine {
 
     fn stored(&mut self, now: Now, result: Result<u64, StoreError>) {
         match result {
-            Ok(version) => self.store.written(version),
+            Ok(version) => {
+                self.store.written(version);
+                self.tell_disconnected(None);
+            }
             Err(StoreError::Conflict) if self.store.conflicts < MOST_CONFLICTS => {
                 self.store.conflicts += 1;
                 self.phase = Phase::Resolving;
@@ -336,11 +339,18 @@ impl Machine {
         self.store.unsaved = true;
         let pause = self.store.pauses.next(self.dice.f64());
         self.store.save_at = Some(now.after(pause));
+        self.tell_disconnected(Some(&error.to_string()));
         let level = if self.is_personal() {
             Level::Error
         } else {
             Level::Warn
         };
+        if self.held.is_none() && self.fresh.is_none() {
+            let text = format!(
+                "it was disconnected, and a restart now would bring its tokens back: {error}; writing it is tried again"
+            );
+            return self.log(level, text);
+        }
         let text = format!(
             "the new token is only in memory, and a restart now would lose it: {error}; writing it is tried again"
         );
@@ -401,6 +411,7 @@ impl Machine {
 
     fn adopt_tokens(&mut self, now: Now, changed: bool, record: &AccountRecord) -> bool {
         let Some(tokens) = &record.tokens else {
+            self.adopt_disconnection(changed);
             return false;
         };
         let held = self.held.as_ref().map(|h| &h.tokens);

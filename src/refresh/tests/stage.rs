@@ -142,6 +142,7 @@ impl Stage {
                 .map(|(account, publisher)| Setup {
                     account: Arc::new(account),
                     publisher,
+                    created: false,
                 })
                 .collect(),
             asks,
