@@ -9,7 +9,7 @@ use super::reply::{
     Answer, html, json, method_not_allowed, moved, not_found, problem, refused, text,
 };
 use super::session::Sessions;
-use super::{plain, reply};
+use super::{openapi, plain, reply};
 use crate::base::secret::Secret;
 use crate::config::checked::Integration;
 use crate::connect::Connector;
@@ -144,6 +144,10 @@ impl Desk {
             Place::Live => text(StatusCode::OK, "live\n".into()),
             Place::Ready => self.ready(&head.headers),
             Place::Metrics => self.metrics().await,
+            Place::Description => match self.guard.check_page(&head.method, &head.headers) {
+                Ok(()) => openapi::answer(&self.public_url),
+                Err(refusal) => refused(refusal),
+            },
             Place::Page(page) => {
                 if let Some(answer) = self.keep_out(&head) {
                     return answer;

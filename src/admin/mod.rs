@@ -7,6 +7,7 @@ pub mod api;
 mod body;
 mod connecting;
 mod guard;
+mod openapi;
 mod page;
 mod place;
 mod plain;

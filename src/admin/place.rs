@@ -9,6 +9,8 @@ pub enum Place {
     Live,
     Ready,
     Metrics,
+    /// What the API is, for machines.
+    Description,
     Accounts,
     Account(String),
     Refresh(String),
@@ -49,6 +51,7 @@ pub fn place(surface: Surface, path: &str) -> Place {
         "/oauth/callback" => return Place::Page(Page::Callback),
         "/session" => return Place::Page(Page::Session),
         "/session/end" => return Place::Page(Page::EndSession),
+        "/api/openapi.json" => return Place::Description,
         "/api/accounts" => return Place::Accounts,
         "/api/links" => return Place::Links,
         _ => {}
