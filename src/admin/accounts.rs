@@ -170,7 +170,7 @@ impl Desk {
         };
         let (outcome, message) = match outcome {
             Outcome::Pending | Outcome::Exchanging => ("pending", None),
-            Outcome::Connected => ("connected", None),
+            Outcome::Connected(advice) => ("connected", advice),
             Outcome::Failed(why) => ("failed", Some(why)),
             Outcome::Expired => ("expired", Some("nobody came back in time".to_owned())),
         };

@@ -57,20 +57,6 @@ impl fmt::Display for TokenError {
 
 impl std::error::Error for TokenError {}
 
-/// Where sidekey keeps what it makes itself: systemd's state directory, else
-/// the user's.
-#[must_use]
-pub fn state_directory(env: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
-    let set = |name| env(name).filter(|value| !value.is_empty());
-    if let Some(directories) = set("STATE_DIRECTORY") {
-        // systemd gives a list where a unit asks for several.
-        return directories.split(':').next().map(PathBuf::from);
-    }
-    let home = || set("HOME").map(|home| Path::new(&home).join(".local/state"));
-    let base = set("XDG_STATE_HOME").map(PathBuf::from).or_else(home)?;
-    Some(base.join("sidekey"))
-}
-
 /// The token in `directory`, made first where there is none.
 ///
 /// # Errors
@@ -157,10 +143,9 @@ fn make(directory: &Path, path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{TokenError, find, find_or_make, state_directory};
+    use super::{TokenError, find, find_or_make};
     use std::fs::{self, Permissions};
     use std::os::unix::fs::PermissionsExt;
-    use std::path::PathBuf;
 
     #[test]
     fn a_token_is_made_once_and_only_its_owner_may_read_it() {
@@ -203,29 +188,5 @@ mod tests {
             find_or_make(home.path()),
             Err(TokenError::Empty { .. })
         ));
-    }
-
-    #[test]
-    fn the_state_directory_is_systemds_else_the_users() {
-        let with = |set: &'static [(&str, &str)]| {
-            state_directory(&move |name| {
-                set.iter()
-                    .find(|(n, _)| *n == name)
-                    .map(|(_, v)| (*v).to_owned())
-            })
-        };
-        assert_eq!(
-            with(&[("STATE_DIRECTORY", "/s:/t"), ("HOME", "/h")]),
-            Some("/s".into())
-        );
-        assert_eq!(
-            with(&[("XDG_STATE_HOME", "/x"), ("HOME", "/h")]),
-            Some("/x/sidekey".into())
-        );
-        assert_eq!(
-            with(&[("XDG_STATE_HOME", ""), ("HOME", "/h")]),
-            Some(PathBuf::from("/h/.local/state/sidekey"))
-        );
-        assert_eq!(with(&[]), None);
     }
 }

@@ -1,5 +1,6 @@
 //! Why the process could not start, or ended by itself.
 
+use super::stored::StoreFailure;
 use crate::account::ResolveError;
 use crate::admin::token::TokenError;
 use crate::base::id::AccountKey;
@@ -17,6 +18,7 @@ pub enum Failure {
     /// Every account whose parameters don't fit.
     Accounts(Vec<(AccountKey, ResolveError)>),
     AdminToken(TokenError),
+    Store(StoreFailure),
     /// The system refused something else.
     System {
         what: &'static str,
@@ -61,6 +63,7 @@ impl fmt::Display for Failure {
                 lines(f, &errors.collect::<Vec<_>>())
             }
             Self::AdminToken(why) => why.fmt(f),
+            Self::Store(why) => why.fmt(f),
             Self::System { what, why } => write!(f, "{what}: {why}"),
             Self::OwnUpstream(routes) => write!(
                 f,

@@ -1,6 +1,8 @@
 //! The composition root: configuration → build → serve → drain. The only
 //! reader of the configuration after start.
 
+#[cfg(test)]
+mod admin_tests;
 mod announce;
 mod created;
 mod failure;
@@ -10,7 +12,9 @@ mod running;
 mod scrape;
 mod serve;
 mod signals;
+mod stored;
 mod words;
 
 pub use failure::{Failure, ListenError};
 pub use serve::run;
+pub use stored::StoreFailure;

@@ -15,7 +15,6 @@ use crate::net::dial::Dialer;
 use crate::proxy::{self, Seam, Workers};
 use crate::refresh::{self, Handle};
 use crate::store::Store;
-use crate::store::memory::MemoryStore;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::refreshes::{NamedAccounts, RefreshMetrics};
 use crate::token;
@@ -58,6 +57,7 @@ impl Running {
             clock,
             made.bound.proxy,
             made.accounts,
+            made.store,
             &refreshes,
             made.access,
         )?;
@@ -144,10 +144,10 @@ fn start_wings(
     clock: SystemClock,
     listeners: Vec<TcpListener>,
     accounts: Vec<Arc<ConnectedAccount>>,
+    store: Arc<dyn Store>,
     metrics: &Arc<RefreshMetrics>,
     access: Option<AccessLog>,
 ) -> Result<(Arc<Workers>, Handle), Failure> {
-    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
     let (asker, asks) = token::channel();
     let (mut setups, seams) = seams(accounts);
     setups.extend(created::setups(&*store, &config));

@@ -5,14 +5,17 @@ use super::failure::Failure;
 use super::listeners::{self, Bound};
 use super::running::Running;
 use super::signals::Signals;
+use super::stored::{self, Surroundings};
 use crate::account::ConnectedAccount;
-use crate::admin::token::{TokenError, find_or_make, state_directory};
+use crate::admin::token::{TokenError, find_or_make};
+use crate::base::directories::state_directory;
 use crate::base::secret::Secret;
 use crate::config::checked::{self, Config, LogFormat};
+use crate::store::Store;
 use crate::telemetry::Format;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::log::{self, Log};
-use std::io;
+use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -30,6 +33,7 @@ pub(super) struct Made {
     pub bound: Bound,
     pub admin_token: Secret,
     pub accounts: Vec<Arc<ConnectedAccount>>,
+    pub store: Arc<dyn Store>,
 }
 
 /// Runs until asked to end, and drains.
@@ -57,13 +61,6 @@ fn say_first(config: &Config) {
     for warning in &config.warnings {
         tracing::warn!(target: "sidekey", "{warning}");
     }
-    if let checked::Store::Path(Some(path)) = &config.store {
-        tracing::warn!(
-            target: "sidekey",
-            "this version keeps tokens in memory: the store {} is not written",
-            path.display()
-        );
-    }
 }
 
 fn start_and_serve(config: Config, format: Format, log: Arc<Log>) -> Result<(), Failure> {
@@ -76,6 +73,7 @@ fn start_and_serve(config: Config, format: Format, log: Arc<Log>) -> Result<(), 
         admin_token: admin_token(&config.admin)?,
         accounts: resolve(&config)?,
         access: access_log(&config.log, format)?,
+        store: open_store(&config.store)?,
     };
     let cold = cold_runtime()?;
     let ended = cold.block_on(serve(config, made));
@@ -129,6 +127,14 @@ fn admin_token(admin: &checked::Admin) -> Result<Secret, Failure> {
         .ok_or(TokenError::NoDirectory)
         .and_then(|directory| find_or_make(&directory))
         .map_err(Failure::AdminToken)
+}
+
+fn open_store(store: &checked::Store) -> Result<Arc<dyn Store>, Failure> {
+    let around = Surroundings {
+        env: &|name| std::env::var(name).ok(),
+        has_terminal: io::stderr().is_terminal(),
+    };
+    stored::open(store, &around).map_err(Failure::Store)
 }
 
 fn access_log(log: &checked::Log, format: Format) -> Result<Option<AccessLog>, Failure> {

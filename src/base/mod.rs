@@ -3,6 +3,8 @@
 pub mod backoff;
 pub mod clock;
 pub mod crypto;
+pub mod directories;
 pub mod id;
+pub mod key;
 pub mod secret;
 pub mod template;

@@ -2,6 +2,7 @@
 //! Made only by `config::load`, which reports every mistake with its place.
 
 use crate::base::id::AccountKey;
+use crate::base::key::Key;
 use crate::base::secret::Secret;
 use crate::base::template::{Template, UrlTemplate};
 use http::{HeaderName, Method};
@@ -56,8 +57,21 @@ pub struct Admin {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Store {
     Memory,
-    /// `None`: the default place in the state directory.
-    Path(Option<PathBuf>),
+    File {
+        /// `None`: the default place in the state directory.
+        path: Option<PathBuf>,
+        key: StoreKey,
+    },
+}
+
+/// Where the store's keys come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreKey {
+    /// From the file in the user's configuration directory; `generate`: made
+    /// there where none is, also without a terminal.
+    Own { generate: bool },
+    /// The first seals, all open.
+    Given { first: Key, others: Vec<Key> },
 }
 
 /// How one kind of service does OAuth 2.0.
@@ -338,6 +352,34 @@ impl fmt::Debug for ParameterSpec {
 impl fmt::Debug for SecretTemplate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[secret]")
+    }
+}
+
+impl Config {
+    /// The redirect URIs that must be registered at authorization servers,
+    /// exactly so, each with the accounts that use it.
+    #[must_use]
+    pub fn redirect_uris(&self) -> BTreeMap<String, Vec<&AccountKey>> {
+        let mut uris: BTreeMap<String, Vec<&AccountKey>> = BTreeMap::new();
+        let personal =
+            |a: &&Account| a.integration.oauth2.grant_type == GrantType::AuthorizationCode;
+        for account in self.accounts.iter().filter(personal) {
+            let lookup = |name: &str| account.parameters.get(name).map(ParameterValue::text);
+            let own = account.integration.oauth2.redirect_uri.as_ref();
+            let own = own.and_then(|template| template.expand(&lookup).ok());
+            let uri = own.map_or_else(|| self.admin.redirect_uri(), String::from);
+            uris.entry(uri).or_default().push(&account.key);
+        }
+        uris
+    }
+}
+
+impl Admin {
+    /// Where authorization servers send browsers back to, unless an
+    /// integration says otherwise.
+    #[must_use]
+    pub fn redirect_uri(&self) -> String {
+        format!("{}/oauth/callback", self.public_url)
     }
 }
 

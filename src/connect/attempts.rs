@@ -30,7 +30,8 @@ pub enum Outcome {
     Pending,
     /// The callback came, and the code is being exchanged.
     Exchanging,
-    Connected,
+    /// With what to do where no refresh token came.
+    Connected(Option<String>),
     /// In plain words.
     Failed(String),
     /// Nobody came back in time.

@@ -167,7 +167,7 @@ impl Connector {
         };
         let ended = self.settle(&attempt, callback.answer).await;
         let outcome = match &ended {
-            Ok(_) => Outcome::Connected,
+            Ok(done) => Outcome::Connected(done.advice.clone()),
             Err(refusal) => Outcome::Failed(refusal.to_string()),
         };
         self.attempts().end(&digest, outcome);

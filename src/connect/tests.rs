@@ -148,10 +148,10 @@ fn a_state_is_good_once() {
     );
     assert_eq!(attempts.take(at(1), "d", None).unwrap().id, "id1");
     assert_eq!(attempts.take(at(2), "d", None).unwrap_err(), Bad::Used);
-    attempts.end("d", Outcome::Connected);
+    attempts.end("d", Outcome::Connected(None));
     assert_eq!(attempts.take(at(3), "d", None).unwrap_err(), Bad::Used);
     let ended = attempts.outcome(at(3), &key("one"), "id1");
-    assert_eq!(ended, Some(Outcome::Connected));
+    assert_eq!(ended, Some(Outcome::Connected(None)));
     assert_eq!(attempts.outcome(at(3), &key("two"), "id1"), None);
 }
 

@@ -178,20 +178,17 @@ fn of_revocation(failure: Failure) -> Failure {
     }
 }
 
-/// An error with its causes and without its URL, which may hold a secret (GET).
+/// The error's innermost cause, which is the one that says what to do, and
+/// without its URL, which may hold a secret (GET).
 fn describe(error: reqwest::Error) -> String {
     let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text.push_str(": ");
-            text.push_str(&inner_text);
-        }
-        cause = inner.source();
+    let mut innermost: &dyn Error = &error;
+    while let Some(inner) = innermost.source() {
+        innermost = inner;
     }
-    Redactor::new().clean(&text).unwrap_or_default()
+    Redactor::new()
+        .clean(&innermost.to_string())
+        .unwrap_or_default()
 }
 
 fn redactor(client: &OAuthClient, grant: &Grant, secret: Option<&Secret>) -> Redactor {

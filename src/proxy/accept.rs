@@ -43,6 +43,8 @@ pub struct Connection {
     /// clock for it.
     since: Cell<Option<Instant>>,
     close: Cell<Close>,
+    /// A request has come over it.
+    used: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -64,6 +66,7 @@ impl Connection {
             phase: Cell::new(Phase::Idle),
             since: Cell::new(None),
             close: Cell::new(Close::No),
+            used: Cell::new(false),
             waker: RefCell::default(),
         }
     }
@@ -71,6 +74,7 @@ impl Connection {
     /// A request has begun.
     #[must_use]
     pub fn in_request(self: &Rc<Self>) -> InRequest {
+        self.used.set(true);
         self.enter(Phase::Request);
         InRequest(self.clone())
     }
@@ -94,9 +98,15 @@ impl Connection {
         }
     }
 
-    /// Closes it once it is between requests.
+    /// Closes it once it is between requests. hyper waits for the first one of
+    /// a connection that has had none; we don't.
     pub fn close_gently(&self) {
-        self.close(Close::Gently);
+        let never_used = !self.used.get() && self.phase.get() == Phase::Idle;
+        self.close(if never_used {
+            Close::Now
+        } else {
+            Close::Gently
+        });
     }
 
     fn close(&self, how: Close) {

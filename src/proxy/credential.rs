@@ -30,7 +30,7 @@ pub async fn current(
     match usable(worker, route, Instant::now()) {
         Ok(credential) => Ok(credential),
         Err(why) => Err(final_refusal(worker, route, &why)
-            .unwrap_or_else(|| unavailable(worker, route, waited == Ok(Waited::Refused)))),
+            .unwrap_or_else(|| unavailable(worker, route, &why, waited == Ok(Waited::Refused)))),
     }
 }
 
@@ -68,7 +68,7 @@ fn final_refusal(worker: &Worker, route: &WorkerRoute, why: &Unavailable) -> Opt
     let account = &route.route.account;
     let connect_at = format!("{}/connect/{account}", worker.public_url);
     match why {
-        Unavailable::Waiting => None,
+        Unavailable::Waiting | Unavailable::Pausing { .. } => None,
         Unavailable::NotConnected => Some(Refusal::new(
             Code::AccountNotConnected,
             format!("account {account} has not been connected yet: connect it at {connect_at}"),
@@ -87,17 +87,27 @@ fn final_refusal(worker: &Worker, route: &WorkerRoute, why: &Unavailable) -> Opt
     }
 }
 
-fn unavailable(worker: &Worker, route: &WorkerRoute, refused: bool) -> Refusal {
+/// The answer to a request that waited in vain, or found too many waiting.
+fn unavailable(worker: &Worker, route: &WorkerRoute, why: &Unavailable, refused: bool) -> Refusal {
     let account = &route.route.account;
-    let detail = if refused {
-        format!("too many requests already wait for a token of account {account}")
-    } else {
-        format!(
-            "no token of account {account} came within {:?}; the log and the admin listener say why",
-            worker.token_wait
-        )
+    let (detail, after) = match why {
+        _ if refused => (
+            format!("too many requests already wait for a token of account {account}"),
+            Duration::from_secs(1),
+        ),
+        Unavailable::Pausing { cause, retry_at } => (
+            format!("account {account} has no token, and the last attempt failed: {cause}"),
+            until(*retry_at),
+        ),
+        _ => (
+            format!(
+                "no token of account {account} came within {:?}",
+                worker.token_wait
+            ),
+            Duration::from_secs(1),
+        ),
     };
-    Refusal::new(Code::TokenUnavailable, detail).retry_after(Duration::from_secs(1))
+    Refusal::new(Code::TokenUnavailable, detail).retry_after(after)
 }
 
 fn until(wall: Wall) -> Duration {

@@ -86,8 +86,8 @@ pub struct Worker {
     connections: RefCell<HashMap<u64, Rc<Connection>>>,
     next_connection: Cell<u64>,
     draining: Cell<bool>,
-    /// Told when a connection ends, and when draining begins.
-    changed: Notify,
+    drain_begins: Notify,
+    connection_ended: Notify,
 }
 
 impl Worker {
@@ -117,7 +117,8 @@ impl Worker {
             connections: RefCell::default(),
             next_connection: Cell::new(0),
             draining: Cell::new(false),
-            changed: Notify::new(),
+            drain_begins: Notify::new(),
+            connection_ended: Notify::new(),
         })
     }
 
@@ -314,13 +315,13 @@ impl Worker {
 
     async fn drain(&self, limit: Duration) -> usize {
         self.draining.set(true);
-        self.changed.notify_waiters();
+        self.drain_begins.notify_waiters();
         for connection in self.connections.borrow().values() {
             connection.close_gently();
         }
         let empty = async {
             while !self.connections.borrow().is_empty() {
-                self.changed.notified().await;
+                self.connection_ended.notified().await;
             }
         };
         let _ = self.deadlines.within(limit, empty).await;
@@ -364,15 +365,11 @@ async fn accept_or_drain(
     worker: &Worker,
     acceptor: &Acceptor,
 ) -> Option<std::io::Result<(Accepted, SocketAddr)>> {
-    let mut drained = pin!(worker.changed.notified());
+    let mut drained = pin!(worker.drain_begins.notified());
     let mut accept = pin!(acceptor.accept());
     poll_fn(|cx| {
-        if worker.draining.get() {
+        if worker.draining.get() || drained.as_mut().poll(cx).is_ready() {
             return Poll::Ready(None);
-        }
-        if drained.as_mut().poll(cx).is_ready() {
-            drained.set(worker.changed.notified());
-            cx.waker().wake_by_ref();
         }
         accept.as_mut().poll(cx).map(Some)
     })
@@ -389,7 +386,7 @@ impl Drop for Leave {
     fn drop(&mut self) {
         self.worker.connections.borrow_mut().remove(&self.id);
         self.worker.unload(self.worker.index);
-        self.worker.changed.notify_waiters();
+        self.worker.connection_ended.notify_waiters();
     }
 }
 

@@ -9,9 +9,11 @@ mod history;
 mod machine;
 mod people;
 mod record;
+mod records;
 mod scheduler;
 mod slots;
 mod status;
+mod watch;
 mod wing;
 
 #[cfg(test)]

@@ -3,20 +3,20 @@
 
 mod people;
 
-use super::attach;
 use super::entry::{Entry, Reply};
 use super::fetch::{self, Fetch, Stamp};
 use super::history::{History, What};
-use super::machine::{Action, Event, Level, Loaded, WaiterId};
+use super::machine::{Action, Event, Level, WaiterId};
 use super::record::{AccountRecord, StoredTokens};
+use super::records;
 use super::slots::Slots;
+use super::watch::Watch;
 use super::wing::{ManualOutcome, Setup, Statuses};
-use crate::account::ConnectedAccount;
 use crate::base::clock::{Clock, Mono, Now};
 use crate::base::id::AccountKey;
 use crate::config::checked::RefreshSettings;
 use crate::oauth::{Failure, FailureKind, Grant, TokenAnswer};
-use crate::store::{Lease, Store, StoreError};
+use crate::store::{Changes, Lease, Store, StoreError};
 use crate::telemetry::refreshes::RefreshMetrics;
 use crate::token::{Ask, AskReceiver, PassOn, Verdict, Waited};
 use arc_swap::ArcSwap;
@@ -33,6 +33,8 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(15);
 pub enum Message {
     /// A step that was begun for an account has ended.
     Ended(usize, Event),
+    /// The store has told what was written to it.
+    Changes(Result<Changes, StoreError>),
     /// A client secret's file was looked at.
     Looked(usize, Stamp),
     Manual {
@@ -88,6 +90,7 @@ pub struct Scheduler {
     /// When which account is to be looked at; one entry an account at most.
     wakes: BTreeSet<(Mono, usize)>,
     all_looked_at: Mono,
+    watch: Watch,
     statuses: Statuses,
     /// This process, as leases name it.
     owner: String,
@@ -109,6 +112,7 @@ impl Scheduler {
             slots: Slots::new(setting.settings.concurrency),
             wakes: BTreeSet::new(),
             all_looked_at: now.mono,
+            watch: Watch::starting(now.mono, setting.store.is_shared()),
             statuses: Arc::new(ArcSwap::from_pointee(cells)),
             owner,
             last_waiter: 0,
@@ -147,8 +151,9 @@ impl Scheduler {
     /// How long to sleep when nothing happens.
     fn pause(&self) -> Duration {
         let now = self.setting.clock.now().mono;
-        let first = self.wakes.first().map(|(at, _)| at.since(now));
-        first.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP)
+        let first = self.wakes.first().map(|(at, _)| *at);
+        let first = first.into_iter().chain(self.watch.next()).min();
+        first.map_or(LONGEST_SLEEP, |at| at.since(now).min(LONGEST_SLEEP))
     }
 
     fn has_stopped(&mut self) -> bool {
@@ -212,6 +217,7 @@ impl Scheduler {
     fn take(&mut self, message: Message) {
         match message {
             Message::Ended(at, event) => self.feed(at, event),
+            Message::Changes(told) => self.take_changes(told),
             Message::Looked(at, stamp) => self.looked(at, stamp),
             Message::Manual { account, reply } => match self.index.get(&account) {
                 Some(&at) => {
@@ -241,6 +247,9 @@ impl Scheduler {
         if now.mono.since(self.all_looked_at) >= LONGEST_SLEEP {
             self.look_at_all(now);
         }
+        if let Some(mark) = self.watch.begin(now.mono) {
+            self.ask_for_changes(mark);
+        }
         while let Some(&(wake, at)) = self.wakes.first() {
             if wake > now.mono {
                 break;
@@ -250,6 +259,25 @@ impl Scheduler {
                 // A machine that wants to be woken in the past again would
                 // starve the loop.
                 self.wake_at(at, Some(now.mono.plus(Duration::from_millis(1))));
+            }
+        }
+    }
+
+    fn ask_for_changes(&self, mark: u64) {
+        let work = records::changes(self.setting.store.clone(), mark);
+        let inbox = self.setting.inbox.clone();
+        tokio::spawn(async move { inbox.send(Message::Changes(work.await)).await });
+    }
+
+    /// Accounts whose record is not the one that was last seen here look again.
+    fn take_changes(&mut self, told: Result<Changes, StoreError>) {
+        let now = self.setting.clock.now().mono;
+        for (key, version) in self.watch.end(now, told) {
+            let at = records::account(&key).and_then(|key| self.index.get(&key).copied());
+            if let Some(at) = at
+                && self.entries[at].machine.seen_version() != Some(version)
+            {
+                self.feed(at, Event::Changed);
             }
         }
     }
@@ -344,26 +372,20 @@ impl Scheduler {
     }
 
     fn read(&self, at: usize) {
-        let (store, key) = (self.setting.store.clone(), self.store_key(at));
         let account = self.entries[at].account.clone();
-        let work = tokio::task::spawn_blocking(move || read_record(&*store, &key, &account));
-        let inbox = self.setting.inbox.clone();
-        tokio::spawn(async move {
-            let result = work.await.unwrap_or_else(|_| Err(panicked()));
-            let _ = inbox.send(Message::Ended(at, Event::Read(result))).await;
-        });
+        let work = records::read(self.setting.store.clone(), account);
+        self.when_done(at, async { Event::Read(work.await) });
     }
 
     fn write(&self, at: usize, expected: Option<u64>, lease: Lease, record: AccountRecord) {
-        let (store, key) = (self.setting.store.clone(), self.store_key(at));
-        let work = tokio::task::spawn_blocking(move || {
-            store.put(&key, expected, Some(&lease), &record.to_bytes())
-        });
+        let key = records::key(&self.entries[at].account);
+        let work = records::write(self.setting.store.clone(), key, expected, lease, record);
+        self.when_done(at, async { Event::Wrote(work.await) });
+    }
+
+    fn when_done(&self, at: usize, work: impl Future<Output = Event> + Send + 'static) {
         let inbox = self.setting.inbox.clone();
-        tokio::spawn(async move {
-            let result = work.await.unwrap_or_else(|_| Err(panicked()));
-            let _ = inbox.send(Message::Ended(at, Event::Wrote(result))).await;
-        });
+        tokio::spawn(async move { inbox.send(Message::Ended(at, work.await)).await });
     }
 
     /// Fetches a token in a task of its own: nobody who waits for it can end it.
@@ -409,10 +431,6 @@ impl Scheduler {
             self.feed(at, Event::SecretChanged);
         }
     }
-
-    fn store_key(&self, at: usize) -> String {
-        format!("account/{}", self.entries[at].account.key)
-    }
 }
 
 /// An account that nobody looks after.
@@ -423,33 +441,4 @@ fn refuse(ask: Ask) {
         Ask::Rejected { reply, .. } => reply.send(Verdict::PassOn(PassOn::Refused)).is_ok(),
         Ask::ReplayEnded { .. } => false,
     };
-}
-
-/// Reads an account's record. Blocks.
-fn read_record(
-    store: &dyn Store,
-    key: &str,
-    account: &ConnectedAccount,
-) -> Result<Option<Loaded>, StoreError> {
-    let Some(found) = store.get(key)? else {
-        return Ok(None);
-    };
-    let body = zeroize::Zeroizing::new(found.body);
-    let mut record = AccountRecord::from_bytes(&body)
-        .map_err(|unreadable| StoreError::Unreadable(unreadable.0))?;
-    if let Some(tokens) = &mut record.tokens
-        && attach::build(account, &tokens.access_token).is_err()
-    {
-        // It was stored before its place was changed, where it does not fit.
-        tokens.expires_at = Some(tokens.issued_at);
-    }
-    Ok(Some(Loaded {
-        version: found.version,
-        lease: found.lease,
-        record,
-    }))
-}
-
-fn panicked() -> StoreError {
-    StoreError::Unavailable("the call was broken off".to_owned())
 }

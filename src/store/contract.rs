@@ -1,7 +1,7 @@
 //! What every store must do, whatever lies below it: each backend runs these
 //! same checks.
 
-use super::{Lease, Store, StoreError};
+use super::{Changes, Lease, Store, StoreError};
 use crate::base::clock::Wall;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,6 +15,7 @@ pub fn check(make: &dyn Fn() -> Box<dyn Store>) {
     removal_asks_for_the_version(&*make());
     keys_are_found_by_prefix(&*make());
     bodies_are_any_bytes(&*make());
+    changes_are_told_since_a_mark(&*make());
     one_of_many_writers_wins(&Arc::from(make()));
 }
 
@@ -85,6 +86,33 @@ fn keys_are_found_by_prefix(store: &dyn Store) {
     assert_eq!(found, ["account/%", "account/a", "account/b"]);
     assert_eq!(store.keys("").unwrap().len(), 5);
     assert!(store.keys("account/_").unwrap().is_empty());
+}
+
+fn changes_are_told_since_a_mark(store: &dyn Store) {
+    let changes = |since| {
+        let mut changes = store.changes(since).unwrap();
+        changes.written.sort();
+        changes
+    };
+    assert!(changes(0).written.is_empty());
+    store.put("a", None, None, b"1").unwrap();
+    store.put("b", None, None, b"1").unwrap();
+    let first = changes(0);
+    assert_eq!(first.written, [("a".to_owned(), 1), ("b".to_owned(), 1)]);
+    assert_eq!(
+        changes(first.upto),
+        Changes {
+            upto: first.upto,
+            written: vec![]
+        }
+    );
+    store.put("a", Some(1), None, b"2").unwrap();
+    store.put("a", Some(2), None, b"3").unwrap();
+    store.put("b", Some(7), None, b"lost").unwrap_err();
+    let second = changes(first.upto);
+    assert_eq!(second.written, [("a".to_owned(), 3)]);
+    store.remove("a", 3).unwrap();
+    assert!(changes(first.upto).written.is_empty());
 }
 
 fn bodies_are_any_bytes(store: &dyn Store) {

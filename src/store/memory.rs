@@ -1,6 +1,6 @@
 //! Records in memory: gone with the process.
 
-use super::{Lease, Record, Store, StoreError};
+use super::{Changes, Lease, Record, Store, StoreError};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 use zeroize::Zeroize;
@@ -8,7 +8,16 @@ use zeroize::Zeroize;
 /// A store that lives as long as the process.
 #[derive(Default)]
 pub struct MemoryStore {
-    records: Mutex<BTreeMap<String, Record>>,
+    held: Mutex<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    records: BTreeMap<String, Record>,
+    /// Counts writes.
+    changes: u64,
+    /// The count at each record's last write.
+    changed: BTreeMap<String, u64>,
 }
 
 impl MemoryStore {
@@ -18,9 +27,9 @@ impl MemoryStore {
         Self::default()
     }
 
-    fn records(&self) -> MutexGuard<'_, BTreeMap<String, Record>> {
+    fn held(&self) -> MutexGuard<'_, Held> {
         // No write below can panic half-way: what a poisoned lock holds is whole.
-        self.records
+        self.held
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -28,7 +37,7 @@ impl MemoryStore {
 
 impl Store for MemoryStore {
     fn get(&self, key: &str) -> Result<Option<Record>, StoreError> {
-        Ok(self.records().get(key).cloned())
+        Ok(self.held().records.get(key).cloned())
     }
 
     fn put(
@@ -38,8 +47,8 @@ impl Store for MemoryStore {
         lease: Option<&Lease>,
         body: &[u8],
     ) -> Result<u64, StoreError> {
-        let mut records = self.records();
-        let old = records.get_mut(key);
+        let mut held = self.held();
+        let old = held.records.get_mut(key);
         if old.as_ref().map(|r| r.version) != expected {
             return Err(StoreError::Conflict);
         }
@@ -52,16 +61,20 @@ impl Store for MemoryStore {
             lease: lease.cloned(),
             body: body.to_vec(),
         };
-        records.insert(key.to_owned(), record);
+        held.records.insert(key.to_owned(), record);
+        held.changes += 1;
+        let change = held.changes;
+        held.changed.insert(key.to_owned(), change);
         Ok(version)
     }
 
     fn remove(&self, key: &str, expected: u64) -> Result<(), StoreError> {
-        let mut records = self.records();
-        match records.get_mut(key) {
+        let mut held = self.held();
+        match held.records.get_mut(key) {
             Some(record) if record.version == expected => {
                 record.body.zeroize();
-                records.remove(key);
+                held.records.remove(key);
+                held.changed.remove(key);
                 Ok(())
             }
             _ => Err(StoreError::Conflict),
@@ -69,12 +82,29 @@ impl Store for MemoryStore {
     }
 
     fn keys(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
-        let keys = self.records();
-        Ok(keys
+        let held = self.held();
+        Ok(held
+            .records
             .keys()
             .filter(|key| key.starts_with(prefix))
             .cloned()
             .collect())
+    }
+
+    fn changes(&self, since: u64) -> Result<Changes, StoreError> {
+        let held = self.held();
+        let written = held.changed.iter().filter(|(_, change)| **change > since);
+        let version = |key: &String| held.records.get(key).map(|r| r.version);
+        Ok(Changes {
+            upto: held.changes,
+            written: written
+                .filter_map(|(key, _)| Some((key.clone(), version(key)?)))
+                .collect(),
+        })
+    }
+
+    fn is_shared(&self) -> bool {
+        false
     }
 }
 

@@ -4,7 +4,10 @@
 
 #[cfg(test)]
 pub mod contract;
+pub mod keyfile;
 pub mod memory;
+pub mod seal;
+pub mod sqlite;
 
 use crate::base::clock::Wall;
 use std::fmt;
@@ -63,6 +66,27 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// When the store can't be read.
     fn keys(&self, prefix: &str) -> Result<Vec<String>, StoreError>;
+
+    /// What was written after the mark `since` (0: ever), by this process or
+    /// another, and the mark to ask with the next time. Removals are not told.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    fn changes(&self, since: u64) -> Result<Changes, StoreError>;
+
+    /// False where no other process can write.
+    fn is_shared(&self) -> bool {
+        true
+    }
+}
+
+/// What has been written to a store meanwhile.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// The mark up to which this tells of everything.
+    pub upto: u64,
+    /// Keys with their present versions.
+    pub written: Vec<(String, u64)>,
 }
 
 /// Why a store did not do as asked. Texts hold no record's content.

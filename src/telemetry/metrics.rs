@@ -1,12 +1,10 @@
 //! `/metrics`: everything counted, in the Prometheus text format.
 
+use super::families::{count, counter, family, float, gauge, labelled, level};
 use super::process;
 use super::refreshes::{OTHER, RefreshMetrics};
 use super::requests::{BOUNDS, Histogram, RouteStats, WorkerStats};
-use prometheus::proto::{
-    Bucket, Counter, Gauge, Histogram as HistogramValue, LabelPair, Metric, MetricFamily,
-    MetricType,
-};
+use prometheus::proto::{Bucket, Histogram as HistogramValue, Metric, MetricFamily, MetricType};
 use prometheus::{Encoder, TextEncoder};
 use std::collections::BTreeMap;
 
@@ -72,16 +70,6 @@ pub fn render(snapshot: &Snapshot, refreshes: &RefreshMetrics) -> String {
     let encoded = TextEncoder::new().encode(&families, &mut text);
     debug_assert!(encoded.is_ok(), "families have names and series");
     String::from_utf8(text).unwrap_or_default()
-}
-
-/// A counter without labels.
-pub(super) fn counter(name: &str, help: &str, value: f64) -> MetricFamily {
-    family(name, help, MetricType::COUNTER, vec![count(&[], value)])
-}
-
-/// A gauge without labels.
-pub(super) fn gauge(name: &str, help: &str, value: f64) -> MetricFamily {
-    family(name, help, MetricType::GAUGE, vec![level(&[], value)])
 }
 
 fn route_families(workers: &WorkerStats) -> Vec<MetricFamily> {
@@ -289,47 +277,6 @@ fn own_families(snapshot: &Snapshot) -> Vec<MetricFamily> {
             float(snapshot.log_dropped),
         ),
     ]
-}
-
-fn family(name: &str, help: &str, kind: MetricType, series: Vec<Metric>) -> MetricFamily {
-    let mut family = MetricFamily::default();
-    family.set_name(name.to_owned());
-    family.set_help(help.to_owned());
-    family.set_field_type(kind);
-    family.set_metric(series);
-    family
-}
-
-fn count(labels: &[(&str, &str)], value: f64) -> Metric {
-    let mut counter = Counter::default();
-    counter.set_value(value);
-    let mut metric = labelled(labels);
-    metric.set_counter(counter);
-    metric
-}
-
-fn level(labels: &[(&str, &str)], value: f64) -> Metric {
-    let mut gauge = Gauge::default();
-    gauge.set_value(value);
-    let mut metric = labelled(labels);
-    metric.set_gauge(gauge);
-    metric
-}
-
-fn labelled(labels: &[(&str, &str)]) -> Metric {
-    let pairs = labels.iter().map(|(name, value)| {
-        let mut pair = LabelPair::default();
-        pair.set_name((*name).to_owned());
-        pair.set_value((*value).to_owned());
-        pair
-    });
-    Metric::from_label(pairs.collect())
-}
-
-/// The format has floats only; counts above 2^53 lose their last digits.
-#[allow(clippy::cast_precision_loss)]
-fn float(n: u64) -> f64 {
-    n as f64
 }
 
 #[cfg(test)]

@@ -22,6 +22,8 @@ pub enum Unavailable {
     /// The first token is on its way, or the last one expired: a request joins
     /// the refresh and waits.
     Waiting,
+    /// The same, but the last attempt failed, and the next comes at `retry_at`.
+    Pausing { cause: Arc<str>, retry_at: Wall },
     /// A person has not connected this account yet.
     NotConnected,
     /// A person has to connect this account again.

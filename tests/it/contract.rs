@@ -131,8 +131,8 @@ fn a_route_matches_by_host_path_method_and_header() {
         report("a.internal", "/v1/report", "GET", "blue").status,
         200
     );
-    // The matched path is replaced, here the whole of it.
-    assert_eq!(c.upstream.only().target, "/");
+    // An exact path is no prefix to replace: all of it goes on.
+    assert_eq!(c.upstream.only().target, "/v1/report");
     let no_route = [
         report("a.internal", "/v1/report/", "GET", "blue"),
         report("a.internal", "/v1/report", "GET", "red"),

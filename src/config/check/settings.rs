@@ -2,9 +2,10 @@
 
 use super::accounts::AccountDraft;
 use super::hosts::host_name;
+use crate::base::key::{self, Key};
 use crate::base::secret::Secret;
 use crate::config::checked::{
-    Admin, Drain, Limits, Listener, Log, LogFormat, RefreshSettings, Store, Workers,
+    Admin, Drain, Limits, Listener, Log, LogFormat, RefreshSettings, Store, StoreKey, Workers,
 };
 use crate::config::keys::table::{LISTENER, STORE_KEY};
 use crate::config::mistakes::Mistake;
@@ -12,7 +13,6 @@ use crate::config::reader::Reader;
 use crate::config::scalar::{Context, Origin, Scalar, is_source, resolve};
 use crate::config::values;
 use crate::config::written::{Node, Place};
-use base64::Engine;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use url::Url;
 
@@ -204,9 +204,10 @@ pub(super) fn own_addresses(
 pub(super) fn store(reader: &Reader<'_, '_>) -> Option<Store> {
     let store = reader.section("store")?;
     let path = store.text("path");
-    store_keys(&store);
+    let key = store_keys(&store);
     if !store.boolean("memory") {
-        return Some(Store::Path(path.map(|p| reader.ctx.path(&p.text))));
+        let path = path.map(|p| reader.ctx.path(&p.text));
+        return Some(Store::File { path, key: key? });
     }
     for other in ["path", "key"] {
         if store.node(other).is_some() {
@@ -218,40 +219,45 @@ pub(super) fn store(reader: &Reader<'_, '_>) -> Option<Store> {
     Some(Store::Memory)
 }
 
-fn store_keys(store: &Reader<'_, '_>) {
+fn store_keys(store: &Reader<'_, '_>) -> Option<StoreKey> {
     match store.node("key") {
-        None => {}
+        None => Some(StoreKey::Own { generate: false }),
         Some(node @ Node::Map(place, _)) if !is_source(node) => {
-            if let Some(key) = Reader::open(store.ctx, &STORE_KEY, node, *place) {
-                key.boolean("generate");
-            }
+            let key = Reader::open(store.ctx, &STORE_KEY, node, *place)?;
+            let generate = key.boolean("generate");
+            Some(StoreKey::Own { generate })
         }
         Some(Node::Sequence(place, items)) => {
             if items.is_empty() {
                 let mistake = Mistake::error(*place, "`key` is an empty list");
                 store.ctx.report(mistake.expected("at least one key"));
             }
-            items.iter().for_each(|item| store_key(store.ctx, item));
+            // All of them before the first that is none: each is told of.
+            let keys: Vec<_> = items.iter().map(|i| store_key(store.ctx, i)).collect();
+            let mut keys = keys.into_iter();
+            let first = keys.next()??;
+            let others = keys.collect::<Option<_>>()?;
+            Some(StoreKey::Given { first, others })
         }
-        Some(node) => store_key(store.ctx, node),
+        Some(node) => Some(StoreKey::Given {
+            first: store_key(store.ctx, node)?,
+            others: Vec::new(),
+        }),
     }
 }
 
-fn store_key(ctx: &Context<'_>, node: &Node) {
-    let Some(scalar) = resolve(ctx, node, true) else {
-        return;
-    };
-    let hex = scalar.text.len() == 64 && scalar.text.bytes().all(|b| b.is_ascii_hexdigit());
-    let base64 = base64::engine::general_purpose::STANDARD.decode(&scalar.text);
-    if !hex && base64.map(|bytes| bytes.len()) != Ok(32) {
+fn store_key(ctx: &Context<'_>, node: &Node) -> Option<Key> {
+    let scalar = resolve(ctx, node, true)?;
+    let key = Key::parse(&scalar.text);
+    if key.is_none() {
         let what = match &scalar.origin {
             Origin::Written { .. } => "this value is no key".to_owned(),
             Origin::Env(name) => format!("the environment variable {name} holds no key"),
             Origin::File(path) => format!("{} holds no key", path.display()),
         };
-        let expected = "32 bytes as 64 hex digits or base64";
-        ctx.report(Mistake::error(scalar.place, what).expected(expected));
+        ctx.report(Mistake::error(scalar.place, what).expected(key::EXPECTED));
     }
+    key
 }
 
 pub(super) fn log(reader: &Reader<'_, '_>) -> Option<Log> {

@@ -1,9 +1,10 @@
 //! The file that the documentation promises to load, key by key.
 
 use super::load;
+use crate::base::key::Key;
 use crate::config::checked::{
     ClientAuth, ClientSecret, CodeChallenge, Config, GrantType, HostMatch, PathMatch, Placement,
-    Store, TokenMethod, UpstreamScheme,
+    Store, StoreKey, TokenMethod, UpstreamScheme,
 };
 use std::time::Duration;
 
@@ -79,7 +80,15 @@ fn it_loads_and_means_what_it_says() {
         "admin-secret"
     );
     assert_eq!(config.probes, Some("[::]:7482".parse().unwrap()));
-    assert_eq!(config.store, Store::Path(Some("./sidekey.db".into())));
+    let first = Key::parse(&"00".repeat(32)).unwrap();
+    let store = Store::File {
+        path: Some("./sidekey.db".into()),
+        key: StoreKey::Given {
+            first,
+            others: vec![],
+        },
+    };
+    assert_eq!(config.store, store);
     assert!(config.log.access);
     assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
     assert!(
@@ -157,7 +166,11 @@ fn nothing_written_means_the_defaults() {
         "127.0.0.1:7480".parse().unwrap()
     );
     assert_eq!(config.admin.public_url, "http://127.0.0.1:7481");
-    assert_eq!(config.store, Store::Path(None));
+    let store = Store::File {
+        path: None,
+        key: StoreKey::Own { generate: false },
+    };
+    assert_eq!(config.store, store);
     assert_eq!(config.limits.replay_buffer_total, 64 << 20);
     assert_eq!(config.limits.idle_timeout, Duration::from_secs(120));
     assert_eq!(config.refresh.token_wait, Duration::from_secs(5));

@@ -20,7 +20,7 @@ impl Machine {
             _ if self.is_joinable() => true,
             _ if self.stopping => false,
             Standing::Fine => true,
-            Standing::Pausing => self
+            Standing::Pausing { .. } => self
                 .next
                 .is_some_and(|(at, _)| now.until(at) < self.rules.token_wait),
             Standing::NotConnected | Standing::Dead { .. } | Standing::Misconfigured { .. } => {
@@ -80,7 +80,7 @@ impl Machine {
             let is_open = self.budget(status).is_open(now);
             match self.standing {
                 Standing::NotConnected | Standing::Dead { .. } => PassOn::Refused,
-                Standing::Misconfigured { .. } | Standing::Pausing => PassOn::RefreshFailed,
+                Standing::Misconfigured { .. } | Standing::Pausing { .. } => PassOn::RefreshFailed,
                 Standing::Fine if !is_open => PassOn::Budget,
                 Standing::Fine => return None,
             }
@@ -189,6 +189,8 @@ impl Machine {
             self.save();
         } else if let (Some((_, trigger)), false) = (due, self.stopping) {
             self.begin(trigger);
+        } else if self.look_wanted && !self.stopping {
+            self.begin_look();
         }
     }
 

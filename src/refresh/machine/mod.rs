@@ -9,6 +9,7 @@
 
 mod asks;
 mod budget;
+mod look;
 mod outcome;
 mod people;
 mod run;
@@ -103,6 +104,8 @@ pub enum Event {
     },
     /// A person wants the account's tokens forgotten.
     Disconnect(WaiterId),
+    /// Somebody wrote the record.
+    Changed,
     /// The process ends: start nothing new.
     Stop,
 }
@@ -196,6 +199,9 @@ pub struct Machine {
     yielded: bool,
     /// Begin anew as soon as the present run has ended.
     again: Option<Trigger>,
+    /// The record was written by somebody, and is to be read when nothing else
+    /// is under way.
+    look_wanted: bool,
     connected: Option<(WaiterId, Now, TokenAnswer)>,
     disconnecting: Disconnecting,
     pauses: Backoff,
@@ -226,6 +232,7 @@ impl Machine {
             next: None,
             yielded: false,
             again: None,
+            look_wanted: false,
             connected: None,
             disconnecting: Disconnecting::default(),
             pauses: Backoff::new(Duration::from_secs(1), Duration::from_mins(1)),
@@ -270,6 +277,7 @@ impl Machine {
                 answer,
             } => self.connect(now, waiter, sent, answer),
             Event::Disconnect(waiter) => self.disconnect(now, waiter),
+            Event::Changed => self.look(now),
             Event::Stop => self.stop(now),
         }
         self.pass_time(now);
@@ -343,8 +351,10 @@ impl Machine {
             Standing::Misconfigured { .. } => AccountState::Misconfigured,
             Standing::Dead { .. } => AccountState::ReconnectRequired,
             Standing::NotConnected => AccountState::NotConnected,
-            Standing::Fine | Standing::Pausing if self.has_valid(now) => AccountState::Connected,
-            Standing::Fine | Standing::Pausing => AccountState::Waiting,
+            Standing::Fine | Standing::Pausing { .. } if self.has_valid(now) => {
+                AccountState::Connected
+            }
+            Standing::Fine | Standing::Pausing { .. } => AccountState::Waiting,
         }
     }
 

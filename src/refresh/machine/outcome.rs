@@ -165,12 +165,12 @@ impl Machine {
             FailureKind::Unreadable if refused => self.misconfigured(now, what),
             FailureKind::Misconfigured | FailureKind::Dead => self.misconfigured(now, what),
             FailureKind::Transient | FailureKind::Unreadable => {
-                self.pause(now, failure.retry_after)
+                self.pause(now, what, failure.retry_after)
             }
         }
     }
 
-    fn pause(&mut self, now: Now, retry_after: Option<Duration>) -> Outcome {
+    fn pause(&mut self, now: Now, what: &str, retry_after: Option<Duration>) -> Outcome {
         if matches!(self.standing, Standing::Dead { .. }) {
             self.look_again(now);
             return Outcome::Transient;
@@ -180,8 +180,12 @@ impl Machine {
             // A fleet that was sent away together should not come back together.
             asked.max(pause) + Duration::from_secs(1).mul_f64(self.dice.f64())
         });
-        self.standing = Standing::Pausing;
-        self.next = Some((now.after(pause), self.follow_up()));
+        let retry_at = now.after(pause);
+        self.standing = Standing::Pausing {
+            cause: Arc::from(what),
+            retry_at: retry_at.wall,
+        };
+        self.next = Some((retry_at, self.follow_up()));
         Outcome::Transient
     }
 
@@ -311,7 +315,7 @@ impl Machine {
             Standing::NotConnected => {
                 "nobody has connected this account yet: connect it first".to_owned()
             }
-            Standing::Fine | Standing::Pausing => {
+            Standing::Fine | Standing::Pausing { .. } => {
                 "the authorization server gave no refresh token".to_owned()
             }
         }

@@ -37,6 +37,8 @@ pub enum Phase {
     Storing,
     /// Another write came between: reading again.
     Resolving,
+    /// Another process wrote the record: reading what is new.
+    Looking,
 }
 
 impl Machine {
@@ -65,6 +67,8 @@ impl Machine {
         match self.phase {
             Phase::Idle => self.yielded,
             Phase::Storing | Phase::Resolving => self.fresh.is_some(),
+            // It may bring nothing: whoever wants a token asks for a run.
+            Phase::Looking => false,
             _ => true,
         }
     }
@@ -77,6 +81,7 @@ impl Machine {
                 self.read_after_death(now, result, &sent, failure)
             }
             Phase::Resolving => self.read_after_conflict(now, result),
+            Phase::Looking => self.looked(now, result),
             // Not asked for: whatever is under way goes on.
             other => self.phase = other,
         }
@@ -135,7 +140,7 @@ impl Machine {
     }
 
     /// True when an adopted token is what was wanted.
-    fn is_satisfied(&self, now: Now) -> bool {
+    pub(super) fn is_satisfied(&self, now: Now) -> bool {
         let Some(held) = self
             .held
             .as_ref()
@@ -392,7 +397,7 @@ impl Machine {
     }
 
     /// Takes in what a read has shown; true when it brought other tokens.
-    fn absorb(&mut self, now: Now, loaded: Option<Loaded>) -> bool {
+    pub(super) fn absorb(&mut self, now: Now, loaded: Option<Loaded>) -> bool {
         let version = loaded.as_ref().map(|l| l.version);
         let lease = loaded.as_ref().and_then(|l| l.lease.clone());
         let changed = self.store.saw(now, version, lease, &self.rules);

@@ -9,8 +9,8 @@ use std::sync::Arc;
 pub enum Standing {
     /// Nothing is known to be wrong.
     Fine,
-    /// The last attempt failed for a passing reason.
-    Pausing,
+    /// The last attempt failed for a passing reason; the next comes at `retry_at`.
+    Pausing { cause: Arc<str>, retry_at: Wall },
     /// Somebody has to change something; tried again at `retry_at`.
     Misconfigured { cause: Arc<str>, retry_at: Wall },
     /// A person has to connect the account again. `certain` is false where the
@@ -24,7 +24,11 @@ impl Standing {
     /// What a worker sees when there is no valid token.
     pub fn unavailable(&self) -> Unavailable {
         match self {
-            Self::Fine | Self::Pausing => Unavailable::Waiting,
+            Self::Fine => Unavailable::Waiting,
+            Self::Pausing { cause, retry_at } => Unavailable::Pausing {
+                cause: cause.clone(),
+                retry_at: *retry_at,
+            },
             Self::Misconfigured { cause, retry_at } => Unavailable::Misconfigured {
                 cause: cause.clone(),
                 retry_at: *retry_at,

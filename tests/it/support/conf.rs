@@ -15,6 +15,7 @@ pub struct Conf {
     /// Lines at the top.
     pub top: Vec<String>,
     pub log: String,
+    pub store: String,
 }
 
 pub const CLIENT_ID: &str = "the client";
@@ -34,6 +35,7 @@ impl Conf {
             route: Vec::new(),
             top: Vec::new(),
             log: "{level: info}".into(),
+            store: "{memory: true}".into(),
         }
     }
 
@@ -62,6 +64,11 @@ impl Conf {
         self
     }
 
+    pub fn store(mut self, store: &str) -> Self {
+        self.store = store.into();
+        self
+    }
+
     /// The file; `Sidekey` puts its ports where `@PROXY@` and `@ADMIN@` stand.
     pub fn yaml(&self) -> String {
         let lines = |lines: &[String], indent: usize| -> String {
@@ -71,7 +78,7 @@ impl Conf {
         format!(
             "listen: 127.0.0.1:@PROXY@\n\
              admin: {{listen: 127.0.0.1:@ADMIN@, public_url: \"http://127.0.0.1:@ADMIN@\"}}\n\
-             store: {{memory: true}}\n\
+             store: {store}\n\
              log: {log}\n\
              {top}\
              integrations:\n\
@@ -93,6 +100,7 @@ impl Conf {
              \x20   upstream: {upstream}\n\
              \x20   account: one\n\
              {route}",
+            store = self.store,
             log = self.log,
             top = lines(&self.top, 0),
             integration = lines(&self.integration, 4),

@@ -5,6 +5,7 @@ pub mod client;
 pub mod conf;
 pub mod gate;
 pub mod http;
+pub mod podman;
 pub mod real;
 pub mod server;
 pub mod sidekey;

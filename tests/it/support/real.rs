@@ -202,12 +202,18 @@ impl Prometheus {
 
     /// The value of the first series that a query finds.
     pub fn query(&self, query: &str) -> Option<f64> {
+        let value = self.answer(query)?["result"][0]["value"][1].clone();
+        value.as_str()?.parse().ok()
+    }
+
+    /// How many series a query finds; none when it can't be answered.
+    pub fn series(&self, query: &str) -> Option<usize> {
+        Some(self.answer(query)?["result"].as_array()?.len())
+    }
+
+    fn answer(&self, query: &str) -> Option<serde_json::Value> {
         let encoded: String = url::form_urlencoded::byte_serialize(query.as_bytes()).collect();
         let answer = get(self.address, &format!("/api/v1/query?query={encoded}"));
-        if answer.status != 200 {
-            return None;
-        }
-        let value = answer.json()["data"]["result"][0]["value"][1].clone();
-        value.as_str()?.parse().ok()
+        (answer.status == 200).then(|| answer.json()["data"].clone())
     }
 }

@@ -11,7 +11,11 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
-pub const BINARY: &str = env!("CARGO_BIN_EXE_sidekey");
+/// The program under test: the one that `./test` built as users build it, or
+/// cargo's own, which the features of test-only dependencies went into.
+pub fn binary() -> String {
+    std::env::var("SIDEKEY_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_sidekey").to_owned())
+}
 
 pub struct Sidekey {
     pub proxy: SocketAddr,
@@ -149,7 +153,7 @@ impl Drop for Sidekey {
 
 /// The binary with a home of its own.
 pub fn command(home: &tempfile::TempDir) -> Command {
-    let mut command = Command::new(BINARY);
+    let mut command = Command::new(binary());
     command
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap())

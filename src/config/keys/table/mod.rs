@@ -37,7 +37,7 @@ pub static ROOT: Section = Section {
             "store",
             Kind::Section(&STORE),
             Optional("a file in the state directory"),
-            "Where connected accounts and their tokens live between restarts. This version keeps them in memory.",
+            "Where connected accounts and their tokens live between restarts.",
         ),
         key(
             "integrations",

@@ -37,6 +37,8 @@ enum Step {
     Deliver,
     /// Another process writes the record, as it is.
     Touch,
+    /// The store tells that it has changed.
+    Changed,
     SecretChanged,
     Connect {
         refresh: bool,
@@ -74,6 +76,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => any::<bool>().prop_map(Step::Store),
         16 => Just(Step::Deliver),
         1 => Just(Step::Touch),
+        2 => Just(Step::Changed),
         1 => Just(Step::SecretChanged),
         1 => any::<bool>().prop_map(|refresh| Step::Connect { refresh }),
     ];
@@ -129,6 +132,7 @@ fn take(world: &mut World, step: Step, n: usize, personal: bool) {
                 *version += 1;
             }
         }
+        Step::Changed => world.feed(Event::Changed),
         Step::SecretChanged => world.feed(Event::SecretChanged),
         Step::Connect { refresh } if personal => {
             let refresh = refresh.then(|| format!("c{n}"));

@@ -7,6 +7,7 @@ use crate::refresh::machine::{Answer, Event, Rules};
 use crate::refresh::status::AccountState;
 use crate::token::{RejectedStatus, Verdict};
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 fn named(owner: &str) -> Rules {
@@ -45,6 +46,46 @@ fn one_refreshes_and_the_other_takes_it_over() {
     assert_eq!(one.answers[&second], Answer::Verdict(Verdict::Replay));
     assert_eq!(one.generation(), 2);
     assert_eq!(one.exchanges + two.exchanges, 1);
+}
+
+#[test]
+fn what_another_has_got_is_taken_over_without_a_request() {
+    let (mut one, mut two) = two();
+    two.manual();
+    one.feed(Event::Changed);
+    assert!(!one.is_busy(), "only its lease is there to be seen");
+    assert_eq!(one.generation(), 1);
+    two.answer_with("a2", Some(3_600), Some("r2"));
+    one.feed(Event::Changed);
+    assert_eq!(one.generation(), 2);
+    assert!(one.is_valid());
+    assert_eq!(one.exchanges + two.exchanges, 1);
+}
+
+#[test]
+fn whoever_waits_for_another_s_refresh_hears_of_it_at_once() {
+    let (mut one, mut two) = two();
+    two.manual();
+    let waiter = one.rejected(1, RejectedStatus::Unauthorized);
+    assert!(!one.answers.contains_key(&waiter));
+    two.answer_with("a2", Some(3_600), Some("r2"));
+    one.feed(Event::Changed);
+    assert_eq!(one.answers[&waiter], Answer::Verdict(Verdict::Replay));
+    assert_eq!(one.exchanges + two.exchanges, 1);
+}
+
+#[test]
+fn a_request_amid_a_look_that_brings_nothing_is_a_refresh() {
+    let (mut one, _two) = two();
+    one.slow_store = Some(VecDeque::new());
+    one.feed(Event::Changed);
+    let waiter = one.rejected(1, RejectedStatus::Unauthorized);
+    for _ in 0..4 {
+        one.deliver();
+    }
+    one.slow_store = None;
+    one.answer_with("a2", Some(3_600), Some("r2"));
+    assert_eq!(one.answers[&waiter], Answer::Verdict(Verdict::Replay));
 }
 
 #[test]

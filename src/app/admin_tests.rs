@@ -1,16 +1,16 @@
 //! The admin and probes listeners, over real sockets, with a real refresh wing
 //! and an authorization server that answers as told.
 
-use sidekey::account::ConnectedAccount;
-use sidekey::admin::{self, Desk, Readiness, Surface};
-use sidekey::base::clock::SystemClock;
-use sidekey::base::secret::Secret;
-use sidekey::config;
-use sidekey::connect::Connector;
-use sidekey::refresh::{self, Setup};
-use sidekey::store::memory::MemoryStore;
-use sidekey::telemetry::refreshes::{NamedAccounts, RefreshMetrics};
-use sidekey::token;
+use crate::account::ConnectedAccount;
+use crate::admin::{self, Desk, Readiness, Surface};
+use crate::base::clock::SystemClock;
+use crate::base::secret::Secret;
+use crate::config;
+use crate::connect::Connector;
+use crate::refresh::{self, Setup};
+use crate::store::memory::MemoryStore;
+use crate::telemetry::refreshes::{NamedAccounts, RefreshMetrics};
+use crate::token;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
