@@ -45,6 +45,27 @@ async function pagesOf(page) {
   return found;
 }
 
+// A person's account from Connect to its first token, and a new one made.
+async function press(page, look) {
+  await page.goto(`${admin}/connect/crmDev`);
+  await hold(page, look, 'connect');
+  await page.getByRole('button', { name: 'Connect' }).click();
+  await page.getByRole('heading', { name: 'crmDev is connected' }).waitFor();
+  await hold(page, look, 'connected');
+  await page.goto(`${admin}/accounts/crmDev`);
+  await page.getByText('Live', { exact: true }).waitFor();
+  const row = page.locator('#account-crmDev');
+  await row.getByText('new token').waitFor();
+  await page.goto(`${admin}/new/crm`);
+  await page.getByLabel('Account key').fill('crmQa');
+  await page.getByLabel('Server').selectOption('qa');
+  await page.getByRole('button', { name: 'Create and connect' }).click();
+  await page.getByRole('heading', { name: 'Connect crmQa' }).waitFor();
+  await page.goto(`${admin}/accounts/crmQa/disconnect`);
+  await page.getByRole('button', { name: 'Disconnect' }).click();
+  await page.getByRole('heading', { name: 'crmQa is removed' }).waitFor();
+}
+
 async function look(browser, name) {
   const context = await browser.newContext(looks[name]);
   const page = await context.newPage();
@@ -59,6 +80,7 @@ async function look(browser, name) {
   const cookies = await context.cookies();
   const bytes = cookies.reduce((sum, { name, value }) => sum + name.length + value.length + 3, 0);
   if (cookies.length === 0 || bytes > 256) find(`${cookies.length} cookies of ${bytes} bytes`);
+  if (name === 'light') await press(page, name);
   for (const [title, address] of Object.entries(await pagesOf(page))) {
     await page.goto(address);
     if (title === 'overview') await page.getByText('Live', { exact: true }).waitFor();
