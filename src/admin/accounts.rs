@@ -197,7 +197,7 @@ impl Desk {
         match ended {
             Some(Ok(done)) => json(StatusCode::OK, &connected(&done)),
             Some(Err(refusal)) => problem(
-                StatusCode::BAD_REQUEST,
+                StatusCode::UNPROCESSABLE_ENTITY,
                 "connect_failed",
                 "The account was not connected",
                 &refusal.to_string(),

@@ -1,13 +1,15 @@
 //! From a request to its answer.
 
+use super::body::ReplyBody;
 use super::guard::{Guard, Refusal};
-use super::place::{Page, Place, methods, place};
+use super::page::{self, Pages, Reply, Site};
+use super::place::{Place, methods, place};
 use super::ready::{Readiness, Verdict};
 use super::reply::{
     Answer, html, json, method_not_allowed, moved, not_found, problem, refused, text,
 };
 use super::session::Sessions;
-use super::{plain, reply};
+use super::{openapi, plain, reply};
 use crate::base::secret::Secret;
 use crate::config::checked::Integration;
 use crate::connect::Connector;
@@ -19,6 +21,7 @@ use http::request;
 use http::{Method, Request, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -46,6 +49,8 @@ pub struct Parts {
     pub connector: Arc<Connector>,
     /// From which accounts can be created.
     pub integrations: Vec<Arc<Integration>>,
+    /// What the page shows of the configuration.
+    pub site: Site,
     pub readiness: Arc<Readiness>,
     pub scrape: Scrape,
     pub token: Secret,
@@ -62,7 +67,8 @@ pub struct Desk {
     pub(super) public_url: String,
     /// The path of the public address: `/us`, or nothing.
     pub(super) prefix: String,
-    pub(super) sessions: Sessions,
+    pub(super) sessions: Arc<Sessions>,
+    pages: Pages,
     pub(super) guard: Guard,
     readiness: Arc<Readiness>,
     scrape: Scrape,
@@ -74,10 +80,20 @@ impl Desk {
     pub fn new(parts: Parts) -> Self {
         let prefix = url::Url::parse(&parts.public_url);
         let prefix = prefix.map(|url| url.path().trim_end_matches('/').to_owned());
+        let prefix = prefix.unwrap_or_default();
+        let sessions = Arc::new(Sessions::new(&parts.public_url));
         Self {
+            pages: Pages {
+                site: Arc::new(parts.site),
+                accounts: parts.accounts.clone(),
+                sessions: sessions.clone(),
+                connector: parts.connector.clone(),
+                streams: Default::default(),
+                base: prefix.clone(),
+            },
             guard: Guard::new(parts.token, &parts.public_url),
-            sessions: Sessions::new(&parts.public_url),
-            prefix: prefix.unwrap_or_default(),
+            sessions,
+            prefix,
             accounts: parts.accounts,
             connector: parts.connector,
             integrations: parts.integrations,
@@ -87,7 +103,26 @@ impl Desk {
         }
     }
 
-    /// Answers a request.
+    /// Answers a request, whatever its place.
+    pub async fn reply(&self, surface: Surface, request: Request<Incoming>) -> Reply {
+        let path = self.without_prefix(request.uri().path()).to_owned();
+        let Some(place) = page::place(&path).filter(|_| surface == Surface::Admin) else {
+            return self.answer(surface, request).await.map(ReplyBody::from);
+        };
+        let (head, body) = request.into_parts();
+        if head_bytes(&head) > LONGEST_HEAD {
+            return head_too_large(&self.prefix, &head.headers).map(ReplyBody::from);
+        }
+        if let Some(answer) = self.keep_out(&head) {
+            return answer.map(ReplyBody::from);
+        }
+        match read(body).await {
+            Some(body) => self.pages.answer(place, &head, &body).await,
+            None => body_too_large().map(ReplyBody::from),
+        }
+    }
+
+    /// Answers a request that is not for the pages that show accounts.
     pub async fn answer<B>(&self, surface: Surface, request: Request<B>) -> Answer
     where
         B: Body<Data = Bytes>,
@@ -95,7 +130,7 @@ impl Desk {
     {
         let (head, body) = request.into_parts();
         if head_bytes(&head) > LONGEST_HEAD {
-            return head_too_large(&head.headers);
+            return head_too_large(&self.prefix, &head.headers);
         }
         let place = place(surface, self.without_prefix(head.uri.path()));
         if place == Place::Elsewhere {
@@ -109,8 +144,12 @@ impl Desk {
             Place::Live => text(StatusCode::OK, "live\n".into()),
             Place::Ready => self.ready(&head.headers),
             Place::Metrics => self.metrics().await,
+            Place::Description => match self.guard.check_page(&head.method, &head.headers) {
+                Ok(()) => openapi::answer(&self.public_url),
+                Err(refusal) => refused(refusal),
+            },
             Place::Page(page) => {
-                if let Some(answer) = self.keep_out(&head, &page) {
+                if let Some(answer) = self.keep_out(&head) {
                     return answer;
                 }
                 match read(body).await {
@@ -138,13 +177,13 @@ impl Desk {
     }
 
     /// What browsers are told that may not see a page, or not under this name.
-    fn keep_out(&self, head: &request::Parts, page: &Page) -> Option<Answer> {
+    fn keep_out(&self, head: &request::Parts) -> Option<Answer> {
         if let Err(refusal) = self.guard.check_page(&head.method, &head.headers) {
             return Some(refused(refusal));
         }
         let elsewhere = head.method != Method::POST && self.guard.is_other_name(&head.headers);
         // A cookie is bound to the name under which it was set.
-        (elsewhere && *page != Page::EndSession).then(|| {
+        elsewhere.then(|| {
             let path = self.without_prefix(head.uri.path());
             let query = head.uri.query().map_or(String::new(), |q| format!("?{q}"));
             let to = format!("{}{path}{query}", self.public_url);
@@ -189,13 +228,13 @@ fn head_bytes(head: &request::Parts) -> usize {
     target + fields.sum::<usize>()
 }
 
-fn head_too_large(headers: &HeaderMap) -> Answer {
+fn head_too_large(prefix: &str, headers: &HeaderMap) -> Answer {
     let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
     let cookies = "Most of such a request are cookies that other programs on this host have set: \
                    clear the cookies of this address in your browser, and load the page again.";
     if accepts(headers, "text/html") {
         let title = "The request is too large";
-        return html(status, plain::notice(title, &[cookies.to_owned()], ""));
+        return html(status, plain::notice(prefix, title, &[cookies.to_owned()]));
     }
     let title = "The request's head is larger than 16 KiB";
     problem(status, "headers_too_large", title, cookies)

@@ -180,6 +180,8 @@ mod tests {
                 at: at(0),
                 what: "refused".into(),
             }),
+            last_attempt: None,
+            next_attempt: None,
             first_attempt_ended: true,
             short_life: false,
         };

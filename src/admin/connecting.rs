@@ -8,7 +8,6 @@ use super::{guard::Refusal, plain};
 use crate::base::crypto::NoRandomness;
 use crate::base::id::AccountKey;
 use crate::base::secret::Secret;
-use crate::config::checked::GrantType;
 use crate::connect::{Binding, StartError};
 use http::header::{HeaderMap, HeaderValue, SET_COOKIE};
 use http::request::Parts;
@@ -39,7 +38,6 @@ impl Desk {
                 self.callback(head.uri.query().unwrap_or_default(), session)
                     .await
             }
-            Page::Home => self.with_session(session, None, |desk, session| desk.home(session)),
             Page::EndSession => self.with_form(session, body, None, Self::sign_out),
             Page::Connect(key) if head.method == Method::POST => {
                 self.with_form(session, body, Some(&key), |desk, session| {
@@ -103,11 +101,8 @@ impl Desk {
         }
         let what = "A link opens one session, once and within 30 minutes. `sidekey connect` makes \
                     a new one.";
-        let page = plain::notice(
-            "This link has been used or is too old",
-            &[what.to_owned()],
-            "",
-        );
+        let title = "This link has been used or is too old";
+        let page = plain::notice(&self.prefix, title, &[what.to_owned()]);
         html(StatusCode::FORBIDDEN, page)
     }
 
@@ -126,23 +121,6 @@ impl Desk {
             Ok(cookie) => with_cookie(done, cookie),
             Err(_) => done,
         }
-    }
-
-    fn home(&self, session: &Session) -> Answer {
-        let accounts = self.accounts.accounts();
-        let accounts: Vec<_> = accounts
-            .iter()
-            .map(|account| {
-                let connected = self.accounts.connected_account(&account.key);
-                let personal =
-                    connected.is_some_and(|a| a.oauth.grant_type == GrantType::AuthorizationCode);
-                (account.key.to_string(), account.state.as_str(), personal)
-            })
-            .collect();
-        html(
-            StatusCode::OK,
-            plain::home(&self.prefix, &accounts, &session.csrf),
-        )
     }
 
     fn preview(&self, key: &str, session: &Session) -> Answer {
@@ -165,7 +143,7 @@ impl Desk {
         let binding = Binding::Browser(session.id.clone());
         match self.connector.start(&key, binding) {
             Ok(started) => {
-                let page = plain::onward(key.as_str(), &started.authorization_url);
+                let page = plain::onward(&self.prefix, key.as_str(), &started.authorization_url);
                 html(StatusCode::OK, page)
             }
             Err(error) => self.not_started(&error),
@@ -178,12 +156,8 @@ impl Desk {
             StartError::NeedsNobody => StatusCode::CONFLICT,
             StartError::Unfit(_) | StartError::NoRandomness(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        let back = plain::back(&self.prefix);
-        let page = plain::notice(
-            "This account can't be connected",
-            &[error.to_string()],
-            &back,
-        );
+        let title = "This account can't be connected";
+        let page = plain::notice(&self.prefix, title, &[error.to_string()]);
         html(status, page)
     }
 
@@ -196,18 +170,17 @@ impl Desk {
             let browser = browser.as_ref();
             connector.finish(query.expose(), browser, None).await
         });
-        let back = plain::back(&self.prefix);
         match finished.await {
             Ok(Ok(done)) => {
                 let title = format!("{} is connected", done.account);
                 let what = done.advice.unwrap_or_else(|| {
                     "Its token will be refreshed without you. You can close this page.".to_owned()
                 });
-                html(StatusCode::OK, plain::notice(&title, &[what], &back))
+                html(StatusCode::OK, plain::notice(&self.prefix, &title, &[what]))
             }
             Ok(Err(refusal)) => {
                 let what = [refusal.to_string()];
-                let page = plain::notice("The account was not connected", &what, &back);
+                let page = plain::notice(&self.prefix, "The account was not connected", &what);
                 html(StatusCode::BAD_REQUEST, page)
             }
             Err(_) => broken(&"the exchange ended without an outcome"),

@@ -9,6 +9,8 @@ pub enum Place {
     Live,
     Ready,
     Metrics,
+    /// What the API is, for machines.
+    Description,
     Accounts,
     Account(String),
     Refresh(String),
@@ -30,7 +32,6 @@ pub enum Place {
 /// Places for browsers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Page {
-    Home,
     Connect(String),
     Callback,
     /// Opens a session by the admin token.
@@ -47,10 +48,10 @@ pub fn place(surface: Surface, path: &str) -> Place {
         "/readyz" => return Place::Ready,
         "/metrics" => return Place::Metrics,
         _ if surface == Surface::Probes => return Place::Elsewhere,
-        "/" => return Place::Page(Page::Home),
         "/oauth/callback" => return Place::Page(Page::Callback),
         "/session" => return Place::Page(Page::Session),
         "/session/end" => return Place::Page(Page::EndSession),
+        "/api/openapi.json" => return Place::Description,
         "/api/accounts" => return Place::Accounts,
         "/api/links" => return Place::Links,
         _ => {}
@@ -122,7 +123,7 @@ mod tests {
             assert_eq!(on_admin(nowhere), Place::Elsewhere, "{nowhere}");
         }
         assert_eq!(place(Surface::Probes, "/metrics"), Place::Metrics);
-        for path in ["/api/accounts", "/", "/oauth/callback", "/session"] {
+        for path in ["/api/accounts", "/oauth/callback", "/session"] {
             assert_eq!(place(Surface::Probes, path), Place::Elsewhere);
         }
     }

@@ -110,6 +110,8 @@ mod tests {
             has_refresh_token: false,
             reconnect_at_expiry: false,
             last_error: None,
+            last_attempt: None,
+            next_attempt: None,
             first_attempt_ended,
             short_life: false,
         }

@@ -1,7 +1,7 @@
 //! The listeners' loop: connections up to a limit, each with limits of its own.
 
 use super::answer::{Desk, Surface};
-use super::reply::Answer;
+use super::page::Reply;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -55,7 +55,7 @@ pub async fn serve(listener: TcpListener, surface: Surface, desk: Arc<Desk>) -> 
 async fn talk(stream: TcpStream, surface: Surface, desk: Arc<Desk>) {
     let service = service_fn(move |request: Request<Incoming>| {
         let desk = desk.clone();
-        async move { Ok::<Answer, Infallible>(desk.answer(surface, request).await) }
+        async move { Ok::<Reply, Infallible>(desk.reply(surface, request).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

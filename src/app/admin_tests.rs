@@ -95,6 +95,12 @@ fn start(good_tokens: usize) -> Running {
         accounts,
         connector: Arc::new(connector),
         integrations: Vec::new(),
+        site: admin::Site {
+            public_url: public_url.clone(),
+            proxy: Vec::new(),
+            integrations: Vec::new(),
+            routes: Vec::new(),
+        },
         readiness: readiness.clone(),
         scrape,
         token,

@@ -5,7 +5,7 @@ use super::failure::Failure;
 use super::scrape::{Sources, scrape};
 use super::serve::{LAST_WORDS, Made};
 use crate::account::ConnectedAccount;
-use crate::admin::{self, Desk, Readiness, Surface};
+use crate::admin::{self, Desk, Readiness, Site, Surface};
 use crate::base::clock::SystemClock;
 use crate::base::id::AccountKey;
 use crate::base::secret::Secret;
@@ -48,6 +48,7 @@ impl Running {
         let named = NamedAccounts::first(config.metrics_max_accounts, keys);
         let refreshes = Arc::new(RefreshMetrics::new(named));
         let access = made.access.clone();
+        let site = site(&config, &made.bound.proxy);
         let integrations = config.integrations.clone();
         let timeout = config.refresh.timeout;
         let clock = SystemClock::start();
@@ -73,6 +74,7 @@ impl Running {
             accounts: accounts.clone(),
             connector: Arc::new(connector),
             integrations,
+            site,
             readiness: readiness.clone(),
             scrape: scrape(sources),
             token: made.admin_token,
@@ -120,6 +122,19 @@ impl Running {
             let _ = tokio::task::spawn_blocking(flush).await;
         }
         tracing::info!(target: "sidekey", "drained");
+    }
+}
+
+/// What the page shows of the configuration.
+fn site(config: &Config, proxy: &[TcpListener]) -> Site {
+    let addresses = proxy
+        .iter()
+        .filter_map(|listener| listener.local_addr().ok());
+    Site {
+        public_url: config.admin.public_url.clone(),
+        proxy: addresses.collect(),
+        integrations: config.integrations.clone(),
+        routes: config.routes.clone(),
     }
 }
 

@@ -160,6 +160,8 @@ mod tests {
             has_refresh_token: false,
             reconnect_at_expiry: false,
             last_error: None,
+            last_attempt: None,
+            next_attempt: None,
             first_attempt_ended: true,
             short_life: false,
         };

@@ -3,12 +3,12 @@
 
 use super::attach;
 use super::fetch::Stamp;
-use super::machine::{Answer, Machine, Publication, Rules, WaiterId};
+use super::machine::{Action, Answer, Machine, Publication, Rules, WaiterId};
 use super::record::{self, StoredTokens};
-use super::status::AccountStatus;
+use super::status::{AccountStatus, Attempt};
 use super::wing::{ManualOutcome, Setup};
 use crate::account::ConnectedAccount;
-use crate::base::clock::{Mono, Now};
+use crate::base::clock::{Moment, Mono, Now, Wall};
 use crate::config::checked::{GrantType, ParameterValue, RefreshSettings};
 use crate::token::{Credential, Published, Publisher, Unavailable, Verdict, Waited};
 use arc_swap::ArcSwap;
@@ -26,6 +26,9 @@ pub struct Entry {
     pub wake: Option<Mono>,
     pub waiting: HashMap<WaiterId, Reply>,
     pub stamp: Option<Stamp>,
+    pub last_attempt: Option<Attempt>,
+    /// Until when the token serves that workers see.
+    serves_until: Option<Moment>,
     /// Where others read its status.
     pub cell: Arc<Cell>,
 }
@@ -75,10 +78,25 @@ impl Entry {
             wake: None,
             waiting: HashMap::new(),
             stamp: None,
+            last_attempt: None,
+            serves_until: None,
         }
     }
 
-    pub fn publish(&self, now: Now, publication: Publication) {
+    /// Shows workers the new state; true where a token has run out without a
+    /// newer one in its place.
+    pub fn publish(&mut self, now: Now, publication: Publication) -> bool {
+        let expiry = match &publication {
+            Publication::Token { expiry, .. } => *expiry,
+            Publication::Unavailable(_) => None,
+        };
+        let served_until = std::mem::replace(&mut self.serves_until, expiry);
+        let is_gone = matches!(publication, Publication::Unavailable(_));
+        self.tell_workers(now, publication);
+        is_gone && served_until.is_some_and(|until| now.reached(until))
+    }
+
+    fn tell_workers(&self, now: Now, publication: Publication) {
         let published = match publication {
             Publication::Unavailable(why) => Published::Unavailable(why),
             Publication::Token { generation, expiry } => {
@@ -102,6 +120,19 @@ impl Entry {
         self.publisher.publish(published);
     }
 
+    /// Remembers the last token request among these actions.
+    pub fn note(&mut self, at: Wall, actions: &[Action]) {
+        for action in actions {
+            if let Action::Count(trigger, outcome) = *action {
+                self.last_attempt = Some(Attempt {
+                    at,
+                    trigger,
+                    outcome,
+                });
+            }
+        }
+    }
+
     pub fn tell(&mut self, waiters: &[WaiterId], answer: &Answer) {
         for waiter in waiters {
             let Some(reply) = self.waiting.remove(waiter) else {
@@ -120,7 +151,8 @@ impl Entry {
 
     /// Shows others the present status.
     pub fn show(&self, now: Now) {
-        let status = status(&self.account, &self.machine, now);
+        let mut status = status(&self.account, &self.machine, now);
+        status.last_attempt = self.last_attempt;
         self.cell.status.store(Arc::new(status));
     }
 }
@@ -142,6 +174,8 @@ fn status(account: &ConnectedAccount, machine: &Machine, now: Now) -> AccountSta
         has_refresh_token: tokens.is_some_and(|t| t.refresh_token.is_some()),
         reconnect_at_expiry: personal && tokens.is_some_and(|t| t.refresh_token.is_none()),
         last_error: machine.last_error().cloned(),
+        last_attempt: None,
+        next_attempt: machine.next_attempt().map(|moment| moment.wall),
         first_attempt_ended: machine.first_attempt_ended(),
         short_life: machine.has_short_life(),
     }

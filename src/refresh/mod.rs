@@ -5,6 +5,7 @@ mod attach;
 mod created;
 mod entry;
 mod fetch;
+mod history;
 mod machine;
 mod people;
 mod record;
@@ -19,7 +20,8 @@ mod wing;
 mod tests;
 
 pub use created::{Created, created};
+pub use history::{Happening, History, Slice, What};
 pub use people::CreateError;
 pub use record::StoredTokens;
-pub use status::{AccountState, AccountStatus, LastError};
+pub use status::{AccountState, AccountStatus, Attempt, LastError};
 pub use wing::{Handle, ManualOutcome, Parts, Setup, start};

@@ -5,6 +5,7 @@ mod people;
 
 use super::entry::{Entry, Reply};
 use super::fetch::{self, Fetch, Stamp};
+use super::history::{History, What};
 use super::machine::{Action, Event, Level, WaiterId};
 use super::record::{AccountRecord, StoredTokens};
 use super::records;
@@ -77,6 +78,7 @@ pub struct Setting {
     pub settings: RefreshSettings,
     pub fetch: Arc<dyn Fetch>,
     pub inbox: mpsc::Sender<Message>,
+    pub history: Arc<History>,
 }
 
 /// The task's state.
@@ -294,6 +296,7 @@ impl Scheduler {
     fn feed(&mut self, at: usize, event: Event) {
         let now = self.setting.clock.now();
         let actions = self.entries[at].machine.handle(now, event);
+        self.entries[at].note(now.wall, &actions);
         if !actions.is_empty() {
             // Before the actions: whoever is told that a refresh has ended
             // looks at the state next.
@@ -340,7 +343,7 @@ impl Scheduler {
 
     fn act(&mut self, at: usize, now: Now, action: Action) {
         let entry = &mut self.entries[at];
-        let key = &entry.account.key;
+        let key = &entry.account.key.clone();
         match action {
             Action::Queue => self.slots.wait(&entry.endpoint, at),
             Action::Read => self.read(at),
@@ -350,10 +353,16 @@ impl Scheduler {
                 record,
             } => self.write(at, expected, lease, *record),
             Action::Exchange(grant) => self.exchange(at, now, grant),
-            Action::Publish(publication) => entry.publish(now, publication),
+            Action::Publish(publication) => {
+                if entry.publish(now, publication) {
+                    self.setting.history.add(now.wall, key, What::Expired);
+                }
+            }
             Action::Tell(waiters, answer) => entry.tell(&waiters, &answer),
             Action::Count(trigger, outcome) => {
                 self.setting.metrics.ended(key.as_str(), trigger, outcome);
+                let what = What::Asked(trigger, outcome);
+                self.setting.history.add(now.wall, key, what);
             }
             Action::CountWriteFailed => self.setting.metrics.store_write_failed(),
             Action::Log(Level::Info, text) => tracing::info!(account = %key, "{text}"),

@@ -2,6 +2,7 @@
 
 use crate::base::clock::Wall;
 use crate::base::id::AccountKey;
+use crate::telemetry::refreshes::{Outcome, Trigger};
 
 /// An account's state in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,10 +54,22 @@ pub struct AccountStatus {
     /// to connect the account again when its token expires.
     pub reconnect_at_expiry: bool,
     pub last_error: Option<LastError>,
+    /// The last token request that ended in this process.
+    pub last_attempt: Option<Attempt>,
+    /// When the next token request is due, where one is planned.
+    pub next_attempt: Option<Wall>,
     /// True once the first attempt has ended, with a token or a definite error.
     pub first_attempt_ended: bool,
     /// True for a token life of less than five minutes.
     pub short_life: bool,
+}
+
+/// A token request that has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    pub at: Wall,
+    pub trigger: Trigger,
+    pub outcome: Outcome,
 }
 
 /// The last failed attempt.

@@ -2,6 +2,7 @@
 
 use super::entry::Cell;
 use super::fetch::{Fetch, OverHttp};
+use super::history::History;
 use super::scheduler::{Message, Scheduler, Setting};
 use super::status::AccountStatus;
 use crate::account::ConnectedAccount;
@@ -56,6 +57,7 @@ pub struct Handle {
     pub(super) inbox: mpsc::Sender<Message>,
     pub(super) statuses: Statuses,
     pub(super) store: Arc<dyn Store>,
+    history: Arc<History>,
 }
 
 /// Starts the wing on the calling (cold) runtime; the first tokens are fetched at once.
@@ -68,6 +70,7 @@ pub fn start(parts: Parts) -> Handle {
 /// Starts the wing with a way to fetch tokens.
 pub(super) fn start_with(parts: Parts, fetch: Arc<dyn Fetch>) -> Handle {
     let (inbox, messages) = mpsc::channel(QUEUE);
+    let history = Arc::new(History::default());
     let setting = Setting {
         store: parts.store.clone(),
         clock: parts.clock,
@@ -75,6 +78,7 @@ pub(super) fn start_with(parts: Parts, fetch: Arc<dyn Fetch>) -> Handle {
         settings: parts.settings,
         fetch,
         inbox: inbox.clone(),
+        history: history.clone(),
     };
     let scheduler = Scheduler::new(parts.accounts, setting);
     let statuses = scheduler.statuses();
@@ -83,6 +87,7 @@ pub(super) fn start_with(parts: Parts, fetch: Arc<dyn Fetch>) -> Handle {
         inbox,
         statuses,
         store: parts.store,
+        history,
     }
 }
 
@@ -105,6 +110,12 @@ impl Handle {
     pub(super) fn cell(&self, key: &AccountKey) -> Option<Arc<Cell>> {
         let cells = self.statuses.load();
         cells.iter().find(|cell| cell.account.key == *key).cloned()
+    }
+
+    /// What has happened over the last day.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.history
     }
 
     /// Refreshes now, whatever the schedule says, and waits for the end of it.

@@ -1,6 +1,7 @@
 //! Templates of plain text.
 
 use super::error::{ExpandError, TemplateError};
+use std::fmt;
 
 /// Text with `{name}` parameters; `{{` and `}}` stand for braces.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,19 @@ impl Part {
 
 /// Finds a parameter's value.
 pub type Lookup<'a, 'v> = &'a dyn Fn(&str) -> Option<&'v str>;
+
+/// As it was written, but for doubled braces.
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for part in &self.parts {
+            match part {
+                Part::Literal { text, .. } => f.write_str(text)?,
+                Part::Parameter { name, .. } => write!(f, "{{{name}}}")?,
+            }
+        }
+        Ok(())
+    }
+}
 
 impl Template {
     /// Takes a template as written.

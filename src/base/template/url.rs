@@ -5,6 +5,7 @@
 use super::error::{ExpandError, TemplateError};
 use super::escape::encode_strict;
 use super::text::{Lookup, Part, Template};
+use std::fmt;
 use url::Url;
 
 /// A template that is a URL: each parameter's place (host, port, path, query,
@@ -28,6 +29,12 @@ struct Expanded {
     path: String,
     query: Option<String>,
     fragment: Option<String>,
+}
+
+impl fmt::Display for UrlTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.text.fmt(f)
+    }
 }
 
 impl UrlTemplate {

@@ -371,6 +371,12 @@ impl Machine {
         self.last_error.as_ref()
     }
 
+    /// When the next token request is due, unless one is under way.
+    pub fn next_attempt(&self) -> Option<Moment> {
+        let asks = !matches!(self.standing, Standing::NotConnected) && !self.is_certainly_dead();
+        self.next.map(|(at, _)| at).filter(|_| asks)
+    }
+
     pub fn first_attempt_ended(&self) -> bool {
         self.first_attempt_ended
     }

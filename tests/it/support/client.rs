@@ -73,6 +73,16 @@ impl Conn {
         std::mem::take(&mut self.buffer)
     }
 
+    /// Everything up to this text, of an answer that does not end.
+    pub fn until(&mut self, text: &str) -> String {
+        let find = |b: &[u8]| {
+            let found = b.windows(text.len()).position(|w| w == text.as_bytes());
+            found.map(|at| at + text.len())
+        };
+        let end = self.read_until(find).expect(text);
+        String::from_utf8_lossy(&self.buffer[..end]).into_owned()
+    }
+
     fn read_until(&mut self, find: impl Fn(&[u8]) -> Option<usize>) -> Option<usize> {
         loop {
             if let Some(end) = find(&self.buffer) {
