@@ -172,12 +172,8 @@ impl Connector {
         };
         self.attempts().end(&digest, outcome);
         match &ended {
-            Ok(done) => match &done.advice {
-                Some(advice) => {
-                    tracing::warn!(account = %attempt.account, "was connected, but {advice}");
-                }
-                None => tracing::info!(account = %attempt.account, "was connected"),
-            },
+            // A missing refresh token is told of where tokens are taken in.
+            Ok(_) => tracing::info!(account = %attempt.account, "was connected"),
             Err(refusal) => tracing::warn!("{refusal}"),
         }
         ended

@@ -13,7 +13,14 @@ use crate::store::StoreError;
 use crate::token;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
+
+/// How long a new account's first look at its record, or its first token, is
+/// waited for.
+const FIRST_LOOK: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(10);
 
 /// Why an account was not created.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,8 +131,14 @@ impl Handle {
         };
         let key = setup.account.key.clone();
         self.tell(Person::Add(Box::new(setup))).await;
-        // Heard in order: once this is answered, the account is there.
-        self.tokens(&key).await;
+        self.until_heard(&key).await;
+        // So that whoever created it does not see it waiting for its record.
+        let _ = timeout(FIRST_LOOK, async {
+            while self.account(&key).is_some_and(|a| !a.first_attempt_ended) {
+                sleep(LOOK).await;
+            }
+        })
+        .await;
         Ok(())
     }
 
@@ -137,9 +150,15 @@ impl Handle {
     /// restart.
     pub async fn remove(&self, key: &AccountKey) -> Result<(), StoreError> {
         self.tell(Person::Remove(key.clone())).await;
+        self.until_heard(key).await;
         let (store, key) = (self.store.clone(), key.clone());
         let removed = tokio::task::spawn_blocking(move || created::remove(&*store, &key)).await;
         removed.unwrap_or_else(|_| Err(broken_off()))
+    }
+
+    /// What was told before is heard before: once this is answered, it is done.
+    async fn until_heard(&self, key: &AccountKey) {
+        self.tokens(key).await;
     }
 
     async fn tell(&self, person: Person) {

@@ -3,6 +3,7 @@
 pub mod auth;
 pub mod client;
 pub mod conf;
+pub mod consent;
 pub mod gate;
 pub mod http;
 pub mod podman;
@@ -14,6 +15,7 @@ pub mod wait;
 pub use auth::AuthServer;
 pub use client::{Conn, call, get};
 pub use conf::Conf;
+pub use consent::{Browser, Consent};
 pub use gate::Gate;
 pub use http::Response;
 pub use server::{Answer, Server};

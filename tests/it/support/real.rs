@@ -92,6 +92,21 @@ impl Oidc {
         }
     }
 
+    /// With a client for people, which is called `personal`.
+    pub fn for_people(redirect_uri: &str) -> Self {
+        file("node_modules/oidc-provider");
+        let address = local(free_port());
+        let mut node = Command::new("node");
+        node.arg(file("oidc.mjs"))
+            .arg(address.port().to_string())
+            .arg(redirect_uri);
+        let part = Part::start("oidc-provider", tempfile::tempdir().unwrap(), &mut node);
+        Self {
+            address,
+            _part: part.wait_until_it_listens(address),
+        }
+    }
+
     pub fn token_endpoint(&self) -> String {
         format!("http://{}/token", self.address)
     }
@@ -131,6 +146,18 @@ impl Oidc {
         );
         answer.json()
     }
+}
+
+/// Somebody in Chromium: visits the address, then presses Connect on each of
+/// these pages, signs in, consents; gives what the last page says.
+pub fn consent_in_chromium(address: &str, pages: &[&str]) -> String {
+    file("node_modules/playwright-core");
+    let mut node = Command::new("node");
+    node.arg(file("consent.mjs")).arg(address).args(pages);
+    let output = node.output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 /// nginx that asks `checker` about every request before it reads its body, and
