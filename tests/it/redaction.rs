@@ -123,6 +123,22 @@ impl Run {
             let headers = [("Authorization", bearer.as_str())];
             self.see(&call(admin, method, path, &headers, b""));
         }
+        self.see_the_page();
+    }
+
+    /// The page, as somebody with a session sees it.
+    fn see_the_page(&mut self) {
+        let admin = self.sidekey.admin;
+        let form: String = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("token", ADMIN_TOKEN)
+            .finish();
+        let opened = call(admin, "POST", "/session", &[], form.as_bytes());
+        let cookie = opened.header("set-cookie").expect("a session").to_owned();
+        let cookie = cookie.split(';').next().unwrap_or_default();
+        for path in ["/", "/accounts/one", "/new/test", "/try", "/connect/one"] {
+            let page = call(admin, "GET", path, &[("Cookie", cookie)], b"");
+            self.see(&page);
+        }
     }
 
     /// The authorization server says the worst: it gives back what it got.

@@ -35,9 +35,10 @@ async function hold(page, look, name) {
 
 // The first of each kind.
 async function pagesOf(page) {
-  const links = await page.locator('.account h3 a').evaluateAll((all) => all.map((a) => a.href));
+  const refused = `${admin}/accounts/erp`;
   const found = { overview: `${admin}/`, new: `${admin}/new`, try: `${admin}/try` };
-  if (links[0]) Object.assign(found, { account: links[0], disconnect: `${links[0]}/disconnect` });
+  const account = `${admin}/accounts/crmDev`;
+  Object.assign(found, { account, refused, disconnect: `${account}/disconnect` });
   await page.goto(found.new);
   const choice = page.locator('.choices a').first();
   if (await choice.count()) found.create = await choice.evaluate((a) => a.href);

@@ -125,6 +125,7 @@ impl Visit<'_> {
         let Some(account) = self.account(key) else {
             return self.page.lost();
         };
+        let goes = deed == Deed::Disconnect && self.page.accounts.is_created(&account.key);
         let connector = self.page.connector.clone();
         // In a task of its own: a person who leaves cancels nothing.
         let done = tokio::spawn(async move {
@@ -144,7 +145,7 @@ impl Visit<'_> {
             Ok(Err(why)) => return self.bad(key, &format!("This did not work: {why}.")),
             Err(_) => return self.bad(key, "This ended without an outcome; the log says more."),
         };
-        if self.account(key).is_some() {
+        if !goes {
             return self.show(StatusCode::OK, key, Some(notice));
         }
         let title = format!("{key} is removed");
