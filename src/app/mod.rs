@@ -6,6 +6,7 @@ mod admin_tests;
 mod announce;
 mod failure;
 mod holder;
+mod keeping;
 mod listeners;
 mod running;
 mod scrape;
@@ -15,5 +16,6 @@ mod stored;
 mod words;
 
 pub use failure::{Failure, ListenError};
+pub use keeping::{export, import, rekey};
 pub use serve::run;
 pub use stored::StoreFailure;

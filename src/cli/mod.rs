@@ -9,6 +9,7 @@ mod health;
 mod run;
 mod schema;
 mod shell;
+mod store;
 mod terminal;
 
 use clap::{Parser, Subcommand};
@@ -46,6 +47,7 @@ enum Command {
     Health(health::Args),
     Accounts(accounts::ListArgs),
     Refresh(accounts::RefreshArgs),
+    Store(store::Args),
     Schema(schema::Args),
     Completions(shell::CompletionsArgs),
     Man(shell::ManArgs),
@@ -60,6 +62,7 @@ pub fn main() -> ExitCode {
         Command::Health(args) => health::main(&args),
         Command::Accounts(args) => accounts::list(&args),
         Command::Refresh(args) => accounts::refresh(&args),
+        Command::Store(args) => store::main(&args),
         Command::Schema(args) => schema::main(&args),
         Command::Completions(args) => shell::completions(&args),
         Command::Man(args) => shell::man(&args),

@@ -3,6 +3,7 @@
 
 mod attach;
 mod entry;
+mod fault;
 mod fetch;
 mod machine;
 mod record;

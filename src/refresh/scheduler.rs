@@ -2,8 +2,9 @@
 //! machines ask for, and is the only writer of tokens.
 
 use super::entry::{Entry, Reply};
+use super::fault::{self, Point};
 use super::fetch::{self, Fetch, Stamp};
-use super::machine::{Action, Event, Level, WaiterId};
+use super::machine::{Action, Event, Level, Publication, WaiterId};
 use super::record::AccountRecord;
 use super::records;
 use super::slots::Slots;
@@ -334,7 +335,13 @@ impl Scheduler {
                 record,
             } => self.write(at, expected, lease, *record),
             Action::Exchange(grant) => self.exchange(at, now, grant),
-            Action::Publish(publication) => entry.publish(now, publication),
+            Action::Publish(publication) => {
+                let is_token = matches!(publication, Publication::Token { .. });
+                entry.publish(now, publication);
+                if is_token {
+                    fault::pass(Point::AfterPublish);
+                }
+            }
             Action::Tell(waiters, answer) => entry.tell(&waiters, &answer),
             Action::Count(trigger, outcome) => {
                 self.setting.metrics.ended(key.as_str(), trigger, outcome);
@@ -369,8 +376,9 @@ impl Scheduler {
         let account = entry.account.clone();
         let fetching = self.setting.fetch.fetch(account.clone(), grant, sent);
         let work = tokio::spawn(async move {
-            let answer = fetching.await?;
-            fetch::checked(&account, answer)
+            let answer = fetching.await;
+            fault::pass(Point::AnswerReceived);
+            fetch::checked(&account, answer?)
         });
         let inbox = self.setting.inbox.clone();
         tokio::spawn(async move {

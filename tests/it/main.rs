@@ -12,6 +12,8 @@ mod demo;
 mod drain;
 mod endings;
 mod framing;
+#[cfg(feature = "fault-points")]
+mod kills;
 mod mass;
 mod observed;
 mod paths;
@@ -23,4 +25,5 @@ mod redaction;
 mod refresh;
 mod replay;
 mod store;
+mod store_full;
 mod token_endpoint;

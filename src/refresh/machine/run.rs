@@ -318,7 +318,12 @@ impl Machine {
 
     fn stored(&mut self, now: Now, result: Result<u64, StoreError>) {
         match result {
-            Ok(version) => self.store.written(version),
+            Ok(version) => {
+                if self.store.unsaved {
+                    self.log(Level::Info, "the token that was only in memory is stored");
+                }
+                self.store.written(version);
+            }
             Err(StoreError::Conflict) if self.store.conflicts < MOST_CONFLICTS => {
                 self.store.conflicts += 1;
                 self.phase = Phase::Resolving;

@@ -6,6 +6,7 @@ pub mod conf;
 pub mod gate;
 pub mod http;
 pub mod real;
+pub mod rotation;
 pub mod server;
 pub mod sidekey;
 pub mod wait;
