@@ -15,6 +15,7 @@ pub mod app;
 pub mod base;
 pub mod cli;
 pub mod config;
+pub mod connect;
 pub mod net;
 pub mod oauth;
 pub mod proxy;

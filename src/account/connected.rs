@@ -5,8 +5,8 @@ use crate::base::id::AccountKey;
 use crate::base::secret::Secret;
 use crate::base::template::{Template, UrlTemplate};
 use crate::config::checked::{
-    Account, ClientAuth, ClientSecret, GrantType, Integration, OAuth2, ParameterValue, Placement,
-    RequestParameter, TokenMethod,
+    Account, ClientAuth, ClientSecret, CodeChallenge, GrantType, Integration, OAuth2,
+    ParameterValue, Placement, RequestParameter, TokenMethod,
 };
 use http::{HeaderName, HeaderValue};
 use std::collections::BTreeMap;
@@ -28,12 +28,21 @@ pub struct ConnectedAccount {
 /// The integration's `oauth2` block for this account.
 pub struct OAuthClient {
     pub grant_type: GrantType,
+    /// Where a person gives consent; there for every `authorization_code` account.
+    pub authorization_endpoint: Option<Url>,
     pub token_endpoint: Url,
     pub token_endpoint_method: TokenMethod,
     pub token_endpoint_auth_method: ClientAuth,
+    /// RFC 7009.
+    pub revocation_endpoint: Option<Url>,
+    /// Where another than the default one is registered.
+    pub redirect_uri: Option<Url>,
     pub scope: Option<String>,
     pub client_id: String,
     pub client_secret: Option<SecretSource>,
+    pub code_challenge_method: CodeChallenge,
+    /// Names and values as they go into the address, before form-encoding.
+    pub authorization_parameters: Vec<(String, String)>,
     /// Names and values as they go into the request, before form-encoding.
     pub token_parameters: Vec<(String, String)>,
     /// Values of secret parameters: a server's answer that repeats one is not shown.
@@ -125,23 +134,27 @@ impl ConnectedAccount {
 fn resolve_oauth(oauth: &OAuth2, values: &Values<'_>) -> Result<OAuthClient, ResolveError> {
     let scope = oauth.scope.as_ref();
     let secret = oauth.client_secret.as_ref();
-    let parameters = oauth.token_parameters.iter();
+    let (authorization, revocation) = (&oauth.authorization_endpoint, &oauth.revocation_endpoint);
     Ok(OAuthClient {
         grant_type: oauth.grant_type,
+        authorization_endpoint: values
+            .some_url("oauth2.authorization_endpoint", authorization.as_ref())?,
         token_endpoint: values.url("oauth2.token_endpoint", &oauth.token_endpoint)?,
         token_endpoint_method: oauth.token_endpoint_method,
         token_endpoint_auth_method: oauth.token_endpoint_auth_method,
+        revocation_endpoint: values.some_url("oauth2.revocation_endpoint", revocation.as_ref())?,
+        redirect_uri: values.some_url("oauth2.redirect_uri", oauth.redirect_uri.as_ref())?,
         scope: scope
             .map(|scope| values.text("oauth2.scope", scope))
             .transpose()?,
         client_id: values.text("oauth2.client_id", &oauth.client_id)?,
         client_secret: secret.map(|s| values.secret(s)).transpose()?,
-        token_parameters: parameters
-            .map(|(name, value)| {
-                let input = format!("oauth2.token_parameters.{name}");
-                Ok((name.clone(), values.text(&input, value)?))
-            })
-            .collect::<Result<_, _>>()?,
+        code_challenge_method: oauth.code_challenge_method,
+        authorization_parameters: values.pairs(
+            "oauth2.authorization_parameters",
+            &oauth.authorization_parameters,
+        )?,
+        token_parameters: values.pairs("oauth2.token_parameters", &oauth.token_parameters)?,
         secret_values: values.secrets(),
     })
 }
@@ -236,6 +249,26 @@ impl<'a> Values<'a> {
             .map_err(|error| ResolveError::new(input, error.what))
     }
 
+    fn some_url(
+        &self,
+        input: &str,
+        template: Option<&UrlTemplate>,
+    ) -> Result<Option<Url>, ResolveError> {
+        template.map(|t| self.url(input, t)).transpose()
+    }
+
+    fn pairs(
+        &self,
+        input: &str,
+        pairs: &[(String, Template)],
+    ) -> Result<Vec<(String, String)>, ResolveError> {
+        let expanded = pairs.iter().map(|(name, value)| {
+            let input = format!("{input}.{name}");
+            Ok((name.clone(), self.text(&input, value)?))
+        });
+        expanded.collect()
+    }
+
     fn secret(&self, secret: &ClientSecret) -> Result<SecretSource, ResolveError> {
         match secret {
             ClientSecret::File(path) => Ok(SecretSource::File(path.clone())),
@@ -262,7 +295,7 @@ impl<'a> Values<'a> {
 }
 
 impl ResolveError {
-    fn new(input: &str, what: impl Into<String>) -> Self {
+    pub(super) fn new(input: &str, what: impl Into<String>) -> Self {
         Self {
             input: input.to_owned(),
             what: what.into(),

@@ -1,8 +1,10 @@
 //! Connected accounts: an integration with its parameters filled in.
 
 mod connected;
+mod create;
 
 #[cfg(test)]
 mod tests;
 
 pub use connected::{AttachPlan, ConnectedAccount, OAuthClient, ResolveError, SecretSource};
+pub use create::create;

@@ -1,11 +1,11 @@
-use super::{ConnectedAccount, ResolveError, SecretSource};
+use super::{ConnectedAccount, ResolveError, SecretSource, create};
 use crate::base::id::AccountKey;
 use crate::base::secret::Secret;
 use crate::base::template::{Template, UrlTemplate};
 use crate::config::checked::{
     Account, ClientAuth, ClientSecret, CodeChallenge, GrantType, Integration, OAuth2,
-    ParameterValue, Placement, RefreshRules, RequestParameter, SecretTemplate, TokenMethod,
-    TokenTemplate,
+    ParameterSpec, ParameterValue, Placement, RefreshRules, RequestParameter, SecretTemplate,
+    TokenMethod, TokenTemplate,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -168,4 +168,89 @@ fn debug_shows_no_secret() {
     let resolved = ConnectedAccount::resolve(&account(integration(), "t1", "hunter2")).unwrap();
     let shown = format!("{resolved:?} {:?} {:?}", resolved.oauth, resolved.attach);
     assert!(!shown.contains("hunter2"), "{shown}");
+}
+
+fn parameter(name: &str) -> ParameterSpec {
+    ParameterSpec {
+        name: name.to_owned(),
+        title: None,
+        pattern: None,
+        choices: None,
+        default: None,
+        secret: false,
+    }
+}
+
+fn declared(token_endpoint: &str) -> Integration {
+    let mut integration = integration();
+    integration.oauth2.token_endpoint = UrlTemplate::parse(token_endpoint).unwrap();
+    let mut key = parameter("key");
+    (key.secret, key.default) = (true, Some("hunter2".to_owned()));
+    integration.parameters = vec![parameter("server"), parameter("tenant"), key];
+    integration
+}
+
+fn created(integration: Integration, server: &str) -> Result<String, ResolveError> {
+    let values = [("server", server), ("tenant", "t1")];
+    let values = values.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let key = AccountKey::new("new").unwrap();
+    let account = create(key, &Arc::new(integration), &values.into());
+    account.map(|account| account.oauth.token_endpoint.to_string())
+}
+
+#[test]
+fn a_value_that_is_not_trusted_can_only_be_a_label() {
+    let with = |server: &str| created(declared("https://{server}.example.com/token"), server);
+    assert_eq!(with("dev").unwrap(), "https://dev.example.com/token");
+    for bad in [
+        "",
+        "evil.test/",
+        "evil.test",
+        "a.b",
+        "-a",
+        "a-",
+        "a@b",
+        "ä",
+        "a\n",
+    ] {
+        let error = with(bad).unwrap_err();
+        assert_eq!(error.input, "parameters.server", "{bad:?}");
+        assert!(bad.is_empty() || !error.what.contains(bad), "{error}");
+    }
+}
+
+#[test]
+fn a_value_that_leads_anywhere_must_be_limited_by_the_integration() {
+    for open in [
+        "https://{server}/token",
+        "https://example.{server}/token",
+        "https://{server}.com/token",
+        "https://example.com:{server}/token",
+    ] {
+        let error = created(declared(open), "evil").unwrap_err();
+        assert_eq!(error.input, "parameters.server", "{open}");
+    }
+    let mut limited = declared("https://{server}/token");
+    limited.parameters[0].pattern = Some("(a|b)\\.example".to_owned());
+    assert!(created(limited, "a.example").is_ok());
+    let mut limited = declared("https://{server}/token");
+    limited.parameters[0].choices = Some(vec!["a.example".to_owned()]);
+    assert!(created(limited, "a.example.evil.test").is_err());
+    let mut limited = declared("https://{server}/token");
+    limited.parameters[0].pattern = Some("a|b.example".to_owned());
+    assert!(
+        created(limited, "b.example.evil.test").is_err(),
+        "the pattern is anchored"
+    );
+}
+
+#[test]
+fn unknown_and_missing_parameters_are_mistakes() {
+    let integration = Arc::new(declared("https://{server}.example.com/token"));
+    let key = || AccountKey::new("new").unwrap();
+    let missing = create(key(), &integration, &[].into()).unwrap_err();
+    assert_eq!(missing.input, "parameters.server");
+    let odd = [("nowhere".to_owned(), "x".to_owned())].into();
+    let unknown = create(key(), &integration, &odd).unwrap_err();
+    assert_eq!(unknown.input, "parameters");
 }

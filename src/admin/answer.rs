@@ -1,19 +1,32 @@
 //! From a request to its answer.
 
-use super::api::{AccountList, AccountView, Problem};
 use super::guard::{Guard, Refusal};
+use super::place::{Page, Place, methods, place};
 use super::ready::{Readiness, Verdict};
-use crate::base::id::AccountKey;
+use super::reply::{
+    Answer, html, json, method_not_allowed, moved, not_found, problem, refused, text,
+};
+use super::session::Sessions;
+use super::{plain, reply};
 use crate::base::secret::Secret;
-use crate::refresh::{AccountStatus, Handle, ManualOutcome};
+use crate::config::checked::Integration;
+use crate::connect::Connector;
+use crate::refresh::{AccountStatus, Handle};
 use crate::telemetry::metrics;
 use bytes::Bytes;
-use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
-use http::{Method, Request, Response, StatusCode};
-use http_body_util::Full;
-use serde::Serialize;
+use http::header::{ACCEPT, HeaderMap};
+use http::request;
+use http::{Method, Request, StatusCode};
+use http_body::Body;
+use http_body_util::{BodyExt, Limited};
 use std::pin::Pin;
 use std::sync::Arc;
+
+/// No body that is read here is longer, in bytes.
+const LONGEST_BODY: usize = 64 * 1024;
+/// Larger heads are answered with what to do about them. The parser's own
+/// limit is above this one, and its answer is bare.
+const LONGEST_HEAD: usize = 16 * 1024;
 
 /// Which paths a listener answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,82 +40,126 @@ pub enum Surface {
 /// Makes the text of `/metrics`.
 pub type Scrape = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = String> + Send>> + Send + Sync>;
 
-/// What the answers are made of.
-pub struct Desk {
-    accounts: Handle,
-    readiness: Arc<Readiness>,
-    scrape: Scrape,
-    guard: Guard,
+/// What a desk works with.
+pub struct Parts {
+    pub accounts: Handle,
+    pub connector: Arc<Connector>,
+    /// From which accounts can be created.
+    pub integrations: Vec<Arc<Integration>>,
+    pub readiness: Arc<Readiness>,
+    pub scrape: Scrape,
+    pub token: Secret,
+    /// The address at which browsers find the admin listener, without a slash
+    /// at its end.
+    pub public_url: String,
 }
 
-/// An answer.
-pub type Answer = Response<Full<Bytes>>;
-
-/// The parts of a path that mean something.
-#[derive(Debug, PartialEq, Eq)]
-enum Place<'a> {
-    Live,
-    Ready,
-    Metrics,
-    Accounts,
-    Account(&'a str),
-    Refresh(&'a str),
-    Elsewhere,
+/// What the answers are made of.
+pub struct Desk {
+    pub(super) accounts: Handle,
+    pub(super) connector: Arc<Connector>,
+    pub(super) integrations: Vec<Arc<Integration>>,
+    pub(super) public_url: String,
+    /// The path of the public address: `/us`, or nothing.
+    pub(super) prefix: String,
+    pub(super) sessions: Sessions,
+    pub(super) guard: Guard,
+    readiness: Arc<Readiness>,
+    scrape: Scrape,
 }
 
 impl Desk {
-    /// `public_url` is the address at which browsers find the admin listener.
+    /// A desk without any session.
     #[must_use]
-    pub fn new(
-        accounts: Handle,
-        readiness: Arc<Readiness>,
-        scrape: Scrape,
-        token: Secret,
-        public_url: &str,
-    ) -> Self {
-        let guard = Guard::new(token, public_url);
+    pub fn new(parts: Parts) -> Self {
+        let prefix = url::Url::parse(&parts.public_url);
+        let prefix = prefix.map(|url| url.path().trim_end_matches('/').to_owned());
         Self {
-            accounts,
-            readiness,
-            scrape,
-            guard,
+            guard: Guard::new(parts.token, &parts.public_url),
+            sessions: Sessions::new(&parts.public_url),
+            prefix: prefix.unwrap_or_default(),
+            accounts: parts.accounts,
+            connector: parts.connector,
+            integrations: parts.integrations,
+            public_url: parts.public_url,
+            readiness: parts.readiness,
+            scrape: parts.scrape,
         }
     }
 
-    /// Answers a request. Its body is not read: no call here has one.
-    pub async fn answer<B>(&self, surface: Surface, request: &Request<B>) -> Answer {
-        let place = place(surface, request.uri().path());
-        let wanted = match place {
-            Place::Refresh(_) => &[Method::POST][..],
-            Place::Elsewhere => return not_found(),
-            _ => &[Method::GET, Method::HEAD],
-        };
-        if !wanted.contains(request.method()) {
+    /// Answers a request.
+    pub async fn answer<B>(&self, surface: Surface, request: Request<B>) -> Answer
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (head, body) = request.into_parts();
+        if head_bytes(&head) > LONGEST_HEAD {
+            return head_too_large(&head.headers);
+        }
+        let place = place(surface, self.without_prefix(head.uri.path()));
+        if place == Place::Elsewhere {
+            return not_found();
+        }
+        let wanted = methods(&place);
+        if !wanted.contains(&head.method) {
             return method_not_allowed(wanted);
         }
         match place {
             Place::Live => text(StatusCode::OK, "live\n".into()),
-            Place::Ready => self.ready(request),
+            Place::Ready => self.ready(&head.headers),
             Place::Metrics => self.metrics().await,
-            _ => match self.guard.check(request.headers()) {
-                Ok(()) => self.api(place).await,
+            Place::Page(page) => {
+                if let Some(answer) = self.keep_out(&head, &page) {
+                    return answer;
+                }
+                match read(body).await {
+                    Some(body) => self.page(page, &head, &body).await,
+                    None => body_too_large(),
+                }
+            }
+            _ => match self.caller(&head) {
+                Ok(caller) => match read(body).await {
+                    Some(body) => self.api(place, caller, &head.method, &body).await,
+                    None => body_too_large(),
+                },
                 Err(refusal) => refused(refusal),
             },
         }
     }
 
-    fn ready<B>(&self, request: &Request<B>) -> Answer {
+    /// A proxy in front may have taken the prefix away already.
+    fn without_prefix<'p>(&self, path: &'p str) -> &'p str {
+        match path.strip_prefix(self.prefix.as_str()) {
+            Some("") => "/",
+            Some(rest) if rest.starts_with('/') => rest,
+            _ => path,
+        }
+    }
+
+    /// What browsers are told that may not see a page, or not under this name.
+    fn keep_out(&self, head: &request::Parts, page: &Page) -> Option<Answer> {
+        if let Err(refusal) = self.guard.check_page(&head.method, &head.headers) {
+            return Some(refused(refusal));
+        }
+        let elsewhere = head.method != Method::POST && self.guard.is_other_name(&head.headers);
+        // A cookie is bound to the name under which it was set.
+        (elsewhere && *page != Page::EndSession).then(|| {
+            let path = self.without_prefix(head.uri.path());
+            let query = head.uri.query().map_or(String::new(), |q| format!("?{q}"));
+            let to = format!("{}{path}{query}", self.public_url);
+            moved(StatusCode::TEMPORARY_REDIRECT, &to)
+        })
+    }
+
+    fn ready(&self, headers: &HeaderMap) -> Answer {
         let accounts = self.accounts.accounts();
         let verdict = self.readiness.judge(&accounts);
-        let accept = request.headers().get(ACCEPT);
-        let wants_json = accept
-            .and_then(|value| value.to_str().ok())
-            .is_some_and(|value| value.contains("application/json"));
         let (status, why) = match verdict {
             Verdict::Ready => (StatusCode::OK, None),
             Verdict::NotReady(why) => (StatusCode::SERVICE_UNAVAILABLE, Some(why)),
         };
-        if wants_json {
+        if accepts(headers, "application/json") {
             json(status, &ready_json(why.as_deref(), &accounts))
         } else {
             text(status, ready_text(why.as_deref(), &accounts))
@@ -111,74 +168,51 @@ impl Desk {
 
     async fn metrics(&self) -> Answer {
         let body = (self.scrape)().await;
-        answer(StatusCode::OK, metrics::CONTENT_TYPE, body)
-    }
-
-    async fn api(&self, place: Place<'_>) -> Answer {
-        match place {
-            Place::Account(key) => self.account(key),
-            Place::Refresh(key) => self.refresh(key).await,
-            _ => {
-                let accounts = self.accounts.accounts();
-                let accounts = accounts.iter().map(AccountView::from).collect();
-                json(StatusCode::OK, &AccountList { accounts })
-            }
-        }
-    }
-
-    fn account(&self, key: &str) -> Answer {
-        AccountKey::new(key)
-            .ok()
-            .and_then(|key| self.accounts.account(&key))
-            .map_or_else(unknown_account, |status| {
-                json(StatusCode::OK, &AccountView::from(&status))
-            })
-    }
-
-    async fn refresh(&self, key: &str) -> Answer {
-        let Ok(key) = AccountKey::new(key) else {
-            return unknown_account();
-        };
-        // In a task of its own: a caller that hangs up cancels no refresh.
-        let accounts = self.accounts.clone();
-        let refreshed = key.clone();
-        let ended = tokio::spawn(async move { accounts.refresh(&refreshed).await }).await;
-        match ended {
-            Ok(ManualOutcome::Refreshed) => self.account(key.as_str()),
-            Ok(ManualOutcome::Failed(why)) => problem(
-                StatusCode::BAD_GATEWAY,
-                "refresh_failed",
-                "The refresh failed",
-                &why,
-            ),
-            Ok(ManualOutcome::UnknownAccount) => unknown_account(),
-            Err(_) => problem(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "internal",
-                "Something went wrong here",
-                "The refresh ended without an outcome; the log says more.",
-            ),
-        }
+        reply::answer(StatusCode::OK, metrics::CONTENT_TYPE, body)
     }
 }
 
-fn place(surface: Surface, path: &str) -> Place<'_> {
-    match path {
-        "/livez" => return Place::Live,
-        "/readyz" => return Place::Ready,
-        "/metrics" => return Place::Metrics,
-        _ if surface == Surface::Probes => return Place::Elsewhere,
-        "/api/accounts" => return Place::Accounts,
-        _ => {}
+/// `None` for a body that is too long, or broken off.
+async fn read<B>(body: B) -> Option<Bytes>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let read = Limited::new(body, LONGEST_BODY).collect().await;
+    read.ok().map(|body| body.to_bytes())
+}
+
+fn head_bytes(head: &request::Parts) -> usize {
+    let target = head.uri.path_and_query().map_or(0, |pq| pq.as_str().len());
+    let fields = head.headers.iter();
+    let fields = fields.map(|(name, value)| name.as_str().len() + value.len() + 4);
+    target + fields.sum::<usize>()
+}
+
+fn head_too_large(headers: &HeaderMap) -> Answer {
+    let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    let cookies = "Most of such a request are cookies that other programs on this host have set: \
+                   clear the cookies of this address in your browser, and load the page again.";
+    if accepts(headers, "text/html") {
+        let title = "The request is too large";
+        return html(status, plain::notice(title, &[cookies.to_owned()], ""));
     }
-    let Some(rest) = path.strip_prefix("/api/accounts/") else {
-        return Place::Elsewhere;
-    };
-    match rest.split_once('/') {
-        None if !rest.is_empty() => Place::Account(rest),
-        Some((key, "refresh")) if !key.is_empty() => Place::Refresh(key),
-        _ => Place::Elsewhere,
-    }
+    let title = "The request's head is larger than 16 KiB";
+    problem(status, "headers_too_large", title, cookies)
+}
+
+fn body_too_large() -> Answer {
+    problem(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "payload_too_large",
+        "The request's body can't be read",
+        "It is longer than 64 KiB, or was broken off.",
+    )
+}
+
+fn accepts(headers: &HeaderMap, kind: &str) -> bool {
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
+    accept.is_some_and(|value| value.contains(kind))
 }
 
 /// The body of `/readyz` for people.
@@ -202,136 +236,30 @@ fn ready_json(why: Option<&str>, accounts: &[AccountStatus]) -> serde_json::Valu
     serde_json::json!({"ready": why.is_none(), "reason": why, "accounts": states})
 }
 
-fn refused(refusal: Refusal) -> Answer {
-    match refusal {
-        Refusal::BadHost => problem(
-            StatusCode::BAD_REQUEST,
-            "bad_request",
-            "The request can't be read",
-            "It needs exactly one Host field.",
-        ),
-        Refusal::ForeignHost => problem(
-            StatusCode::FORBIDDEN,
-            "caller_not_allowed",
-            "This host is not ours",
-            "Use localhost, an address, or the host of admin.public_url.",
-        ),
-        Refusal::ForeignPage => problem(
-            StatusCode::FORBIDDEN,
-            "caller_not_allowed",
-            "Another site's page may not call this",
-            "The Origin or Sec-Fetch-Site field names another site.",
-        ),
-        Refusal::NoToken => {
-            let mut answer = problem(
-                StatusCode::UNAUTHORIZED,
-                "admin_token_required",
-                "The admin token is missing or wrong",
-                "Send Authorization: Bearer with the admin token (admin.token, or the file \
-                 admin-token in the state directory).",
-            );
-            let challenge = HeaderValue::from_static("Bearer realm=\"sidekey\"");
-            answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
-            answer
+impl Desk {
+    /// Who calls the API: the holder of the admin token, or a page of ours.
+    fn caller(&self, head: &request::Parts) -> Result<Caller, Refusal> {
+        let headers = &head.headers;
+        match self.guard.check(headers) {
+            Ok(()) => return Ok(Caller::Admin),
+            Err(Refusal::NoToken) => {}
+            Err(refusal) => return Err(refusal),
+        }
+        let session = self.sessions.find(headers).ok_or(Refusal::NoToken)?;
+        let reads = matches!(head.method, Method::GET | Method::HEAD);
+        let csrf = headers.get("sidekey-csrf").and_then(|v| v.to_str().ok());
+        if reads || csrf.is_some_and(|csrf| session.is_own_form(csrf)) {
+            Ok(Caller::Page(session.id))
+        } else {
+            Err(Refusal::ForeignPage)
         }
     }
 }
 
-fn not_found() -> Answer {
-    problem(
-        StatusCode::NOT_FOUND,
-        "not_found",
-        "There is nothing here",
-        "This listener answers /livez, /readyz and /metrics, and on the admin listener \
-         /api/accounts.",
-    )
-}
-
-fn unknown_account() -> Answer {
-    problem(
-        StatusCode::NOT_FOUND,
-        "account_not_found",
-        "There is no such account",
-        "GET /api/accounts lists every connected account.",
-    )
-}
-
-fn method_not_allowed(wanted: &[Method]) -> Answer {
-    let wanted: Vec<_> = wanted.iter().map(Method::as_str).collect();
-    let wanted = wanted.join(", ");
-    let mut answer = problem(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "method_not_allowed",
-        "This method does nothing here",
-        &format!("Use {wanted}."),
-    );
-    if let Ok(value) = HeaderValue::from_str(&wanted) {
-        answer.headers_mut().insert(ALLOW, value);
-    }
-    answer
-}
-
-fn problem(status: StatusCode, code: &'static str, title: &str, detail: &str) -> Answer {
-    let body = Problem {
-        kind: "about:blank".to_owned(),
-        title: title.to_owned(),
-        status: status.as_u16(),
-        detail: detail.to_owned(),
-        code: code.to_owned(),
-    };
-    let mut answer = json(status, &body);
-    let headers = answer.headers_mut();
-    headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("application/problem+json"),
-    );
-    headers.insert("sidekey-error", HeaderValue::from_static(code));
-    answer
-}
-
-fn json(status: StatusCode, body: &impl Serialize) -> Answer {
-    // These types always serialize.
-    let mut text = serde_json::to_string(body).unwrap_or_default();
-    text.push('\n');
-    answer(status, "application/json", text)
-}
-
-fn text(status: StatusCode, body: String) -> Answer {
-    answer(status, "text/plain; charset=utf-8", body)
-}
-
-fn answer(status: StatusCode, content_type: &'static str, body: String) -> Answer {
-    let mut answer = Response::new(Full::from(body));
-    *answer.status_mut() = status;
-    let headers = answer.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Place, Surface, place};
-
-    #[test]
-    fn paths_lead_where_they_should() {
-        let on_admin = |path| place(Surface::Admin, path);
-        assert_eq!(on_admin("/livez"), Place::Live);
-        assert_eq!(on_admin("/api/accounts"), Place::Accounts);
-        assert_eq!(on_admin("/api/accounts/a"), Place::Account("a"));
-        assert_eq!(on_admin("/api/accounts/a/refresh"), Place::Refresh("a"));
-        for nowhere in [
-            "/",
-            "/livez/",
-            "/api/accounts/",
-            "/api/accounts//refresh",
-            "/api/accounts/a/b",
-            "/api/accounts/a/refresh/",
-            "/API/accounts",
-        ] {
-            assert_eq!(on_admin(nowhere), Place::Elsewhere, "{nowhere}");
-        }
-        assert_eq!(place(Surface::Probes, "/metrics"), Place::Metrics);
-        assert_eq!(place(Surface::Probes, "/api/accounts"), Place::Elsewhere);
-    }
+/// Who calls the API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Caller {
+    Admin,
+    /// A page, in the session with this id.
+    Page(String),
 }

@@ -20,6 +20,9 @@ pub struct AccountView {
     pub refreshed_at: Option<String>,
     pub generation: u64,
     pub has_refresh_token: bool,
+    /// True for a person's grant without a refresh token: it has to be
+    /// connected again when its token expires.
+    pub reconnect_at_expiry: bool,
     pub last_error: Option<ErrorView>,
     /// True for a token life of less than five minutes.
     pub short_life: bool,
@@ -37,6 +40,69 @@ pub struct ErrorView {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountList {
     pub accounts: Vec<AccountView>,
+}
+
+/// The body of `POST /api/accounts`; its parameters may be secret, so no `Debug`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateBody {
+    pub key: String,
+    pub integration: String,
+    #[serde(default)]
+    pub parameters: BTreeMap<String, String>,
+}
+
+/// The answer to `POST /api/accounts/{key}/connect`; its address carries a
+/// `state`, so no `Debug`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connecting {
+    /// Where the person goes.
+    pub authorization_url: String,
+    /// In seconds.
+    pub expires_in: u64,
+    /// For `GET /api/accounts/{key}/connect/{id}`.
+    pub id: String,
+    /// Exactly as it must be registered at the authorization server.
+    pub redirect_uri: String,
+}
+
+/// How a connecting stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptView {
+    /// `pending`, `connected`, `failed` or `expired`.
+    pub outcome: String,
+    /// In plain words.
+    pub message: Option<String>,
+}
+
+/// The body of `POST /api/accounts/{key}/callback`; its address carries a
+/// code, so no `Debug`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CallbackBody {
+    /// The address at which the browser has ended.
+    pub address: String,
+}
+
+/// What was done, in plain words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    pub message: String,
+}
+
+/// A link that opens one page session; no `Debug`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    pub url: String,
+    /// In seconds.
+    pub expires_in: u64,
+}
+
+/// An access token's value; no `Debug`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenView {
+    pub access_token: String,
+    pub expires_at: Option<String>,
 }
 
 /// An error of the API (RFC 9457).
@@ -64,6 +130,7 @@ impl From<&AccountStatus> for AccountView {
             refreshed_at: status.refreshed_at.map(rfc3339),
             generation: status.generation,
             has_refresh_token: status.has_refresh_token,
+            reconnect_at_expiry: status.reconnect_at_expiry,
             last_error: status.last_error.as_ref().map(|error| ErrorView {
                 at: rfc3339(error.at),
                 message: error.what.clone(),
@@ -108,6 +175,7 @@ mod tests {
             refreshed_at: None,
             generation: 3,
             has_refresh_token: false,
+            reconnect_at_expiry: false,
             last_error: Some(LastError {
                 at: at(0),
                 what: "refused".into(),
@@ -123,6 +191,7 @@ mod tests {
                 "state": "reconnect_required", "scope": "api",
                 "expires_at": "2025-11-24T18:59:19Z", "refreshed_at": null,
                 "generation": 3, "has_refresh_token": false,
+                "reconnect_at_expiry": false,
                 "last_error": {"at": "1970-01-01T00:00:00Z", "message": "refused"},
                 "short_life": false,
             })

@@ -2,11 +2,14 @@
 //! other sites' pages out, and the admin token.
 
 use crate::base::secret::Secret;
+use http::Method;
 use http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, ORIGIN};
 use std::net::IpAddr;
 use url::Url;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
 /// The check of one admin listener.
 pub struct Guard {
@@ -47,16 +50,63 @@ impl Guard {
     /// # Errors
     /// The reason.
     pub fn check(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        let host = only(headers, &HOST).ok_or(Refusal::BadHost)?;
-        if !self.is_ours(host) {
-            return Err(Refusal::ForeignHost);
-        }
+        let host = self.own_host(headers)?;
         if !self.is_own_page(headers, host) {
             return Err(Refusal::ForeignPage);
         }
         self.has_token(headers)
             .then_some(())
             .ok_or(Refusal::NoToken)
+    }
+
+    /// Lets a browser see a page, without a look at who it is. A link on
+    /// another site may lead here, as the way back from an authorization
+    /// server does; a form there may not.
+    ///
+    /// # Errors
+    /// The reason.
+    pub fn check_page(&self, method: &Method, headers: &HeaderMap) -> Result<(), Refusal> {
+        let host = self.own_host(headers)?;
+        let reads = matches!(*method, Method::GET | Method::HEAD);
+        let goes = headers
+            .get(&SEC_FETCH_MODE)
+            .is_some_and(|m| m == "navigate");
+        let whole = headers.get(&SEC_FETCH_DEST).is_none_or(|d| d == "document");
+        let is_link = reads && goes && whole && !headers.contains_key(ORIGIN);
+        (is_link || self.is_own_page(headers, host))
+            .then_some(())
+            .ok_or(Refusal::ForeignPage)
+    }
+
+    /// True for the admin token.
+    #[must_use]
+    pub fn is_token(&self, text: &str) -> bool {
+        // Compared in constant time.
+        Secret::new(text.trim().to_owned()) == self.token
+    }
+
+    /// True where the browser calls us by another name of this machine than
+    /// that of the public address.
+    #[must_use]
+    pub fn is_other_name(&self, headers: &HeaderMap) -> bool {
+        let (Some(host), Some(public)) = (only(headers, &HOST), &self.origin) else {
+            return false;
+        };
+        let Ok(called) = Url::parse(&format!("http://{host}")) else {
+            return false;
+        };
+        let own = self.host.as_deref().is_some_and(is_loopback);
+        let here = called.host_str().is_some_and(is_loopback);
+        own && here && called.origin().ascii_serialization() != *public
+    }
+
+    fn own_host<'h>(&self, headers: &'h HeaderMap) -> Result<&'h str, Refusal> {
+        let host = only(headers, &HOST).ok_or(Refusal::BadHost)?;
+        if self.is_ours(host) {
+            Ok(host)
+        } else {
+            Err(Refusal::ForeignHost)
+        }
     }
 
     /// A page can't make a browser send an address of ours as the `Host` of
@@ -88,9 +138,13 @@ impl Guard {
         else {
             return false;
         };
-        // Compared in constant time.
-        scheme.eq_ignore_ascii_case("bearer") && Secret::new(token.trim().to_owned()) == self.token
+        scheme.eq_ignore_ascii_case("bearer") && self.is_token(token)
     }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let ip = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    host == "localhost" || ip.is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
 /// The field's value where it stands exactly once.
@@ -104,6 +158,7 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 mod tests {
     use super::{Guard, Refusal};
     use crate::base::secret::Secret;
+    use http::Method;
     use http::header::{HeaderMap, HeaderName, HeaderValue};
 
     fn check(fields: &[(&'static str, &'static str)]) -> Result<(), Refusal> {
@@ -172,6 +227,49 @@ mod tests {
         assert_eq!(check(&[TOKEN]), Err(Refusal::BadHost));
         let twice = [("host", "localhost"), ("host", "localhost"), TOKEN];
         assert_eq!(check(&twice), Err(Refusal::BadHost));
+    }
+
+    #[test]
+    fn links_lead_here_and_forms_of_other_sites_do_not() {
+        let guard = Guard::new(Secret::new("s".into()), "http://localhost:7481");
+        let check = |method: Method, fields: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            headers.insert("host", HeaderValue::from_static("localhost:7481"));
+            for (name, value) in fields {
+                headers.insert(*name, HeaderValue::from_static(value));
+            }
+            guard.check_page(&method, &headers)
+        };
+        let link = [
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-mode", "navigate"),
+        ];
+        assert_eq!(check(Method::GET, &link), Ok(()));
+        assert_eq!(check(Method::POST, &link), Err(Refusal::ForeignPage));
+        let frame = [link[0], link[1], ("sec-fetch-dest", "iframe")];
+        assert_eq!(check(Method::GET, &frame), Err(Refusal::ForeignPage));
+        assert_eq!(
+            check(Method::POST, &[("origin", "http://localhost:7481")]),
+            Ok(())
+        );
+        let null = check(Method::POST, &[("origin", "null")]);
+        assert_eq!(null, Err(Refusal::ForeignPage));
+    }
+
+    #[test]
+    fn another_name_of_this_machine_is_noticed() {
+        let named = |public: &str, host: &'static str| {
+            let guard = Guard::new(Secret::new("s".into()), public);
+            let mut headers = HeaderMap::new();
+            headers.insert("host", HeaderValue::from_static(host));
+            guard.is_other_name(&headers)
+        };
+        let public = "http://127.0.0.1:7481";
+        assert!(named(public, "localhost:7481"));
+        assert!(named(public, "[::1]:7481"));
+        assert!(!named(public, "127.0.0.1:7481"));
+        // A proxy in front calls us by an address of its own.
+        assert!(!named("https://tokens.example.com", "127.0.0.1:7481"));
     }
 
     #[test]

@@ -108,6 +108,7 @@ mod tests {
             refreshed_at: None,
             generation: 0,
             has_refresh_token: false,
+            reconnect_at_expiry: false,
             last_error: None,
             first_attempt_ended,
             short_life: false,

@@ -1,6 +1,7 @@
 //! The listeners' loop: connections up to a limit, each with limits of its own.
 
-use super::answer::{Answer, Desk, Surface};
+use super::answer::{Desk, Surface};
+use super::reply::Answer;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -17,8 +18,10 @@ use tokio::time::{sleep, timeout};
 const CONNECTIONS: usize = 128;
 /// For a whole head, and for the silence before it.
 const HEAD_TIME: Duration = Duration::from_secs(10);
-const HEAD_BYTES: usize = 16 * 1024;
-const HEAD_FIELDS: usize = 64;
+/// What the parser reads at most; a smaller head that is still too large gets
+/// an answer in words.
+const HEAD_BYTES: usize = 128 * 1024;
+const HEAD_FIELDS: usize = 256;
 /// After which a connection is asked to end, and how long it then has.
 const LIFE: Duration = Duration::from_secs(600);
 const FAREWELL: Duration = Duration::from_secs(30);
@@ -52,7 +55,7 @@ pub async fn serve(listener: TcpListener, surface: Surface, desk: Arc<Desk>) -> 
 async fn talk(stream: TcpStream, surface: Surface, desk: Arc<Desk>) {
     let service = service_fn(move |request: Request<Incoming>| {
         let desk = desk.clone();
-        async move { Ok::<Answer, Infallible>(desk.answer(surface, &request).await) }
+        async move { Ok::<Answer, Infallible>(desk.answer(surface, request).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -1,6 +1,7 @@
 //! The admin token, where the configuration names none: made once, kept with
 //! mode 0600 in the state directory, found there by the command line.
 
+use crate::base::crypto::random_text;
 use crate::base::secret::Secret;
 use std::fmt;
 use std::fs::{self, OpenOptions};
@@ -129,25 +130,15 @@ fn make(directory: &Path, path: &Path) -> io::Result<()> {
         .truncate(true)
         .mode(0o600)
         .open(&beside)?;
-    let written = random_text().and_then(|text| file.write_all(text.expose().as_bytes()));
+    let written = random_text()
+        .map_err(io::Error::other)
+        .and_then(|text| file.write_all(text.expose().as_bytes()));
     let linked = written.and_then(|()| fs::hard_link(&beside, path));
     fs::remove_file(&beside)?;
     match linked {
         Err(why) if why.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         other => other,
     }
-}
-
-/// 256 random bits in hexadecimal.
-fn random_text() -> io::Result<Secret> {
-    let mut bytes = [0_u8; 32];
-    rustls::crypto::aws_lc_rs::default_provider()
-        .secure_random
-        .fill(&mut bytes)
-        .map_err(|_| io::Error::other("the system gave no random bytes"))?;
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    let text = digits.filter_map(|digit| char::from_digit(digit.into(), 16));
-    Ok(Secret::new(text.collect()))
 }
 
 #[cfg(test)]
@@ -161,7 +152,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let directory = home.path().join("a/b");
         let made = find_or_make(&directory).unwrap();
-        assert_eq!(made.expose().len(), 64);
+        assert_eq!(made.expose().len(), 43);
         assert_eq!(made, find_or_make(&directory).unwrap());
         let path = directory.join("admin-token");
         assert_eq!(

@@ -6,6 +6,7 @@ use crate::admin::{self, Desk, Readiness, Surface};
 use crate::base::clock::SystemClock;
 use crate::base::secret::Secret;
 use crate::config;
+use crate::connect::Connector;
 use crate::refresh::{self, Setup};
 use crate::store::memory::MemoryStore;
 use crate::telemetry::refreshes::{NamedAccounts, RefreshMetrics};
@@ -86,13 +87,19 @@ fn start(good_tokens: usize) -> Running {
     let readiness = Arc::new(Readiness::new(Vec::new()));
     let scrape: admin::Scrape = Arc::new(|| Box::pin(async { "up 1\n".to_owned() }));
     let token = Secret::new("admin-s3cret".into());
-    let desk = Arc::new(Desk::new(
+    let clock = Arc::new(SystemClock::start());
+    let public_url = "http://127.0.0.1:7481".to_owned();
+    let timeout = Duration::from_secs(10);
+    let connector = Connector::new(accounts.clone(), clock, &public_url, timeout);
+    let desk = Arc::new(Desk::new(admin::Parts {
         accounts,
-        readiness.clone(),
+        connector: Arc::new(connector),
+        integrations: Vec::new(),
+        readiness: readiness.clone(),
         scrape,
         token,
-        "http://127.0.0.1:7481",
-    ));
+        public_url,
+    }));
     let serve = |surface| {
         let listener = runtime
             .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
@@ -121,7 +128,11 @@ fn start_wing(token_server: SocketAddr) -> refresh::Handle {
     let (publisher, _) = token::slot();
     let account = Arc::new(ConnectedAccount::resolve(&config.accounts[0]).unwrap());
     refresh::start(refresh::Parts {
-        accounts: vec![Setup { account, publisher }],
+        accounts: vec![Setup {
+            account,
+            publisher,
+            created: false,
+        }],
         asks,
         store: Arc::new(MemoryStore::new()),
         clock: Arc::new(SystemClock::start()),
@@ -207,7 +218,8 @@ fn the_probes_listener_answers_nothing_else() {
     for path in ["/", "/api/accounts", "/api/accounts/one"] {
         assert_problem(&call(running.probes, "GET", path, TOKEN), 404, "not_found");
     }
-    assert_problem(&call(running.admin, "GET", "/", TOKEN), 404, "not_found");
+    let nowhere = call(running.admin, "GET", "/nowhere", TOKEN);
+    assert_problem(&nowhere, 404, "not_found");
     let posted = call(running.admin, "POST", "/livez", "");
     assert_problem(&posted, 405, "method_not_allowed");
     assert!(posted.contains("allow: GET, HEAD\r\n"), "{posted}");
@@ -256,7 +268,14 @@ fn a_refresh_brings_a_new_generation_or_says_why_not() {
 #[test]
 fn heads_have_a_limit() {
     let running = start(1);
-    let long = format!("X-Long: {}\r\n", "x".repeat(32 * 1024));
+    let long = format!("Cookie: theirs={}\r\n", "x".repeat(32 * 1024));
     let answer = call(running.admin, "GET", "/livez", &long);
+    assert_problem(&answer, 431, "headers_too_large");
+    let page = format!("{long}Accept: text/html\r\n");
+    let answer = call(running.admin, "GET", "/", &page);
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    assert!(answer.contains("clear the cookies"), "{answer}");
+    let longest = format!("X-Long: {}\r\n", "x".repeat(200 * 1024));
+    let answer = call(running.admin, "GET", "/livez", &longest);
     assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
 }

@@ -5,6 +5,7 @@
 use super::listeners::Bound;
 use super::words;
 use crate::base::clock::SystemClock;
+use crate::base::secret::Secret;
 use crate::config::checked::Route;
 use crate::refresh::{AccountState, AccountStatus, Handle};
 use crate::telemetry::Format;
@@ -57,6 +58,20 @@ pub fn start(format: Format, addresses: &Addresses, routes: &[Route]) {
     part(format, "Listening", &listening);
     let routes: Vec<_> = routes.iter().map(words::route).collect();
     part(format, "Routes", &routes);
+}
+
+/// Gives the person at the terminal a way to the page; in nobody else's hands
+/// it would be a key, so never into a log.
+pub fn page(format: Format, link: Option<(Secret, Duration)>) {
+    let is_terminal = io::stderr().is_terminal();
+    if let (Format::Text, true, Some((link, life))) = (format, is_terminal, link) {
+        let line = format!(
+            "{} (opens once, within {} min)",
+            link.expose(),
+            life.as_secs() / 60
+        );
+        part(format, "Page", &[line]);
+    }
 }
 
 /// Tells the third part, once every first attempt has ended or 2 s passed.

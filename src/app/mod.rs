@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod admin_tests;
 mod announce;
+mod created;
 mod failure;
 mod holder;
 mod keeping;

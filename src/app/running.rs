@@ -1,5 +1,6 @@
 //! The parts that run, from their start to their end.
 
+use super::created;
 use super::failure::Failure;
 use super::scrape::{Sources, scrape};
 use super::serve::{LAST_WORDS, Made};
@@ -7,7 +8,9 @@ use crate::account::ConnectedAccount;
 use crate::admin::{self, Desk, Readiness, Surface};
 use crate::base::clock::SystemClock;
 use crate::base::id::AccountKey;
+use crate::base::secret::Secret;
 use crate::config::checked::{self, Config};
+use crate::connect::Connector;
 use crate::net::dial::Dialer;
 use crate::proxy::{self, Seam, Workers};
 use crate::refresh::{self, Handle};
@@ -33,6 +36,7 @@ pub struct Running {
     readiness: Arc<Readiness>,
     servers: JoinSet<Infallible>,
     access: Option<AccessLog>,
+    desk: Arc<Desk>,
 }
 
 impl Running {
@@ -44,8 +48,12 @@ impl Running {
         let named = NamedAccounts::first(config.metrics_max_accounts, keys);
         let refreshes = Arc::new(RefreshMetrics::new(named));
         let access = made.access.clone();
+        let integrations = config.integrations.clone();
+        let timeout = config.refresh.timeout;
+        let clock = SystemClock::start();
         let (workers, accounts) = start_wings(
             config,
+            clock,
             made.bound.proxy,
             made.accounts,
             made.store,
@@ -59,21 +67,31 @@ impl Running {
             access: access.clone(),
             log: made.log,
         };
-        let desk = Desk::new(
-            accounts.clone(),
-            readiness.clone(),
-            scrape(sources),
-            made.admin_token,
-            &public_url,
-        );
-        let servers = start_admin(made.bound.admin, made.bound.probes, Arc::new(desk))?;
+        let clock = Arc::new(clock);
+        let connector = Connector::new(accounts.clone(), clock, &public_url, timeout);
+        let desk = Arc::new(Desk::new(admin::Parts {
+            accounts: accounts.clone(),
+            connector: Arc::new(connector),
+            integrations,
+            readiness: readiness.clone(),
+            scrape: scrape(sources),
+            token: made.admin_token,
+            public_url,
+        }));
+        let servers = start_admin(made.bound.admin, made.bound.probes, desk.clone())?;
         Ok(Self {
             workers,
             accounts,
             readiness,
             servers,
             access,
+            desk,
         })
+    }
+
+    /// An address that opens the page, once.
+    pub fn page_link(&self) -> Option<(Secret, Duration)> {
+        self.desk.session_link().ok()
     }
 
     /// Waits until a part ends by itself, which none should; names it.
@@ -108,15 +126,16 @@ impl Running {
 /// Starts the cold wing, which fetches the first tokens at once, and the workers.
 fn start_wings(
     config: Config,
+    clock: SystemClock,
     listeners: Vec<TcpListener>,
     accounts: Vec<Arc<ConnectedAccount>>,
     store: Arc<dyn Store>,
     metrics: &Arc<RefreshMetrics>,
     access: Option<AccessLog>,
 ) -> Result<(Arc<Workers>, Handle), Failure> {
-    let clock = SystemClock::start();
     let (asker, asks) = token::channel();
-    let (setups, seams) = seams(accounts);
+    let (mut setups, seams) = seams(accounts);
+    setups.extend(created::setups(&*store, &config));
     let token_wait = config.refresh.token_wait;
     let handle = refresh::start(refresh::Parts {
         accounts: setups,
@@ -152,7 +171,11 @@ fn seams(accounts: Vec<Arc<ConnectedAccount>>) -> (Vec<refresh::Setup>, HashMap<
         let (publisher, shared) = token::slot();
         let retry_on = Arc::from(&*account.integration.refresh.retry_on);
         seams.insert(account.key.clone(), Seam { shared, retry_on });
-        refresh::Setup { account, publisher }
+        refresh::Setup {
+            account,
+            publisher,
+            created: false,
+        }
     });
     (setups.collect(), seams)
 }

@@ -48,6 +48,7 @@ fn sample(account: &AccountStatus) -> AccountSample {
     AccountSample {
         key: account.key.to_string(),
         state: account.state.as_str(),
+        reconnect_at_expiry: account.reconnect_at_expiry,
         connected: account.state == AccountState::Connected,
         expires_at: account.expires_at.map(|at| at.0.as_secs_f64()),
     }

@@ -90,6 +90,7 @@ async fn serve(config: Config, made: Made) -> Result<(), Failure> {
     announce::start(format, &addresses, &config.routes);
     let drain = config.drain.clone();
     let mut running = Running::start(config, made)?;
+    announce::page(format, running.page_link());
     tokio::spawn(announce::accounts(format, running.accounts.clone()));
     tokio::select! {
         _ = signals.next() => {}

@@ -158,6 +158,7 @@ mod tests {
             refreshed_at: None,
             generation: 1,
             has_refresh_token: false,
+            reconnect_at_expiry: false,
             last_error: None,
             first_attempt_ended: true,
             short_life: false,

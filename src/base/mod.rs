@@ -2,6 +2,7 @@
 
 pub mod backoff;
 pub mod clock;
+pub mod crypto;
 pub mod directories;
 pub mod id;
 pub mod key;

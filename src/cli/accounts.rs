@@ -64,13 +64,17 @@ pub fn refresh(args: &RefreshArgs) -> ExitCode {
                 account.key
             ))
         }
-        Err(CallError::Refused(problem)) if problem.code == "account_not_found" => {
-            terminal::fail(format_args!(
-                "there is no account {}; `sidekey accounts` lists them",
-                args.account
-            ))
-        }
-        Err(why) => terminal::fail(why),
+        Err(why) => refused(&args.account, &why),
+    }
+}
+
+/// Says why a call about an account was not answered as hoped.
+pub fn refused(account: &AccountKey, why: &CallError) -> ExitCode {
+    match why {
+        CallError::Refused(problem) if problem.code == "account_not_found" => terminal::fail(
+            format_args!("there is no account {account}; `sidekey accounts` lists them"),
+        ),
+        why => terminal::fail(why),
     }
 }
 
@@ -113,6 +117,7 @@ mod tests {
             refreshed_at: None,
             generation: 0,
             has_refresh_token: false,
+            reconnect_at_expiry: false,
             last_error: Some(ErrorView {
                 at: "2025-11-24T18:59:19Z".into(),
                 message: "invalid_client".into(),

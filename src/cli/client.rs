@@ -5,6 +5,8 @@ use crate::admin::api::Problem;
 use crate::admin::token;
 use crate::base::directories::state_directory;
 use crate::base::secret::Secret;
+use bytes::Bytes;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
 use std::path::PathBuf;
@@ -87,23 +89,46 @@ impl AddressArgs {
 
     /// Asks a path that needs no token.
     pub fn get(&self, path: &str, limit: Duration) -> Result<Reply, CallError> {
-        exchange(&self.host()?, "GET", path, &[], limit)
+        exchange(&self.host()?, "GET", path, &[], Bytes::new(), limit)
     }
 }
 
 impl AdminArgs {
     /// Calls the API; gives the answer's text.
     pub fn call(&self, method: &str, path: &str, limit: Duration) -> Result<String, CallError> {
+        self.send(method, path, Bytes::new(), limit)
+    }
+
+    /// Calls the API with a body.
+    pub fn post(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        limit: Duration,
+    ) -> Result<String, CallError> {
+        // The API's types always serialize.
+        let body = serde_json::to_vec(body).unwrap_or_default();
+        self.send("POST", path, body.into(), limit)
+    }
+
+    fn send(
+        &self,
+        method: &str,
+        path: &str,
+        body: Bytes,
+        limit: Duration,
+    ) -> Result<String, CallError> {
         let token = self.token().map_err(CallError::Token)?;
         let bearer = format!("Bearer {}", token.expose());
         let fields = [
             ("authorization", bearer.as_str()),
             ("accept", "application/json"),
         ];
-        let reply = exchange(&self.address.host()?, method, path, &fields, limit)?;
+        let host = self.address.host()?;
+        let reply = exchange(&host, method, path, &fields, body, limit)?;
         let status = reply.status;
         let text = String::from_utf8_lossy(&reply.body).into_owned();
-        if status == 200 {
+        if (200..300).contains(&status) {
             return Ok(text);
         }
         Err(parse(status, &text).map_or_else(|strange| strange, CallError::Refused))
@@ -129,11 +154,12 @@ fn exchange(
     method: &str,
     path: &str,
     fields: &[(&str, &str)],
+    body: Bytes,
     limit: Duration,
 ) -> Result<Reply, CallError> {
     let call = async {
         let mut connection = Connection::open(host).await?;
-        connection.send(method, path, fields, limit).await
+        connection.send(method, path, fields, body, limit).await
     };
     tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -47,13 +47,14 @@ impl Connection {
         })
     }
 
-    /// Sends a request without a body, with the connection's own `Host`, and
-    /// waits for the answer at most `limit`.
+    /// Sends a request with the connection's own `Host`, and waits for the
+    /// answer at most `limit`.
     pub async fn send(
         &mut self,
         method: &str,
         path: &str,
         fields: &[(&str, &str)],
+        body: Bytes,
         limit: Duration,
     ) -> io::Result<Reply> {
         let mut request = Request::builder()
@@ -63,7 +64,7 @@ impl Connection {
         for (name, value) in fields {
             request = request.header(*name, *value);
         }
-        let request = request.body(Full::default()).map_err(io::Error::other)?;
+        let request = request.body(Full::new(body)).map_err(io::Error::other)?;
         timeout(limit, self.exchange(request)).await?
     }
 

@@ -3,8 +3,10 @@
 mod accounts;
 mod check;
 mod client;
+mod connect;
 mod connection;
 mod demo;
+mod grant;
 mod health;
 mod run;
 mod schema;
@@ -46,7 +48,11 @@ enum Command {
     Demo(demo::Args),
     Health(health::Args),
     Accounts(accounts::ListArgs),
+    Connect(connect::Args),
     Refresh(accounts::RefreshArgs),
+    Revoke(grant::RevokeArgs),
+    Disconnect(grant::DisconnectArgs),
+    Token(grant::TokenArgs),
     Store(store::Args),
     Schema(schema::Args),
     Completions(shell::CompletionsArgs),
@@ -61,7 +67,11 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::main(&args),
         Command::Health(args) => health::main(&args),
         Command::Accounts(args) => accounts::list(&args),
+        Command::Connect(args) => connect::main(&args),
         Command::Refresh(args) => accounts::refresh(&args),
+        Command::Revoke(args) => grant::revoke(&args),
+        Command::Disconnect(args) => grant::disconnect(&args),
+        Command::Token(args) => grant::token(&args),
         Command::Store(args) => store::main(&args),
         Command::Schema(args) => schema::main(&args),
         Command::Completions(args) => shell::completions(&args),

@@ -355,6 +355,34 @@ impl fmt::Debug for SecretTemplate {
     }
 }
 
+impl Config {
+    /// The redirect URIs that must be registered at authorization servers,
+    /// exactly so, each with the accounts that use it.
+    #[must_use]
+    pub fn redirect_uris(&self) -> BTreeMap<String, Vec<&AccountKey>> {
+        let mut uris: BTreeMap<String, Vec<&AccountKey>> = BTreeMap::new();
+        let personal =
+            |a: &&Account| a.integration.oauth2.grant_type == GrantType::AuthorizationCode;
+        for account in self.accounts.iter().filter(personal) {
+            let lookup = |name: &str| account.parameters.get(name).map(ParameterValue::text);
+            let own = account.integration.oauth2.redirect_uri.as_ref();
+            let own = own.and_then(|template| template.expand(&lookup).ok());
+            let uri = own.map_or_else(|| self.admin.redirect_uri(), String::from);
+            uris.entry(uri).or_default().push(&account.key);
+        }
+        uris
+    }
+}
+
+impl Admin {
+    /// Where authorization servers send browsers back to, unless an
+    /// integration says otherwise.
+    #[must_use]
+    pub fn redirect_uri(&self) -> String {
+        format!("{}/oauth/callback", self.public_url)
+    }
+}
+
 impl ParameterValue {
     /// The value, also of a secret one: write it into a request, nowhere else.
     #[must_use]

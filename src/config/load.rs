@@ -40,11 +40,11 @@ pub fn check_report(
     colour: bool,
 ) -> (String, bool) {
     let name = path.display().to_string();
-    let (good, mistakes) = match read(path) {
-        Err(why) => (false, Mistakes::unreadable(&name, &why)),
+    let (config, mistakes) = match read(path) {
+        Err(why) => (None, Mistakes::unreadable(&name, &why)),
         Ok(text) => {
             let (result, mistakes) = run(&name, &folder_of(path), &text, env);
-            (result.is_ok(), mistakes)
+            (result.ok(), mistakes)
         }
     };
     let counted = match (mistakes.errors(), mistakes.warnings()) {
@@ -63,7 +63,22 @@ pub fn check_report(
     if !report.is_empty() {
         report.push('\n');
     }
-    (format!("{report}{name}: {counted}\n"), good)
+    let to_register = config.as_ref().map(to_register).unwrap_or_default();
+    let report = format!("{report}{name}: {counted}\n{to_register}");
+    (report, config.is_some())
+}
+
+/// What a person must enter at the authorization servers.
+fn to_register(config: &Config) -> String {
+    let uris = config.redirect_uris();
+    let lines = uris.iter().map(|(uri, accounts)| {
+        let accounts: Vec<_> = accounts.iter().map(|key| key.as_str()).collect();
+        format!(
+            "redirect URI to register: {uri} (for {})\n",
+            accounts.join(", ")
+        )
+    });
+    lines.collect()
 }
 
 fn plural(count: usize, what: &str) -> String {

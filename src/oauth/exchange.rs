@@ -3,7 +3,7 @@
 use super::answer::TokenAnswer;
 use super::failure::{Failure, FailureKind};
 use super::redact::Redactor;
-use super::request::{Grant, TokenRequest, build};
+use super::request::{Grant, TokenRequest, build, revocation};
 use super::response::{RawAnswer, read};
 use crate::account::{OAuthClient, SecretSource};
 use crate::base::clock::Wall;
@@ -66,6 +66,32 @@ impl Exchange {
         let raw = self.send(request).await?;
         let redactor = redactor(client, grant, secret.as_ref());
         read(&raw, *grant != Grant::ClientCredentials, sent, &redactor)
+    }
+
+    /// Asks the server to revoke a token (RFC 7009); `hint` is `refresh_token`
+    /// or `access_token`. Any 2xx is a yes, also for a token that the server
+    /// does not know.
+    ///
+    /// # Errors
+    /// With everything else, classified.
+    pub async fn revoke(
+        &self,
+        client: &OAuthClient,
+        token: &Secret,
+        hint: &str,
+        sent: Wall,
+    ) -> Result<(), Failure> {
+        let secret = client_secret(client.client_secret.as_ref()).await?;
+        let request = revocation(client, token, hint, secret.as_ref())?;
+        let raw = self.send(request).await.map_err(of_revocation)?;
+        if (200..300).contains(&raw.status) {
+            return Ok(());
+        }
+        let mut redactor = redactor(client, &Grant::ClientCredentials, secret.as_ref());
+        redactor.add(token);
+        read(&raw, false, sent, &redactor)
+            .map(drop)
+            .map_err(of_revocation)
     }
 
     async fn send(&self, request: TokenRequest) -> Result<RawAnswer, Failure> {
@@ -138,6 +164,17 @@ fn network_failure(error: reqwest::Error) -> Failure {
     Failure {
         maybe_spent,
         ..Failure::new(FailureKind::Transient, what)
+    }
+}
+
+/// The two endpoints fail alike; the words name the right one.
+fn of_revocation(failure: Failure) -> Failure {
+    let what = failure
+        .what
+        .replace("token endpoint", "revocation endpoint");
+    Failure {
+        what: what.replace("token_endpoint", "revocation_endpoint"),
+        ..failure
     }
 }
 

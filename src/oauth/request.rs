@@ -87,6 +87,33 @@ pub fn build(
     })
 }
 
+/// Builds a request to revoke a token (RFC 7009, 2.1); `hint` is
+/// `refresh_token` or `access_token`.
+///
+/// # Errors
+/// When the account has no `revocation_endpoint`, or the client's
+/// authentication can't be written.
+pub fn revocation(
+    client: &OAuthClient,
+    token: &Secret,
+    hint: &str,
+    secret: Option<&Secret>,
+) -> Result<TokenRequest, Failure> {
+    let Some(url) = client.revocation_endpoint.clone() else {
+        let what = "the integration names no revocation_endpoint";
+        return Err(Failure::new(FailureKind::Misconfigured, what));
+    };
+    let mut form = Form::default();
+    form.add("token", token.expose());
+    form.add("token_type_hint", hint);
+    let authorization = authenticate(&mut form, client, secret)?;
+    Ok(TokenRequest {
+        url,
+        authorization,
+        body: Some(form.encode()),
+    })
+}
+
 fn add_grant(form: &mut Form, client: &OAuthClient, grant: &Grant) {
     match grant {
         Grant::ClientCredentials => {

@@ -4,13 +4,14 @@
 use super::attach;
 use super::fetch::Stamp;
 use super::machine::{Answer, Machine, Publication, Rules, WaiterId};
-use super::record;
+use super::record::{self, StoredTokens};
 use super::status::AccountStatus;
 use super::wing::{ManualOutcome, Setup};
 use crate::account::ConnectedAccount;
 use crate::base::clock::{Mono, Now};
-use crate::config::checked::{ParameterValue, RefreshSettings};
+use crate::config::checked::{GrantType, ParameterValue, RefreshSettings};
 use crate::token::{Credential, Published, Publisher, Unavailable, Verdict, Waited};
+use arc_swap::ArcSwap;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -25,6 +26,16 @@ pub struct Entry {
     pub wake: Option<Mono>,
     pub waiting: HashMap<WaiterId, Reply>,
     pub stamp: Option<Stamp>,
+    /// Where others read its status.
+    pub cell: Arc<Cell>,
+}
+
+/// An account as those outside the scheduler see it.
+pub struct Cell {
+    pub account: Arc<ConnectedAccount>,
+    pub status: ArcSwap<AccountStatus>,
+    /// It was created while a process ran, and is in no configuration.
+    pub created: bool,
 }
 
 /// How to reach somebody who waits.
@@ -32,10 +43,11 @@ pub enum Reply {
     Token(oneshot::Sender<Waited>),
     Verdict(oneshot::Sender<Verdict>),
     Manual(oneshot::Sender<ManualOutcome>),
+    Disconnected(oneshot::Sender<Result<Option<StoredTokens>, String>>),
 }
 
 impl Entry {
-    pub fn new(setup: Setup, settings: &RefreshSettings, owner: &str) -> Self {
+    pub fn new(setup: Setup, settings: &RefreshSettings, owner: &str, now: Now) -> Self {
         let account = setup.account;
         let refresh = &account.integration.refresh;
         let rules = Rules {
@@ -48,9 +60,15 @@ impl Entry {
             owner: owner.to_owned(),
             binding: record::binding(&account),
         };
+        let machine = Machine::new(rules, fastrand::u64(..));
         Self {
             endpoint: endpoint(&account),
-            machine: Machine::new(rules, fastrand::u64(..)),
+            cell: Arc::new(Cell {
+                account: account.clone(),
+                status: ArcSwap::from_pointee(status(&account, &machine, now)),
+                created: setup.created,
+            }),
+            machine,
             account,
             publisher: setup.publisher,
             has_slot: false,
@@ -100,24 +118,32 @@ impl Entry {
             .forget(&|waiter| !waiting.contains_key(&waiter));
     }
 
-    pub fn status(&self, now: Now) -> AccountStatus {
-        let tokens = self.machine.tokens();
-        AccountStatus {
-            key: self.account.key.clone(),
-            integration: self.account.integration.key.clone(),
-            parameters: parameters(&self.account),
-            state: self.machine.state(now),
-            scope: tokens
-                .and_then(|t| t.scope.clone())
-                .or_else(|| self.account.oauth.scope.clone()),
-            expires_at: tokens.and_then(|t| t.expires_at),
-            refreshed_at: tokens.map(|t| t.refreshed_at),
-            generation: self.machine.generation(),
-            has_refresh_token: tokens.is_some_and(|t| t.refresh_token.is_some()),
-            last_error: self.machine.last_error().cloned(),
-            first_attempt_ended: self.machine.first_attempt_ended(),
-            short_life: self.machine.has_short_life(),
-        }
+    /// Shows others the present status.
+    pub fn show(&self, now: Now) {
+        let status = status(&self.account, &self.machine, now);
+        self.cell.status.store(Arc::new(status));
+    }
+}
+
+fn status(account: &ConnectedAccount, machine: &Machine, now: Now) -> AccountStatus {
+    let tokens = machine.tokens();
+    let personal = account.oauth.grant_type == GrantType::AuthorizationCode;
+    AccountStatus {
+        key: account.key.clone(),
+        integration: account.integration.key.clone(),
+        parameters: parameters(account),
+        state: machine.state(now),
+        scope: tokens
+            .and_then(|t| t.scope.clone())
+            .or_else(|| account.oauth.scope.clone()),
+        expires_at: tokens.and_then(|t| t.expires_at),
+        refreshed_at: tokens.map(|t| t.refreshed_at),
+        generation: machine.generation(),
+        has_refresh_token: tokens.is_some_and(|t| t.refresh_token.is_some()),
+        reconnect_at_expiry: personal && tokens.is_some_and(|t| t.refresh_token.is_none()),
+        last_error: machine.last_error().cloned(),
+        first_attempt_ended: machine.first_attempt_ended(),
+        short_life: machine.has_short_life(),
     }
 }
 
@@ -127,6 +153,9 @@ impl Reply {
             (Self::Token(reply), Answer::Token(waited)) => reply.send(*waited).is_ok(),
             (Self::Verdict(reply), Answer::Verdict(verdict)) => reply.send(*verdict).is_ok(),
             (Self::Manual(reply), Answer::Manual(outcome)) => reply.send(outcome.clone()).is_ok(),
+            (Self::Disconnected(reply), Answer::Disconnected(outcome)) => {
+                reply.send(outcome.clone()).is_ok()
+            }
             // A machine answers in kind.
             _ => false,
         };
@@ -139,6 +168,7 @@ impl Reply {
             Self::Token(reply) => reply.is_closed(),
             Self::Verdict(reply) => reply.is_closed(),
             Self::Manual(reply) => reply.is_closed(),
+            Self::Disconnected(reply) => reply.is_closed(),
         }
     }
 }

@@ -2,10 +2,12 @@
 //! scheduler that feeds it and is the only writer of tokens.
 
 mod attach;
+mod created;
 mod entry;
 mod fault;
 mod fetch;
 mod machine;
+mod people;
 mod record;
 mod records;
 mod scheduler;
@@ -17,5 +19,8 @@ mod wing;
 #[cfg(test)]
 mod tests;
 
+pub use created::{Created, created};
+pub use people::CreateError;
+pub use record::StoredTokens;
 pub use status::{AccountState, AccountStatus, LastError};
 pub use wing::{Handle, ManualOutcome, Parts, Setup, start};

@@ -1,11 +1,13 @@
 //! The scheduler: one task that feeds every account's machine, does what the
 //! machines ask for, and is the only writer of tokens.
 
+mod people;
+
 use super::entry::{Entry, Reply};
 use super::fault::{self, Point};
 use super::fetch::{self, Fetch, Stamp};
 use super::machine::{Action, Event, Level, Publication, WaiterId};
-use super::record::AccountRecord;
+use super::record::{AccountRecord, StoredTokens};
 use super::records;
 use super::slots::Slots;
 use super::watch::Watch;
@@ -39,13 +41,33 @@ pub enum Message {
         account: AccountKey,
         reply: oneshot::Sender<ManualOutcome>,
     },
+    Person(Person),
+    /// Ends when nothing is under way any more.
+    Stop(oneshot::Sender<()>),
+}
+
+/// What people do to accounts.
+pub enum Person {
+    /// An account was connected.
     Connected {
         account: AccountKey,
         sent: Now,
         answer: TokenAnswer,
+        reply: oneshot::Sender<ManualOutcome>,
     },
-    /// Ends when nothing is under way any more.
-    Stop(oneshot::Sender<()>),
+    Disconnect {
+        account: AccountKey,
+        reply: oneshot::Sender<Result<Option<StoredTokens>, String>>,
+    },
+    /// The tokens that an account holds.
+    Tokens {
+        account: AccountKey,
+        reply: oneshot::Sender<Option<StoredTokens>>,
+    },
+    /// An account was created.
+    Add(Box<Setup>),
+    /// A created account is to be looked after no more.
+    Remove(AccountKey),
 }
 
 /// What the scheduler works with.
@@ -69,6 +91,8 @@ pub struct Scheduler {
     all_looked_at: Mono,
     watch: Watch,
     statuses: Statuses,
+    /// This process, as leases name it.
+    owner: String,
     last_waiter: WaiterId,
     stopping: Vec<oneshot::Sender<()>>,
 }
@@ -77,10 +101,10 @@ impl Scheduler {
     /// The accounts, none of them looked at yet.
     pub fn new(accounts: Vec<Setup>, setting: Setting) -> Self {
         let owner = format!("{:016x}", fastrand::u64(..));
-        let entry = |setup: Setup| Entry::new(setup, &setting.settings, &owner);
-        let entries: Vec<Entry> = accounts.into_iter().map(entry).collect();
         let now = setting.clock.now();
-        let statuses = entries.iter().map(|e| ArcSwap::from_pointee(e.status(now)));
+        let entry = |setup: Setup| Entry::new(setup, &setting.settings, &owner, now);
+        let entries: Vec<Entry> = accounts.into_iter().map(entry).collect();
+        let cells: Vec<_> = entries.iter().map(|e| e.cell.clone()).collect();
         let keys = entries.iter().map(|e| e.account.key.clone());
         Self {
             index: keys.zip(0..).collect(),
@@ -88,7 +112,8 @@ impl Scheduler {
             wakes: BTreeSet::new(),
             all_looked_at: now.mono,
             watch: Watch::starting(now.mono, setting.store.is_shared()),
-            statuses: statuses.collect(),
+            statuses: Arc::new(ArcSwap::from_pointee(cells)),
+            owner,
             last_waiter: 0,
             stopping: Vec::new(),
             setting,
@@ -200,15 +225,7 @@ impl Scheduler {
                 }
                 None => drop(reply.send(ManualOutcome::UnknownAccount)),
             },
-            Message::Connected {
-                account,
-                sent,
-                answer,
-            } => {
-                if let Some(&at) = self.index.get(&account) {
-                    self.feed(at, Event::Connected { sent, answer });
-                }
-            }
+            Message::Person(person) => self.hear_person(person),
             Message::Stop(ended) => {
                 self.stopping.push(ended);
                 (0..self.entries.len()).for_each(|at| self.feed(at, Event::Stop));
@@ -281,8 +298,7 @@ impl Scheduler {
         if !actions.is_empty() {
             // Before the actions: whoever is told that a refresh has ended
             // looks at the state next.
-            let status = self.entries[at].status(now);
-            self.statuses[at].store(Arc::new(status));
+            self.entries[at].show(now);
         }
         for action in actions {
             self.act(at, now, action);

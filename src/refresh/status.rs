@@ -49,6 +49,9 @@ pub struct AccountStatus {
     pub refreshed_at: Option<Wall>,
     pub generation: u64,
     pub has_refresh_token: bool,
+    /// True for a person's grant that has no refresh token: somebody will have
+    /// to connect the account again when its token expires.
+    pub reconnect_at_expiry: bool,
     pub last_error: Option<LastError>,
     /// True once the first attempt has ended, with a token or a definite error.
     pub first_attempt_ended: bool,

@@ -1,13 +1,13 @@
 //! The refresh wing as the rest of the program sees it.
 
+use super::entry::Cell;
 use super::fetch::{Fetch, OverHttp};
 use super::scheduler::{Message, Scheduler, Setting};
 use super::status::AccountStatus;
 use crate::account::ConnectedAccount;
-use crate::base::clock::{Clock, Now};
+use crate::base::clock::Clock;
 use crate::base::id::AccountKey;
 use crate::config::checked::RefreshSettings;
-use crate::oauth::TokenAnswer;
 use crate::store::Store;
 use crate::telemetry::refreshes::RefreshMetrics;
 use crate::token::{AskReceiver, Publisher};
@@ -24,6 +24,8 @@ const QUEUE: usize = 1_024;
 pub struct Setup {
     pub account: Arc<ConnectedAccount>,
     pub publisher: Publisher,
+    /// It was created while a process ran, and is in no configuration.
+    pub created: bool,
 }
 
 /// What the wing works with.
@@ -45,14 +47,15 @@ pub enum ManualOutcome {
     UnknownAccount,
 }
 
-/// Each account's status, in the order of the configuration.
-pub(super) type Statuses = Arc<[ArcSwap<AccountStatus>]>;
+/// Each account, in the order of the configuration, created ones last.
+pub(super) type Statuses = Arc<ArcSwap<Vec<Arc<Cell>>>>;
 
 /// The running wing; cheap to clone.
 #[derive(Clone)]
 pub struct Handle {
-    inbox: mpsc::Sender<Message>,
-    statuses: Statuses,
+    pub(super) inbox: mpsc::Sender<Message>,
+    pub(super) statuses: Statuses,
+    pub(super) store: Arc<dyn Store>,
 }
 
 /// Starts the wing on the calling (cold) runtime; the first tokens are fetched at once.
@@ -66,7 +69,7 @@ pub fn start(parts: Parts) -> Handle {
 pub(super) fn start_with(parts: Parts, fetch: Arc<dyn Fetch>) -> Handle {
     let (inbox, messages) = mpsc::channel(QUEUE);
     let setting = Setting {
-        store: parts.store,
+        store: parts.store.clone(),
         clock: parts.clock,
         metrics: parts.metrics,
         settings: parts.settings,
@@ -76,25 +79,32 @@ pub(super) fn start_with(parts: Parts, fetch: Arc<dyn Fetch>) -> Handle {
     let scheduler = Scheduler::new(parts.accounts, setting);
     let statuses = scheduler.statuses();
     tokio::spawn(scheduler.run(parts.asks, messages));
-    Handle { inbox, statuses }
+    Handle {
+        inbox,
+        statuses,
+        store: parts.store,
+    }
 }
 
 impl Handle {
-    /// Every account, in the order of the configuration.
+    /// Every account, in the order of the configuration, created ones last.
     #[must_use]
     pub fn accounts(&self) -> Vec<AccountStatus> {
-        let statuses = self.statuses.iter();
-        statuses.map(|s| AccountStatus::clone(&s.load())).collect()
+        let cells = self.statuses.load();
+        let statuses = cells.iter().map(|cell| cell.status.load());
+        statuses.map(|s| AccountStatus::clone(&s)).collect()
     }
 
     /// One account.
     #[must_use]
     pub fn account(&self, key: &AccountKey) -> Option<AccountStatus> {
-        let statuses = self.statuses.iter();
-        statuses
-            .map(ArcSwap::load)
-            .find(|status| status.key == *key)
-            .map(|status| AccountStatus::clone(&status))
+        let cell = self.cell(key)?;
+        Some(AccountStatus::clone(&cell.status.load()))
+    }
+
+    pub(super) fn cell(&self, key: &AccountKey) -> Option<Arc<Cell>> {
+        let cells = self.statuses.load();
+        cells.iter().find(|cell| cell.account.key == *key).cloned()
     }
 
     /// Refreshes now, whatever the schedule says, and waits for the end of it.
@@ -109,18 +119,6 @@ impl Handle {
             Ok(()) => answer.await.unwrap_or_else(|_| stopped()),
             Err(_) => stopped(),
         }
-    }
-
-    /// Takes in what a person's connecting has brought; `sent` is when the
-    /// token request was sent. Unknown accounts are passed over.
-    pub async fn connected(&self, key: &AccountKey, sent: Now, answer: TokenAnswer) {
-        let message = Message::Connected {
-            account: key.clone(),
-            sent,
-            answer,
-        };
-        // A wing that has stopped takes nothing in any more.
-        let _ = self.inbox.send(message).await;
     }
 
     /// Waits until the wing ends, which before [`Handle::shutdown`] only a fault

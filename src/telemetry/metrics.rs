@@ -1,12 +1,10 @@
 //! `/metrics`: everything counted, in the Prometheus text format.
 
+use super::families::{count, counter, family, float, gauge, labelled, level};
 use super::process;
 use super::refreshes::{OTHER, RefreshMetrics};
 use super::requests::{BOUNDS, Histogram, RouteStats, WorkerStats};
-use prometheus::proto::{
-    Bucket, Counter, Gauge, Histogram as HistogramValue, LabelPair, Metric, MetricFamily,
-    MetricType,
-};
+use prometheus::proto::{Bucket, Histogram as HistogramValue, Metric, MetricFamily, MetricType};
 use prometheus::{Encoder, TextEncoder};
 use std::collections::BTreeMap;
 
@@ -51,6 +49,8 @@ pub struct AccountSample {
     pub state: &'static str,
     /// True when it has a token that may be sent.
     pub connected: bool,
+    /// Its grant has no refresh token.
+    pub reconnect_at_expiry: bool,
     /// In seconds since 1970.
     pub expires_at: Option<f64>,
 }
@@ -70,16 +70,6 @@ pub fn render(snapshot: &Snapshot, refreshes: &RefreshMetrics) -> String {
     let encoded = TextEncoder::new().encode(&families, &mut text);
     debug_assert!(encoded.is_ok(), "families have names and series");
     String::from_utf8(text).unwrap_or_default()
-}
-
-/// A counter without labels.
-pub(super) fn counter(name: &str, help: &str, value: f64) -> MetricFamily {
-    family(name, help, MetricType::COUNTER, vec![count(&[], value)])
-}
-
-/// A gauge without labels.
-pub(super) fn gauge(name: &str, help: &str, value: f64) -> MetricFamily {
-    family(name, help, MetricType::GAUGE, vec![level(&[], value)])
 }
 
 fn route_families(workers: &WorkerStats) -> Vec<MetricFamily> {
@@ -201,11 +191,13 @@ fn worker_families(workers: &WorkerStats) -> Vec<MetricFamily> {
 fn account_families(snapshot: &Snapshot, refreshes: &RefreshMetrics) -> Vec<MetricFamily> {
     let mut states: BTreeMap<&str, u64> = snapshot.states.iter().map(|s| (*s, 0)).collect();
     let mut connected: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut ending: BTreeMap<&str, u64> = BTreeMap::new();
     let mut expires: BTreeMap<&str, f64> = BTreeMap::new();
     for account in &snapshot.accounts {
         let label = refreshes.named().label(&account.key);
         *states.entry(account.state).or_default() += 1;
         *connected.entry(label).or_default() += u64::from(account.connected);
+        *ending.entry(label).or_default() += u64::from(account.reconnect_at_expiry);
         if let Some(at) = account.expires_at {
             let earliest = expires.entry(label).or_insert(at);
             *earliest = earliest.min(at);
@@ -221,6 +213,10 @@ fn account_families(snapshot: &Snapshot, refreshes: &RefreshMetrics) -> Vec<Metr
         .into_iter()
         .map(|(label, n)| (label, float(n)))
         .collect();
+    let ending = ending
+        .into_iter()
+        .map(|(label, n)| (label, float(n)))
+        .collect();
     let states = states
         .into_iter()
         .map(|(state, n)| level(&[("state", state)], float(n)))
@@ -231,6 +227,15 @@ fn account_families(snapshot: &Snapshot, refreshes: &RefreshMetrics) -> Vec<Metr
             &format!("1 when the account has a token that may be sent ({OTHER}: how many have)."),
             MetricType::GAUGE,
             of_accounts(connected),
+        ),
+        family(
+            "sidekey_account_reconnect_at_expiry",
+            &format!(
+                "1 when the account has no refresh token: a person has to connect it again when \
+                 its token expires ({OTHER}: how many)."
+            ),
+            MetricType::GAUGE,
+            of_accounts(ending),
         ),
         family(
             "sidekey_token_expiration_timestamp_seconds",
@@ -274,47 +279,6 @@ fn own_families(snapshot: &Snapshot) -> Vec<MetricFamily> {
     ]
 }
 
-fn family(name: &str, help: &str, kind: MetricType, series: Vec<Metric>) -> MetricFamily {
-    let mut family = MetricFamily::default();
-    family.set_name(name.to_owned());
-    family.set_help(help.to_owned());
-    family.set_field_type(kind);
-    family.set_metric(series);
-    family
-}
-
-fn count(labels: &[(&str, &str)], value: f64) -> Metric {
-    let mut counter = Counter::default();
-    counter.set_value(value);
-    let mut metric = labelled(labels);
-    metric.set_counter(counter);
-    metric
-}
-
-fn level(labels: &[(&str, &str)], value: f64) -> Metric {
-    let mut gauge = Gauge::default();
-    gauge.set_value(value);
-    let mut metric = labelled(labels);
-    metric.set_gauge(gauge);
-    metric
-}
-
-fn labelled(labels: &[(&str, &str)]) -> Metric {
-    let pairs = labels.iter().map(|(name, value)| {
-        let mut pair = LabelPair::default();
-        pair.set_name((*name).to_owned());
-        pair.set_value((*value).to_owned());
-        pair
-    });
-    Metric::from_label(pairs.collect())
-}
-
-/// The format has floats only; counts above 2^53 lose their last digits.
-#[allow(clippy::cast_precision_loss)]
-fn float(n: u64) -> f64 {
-    n as f64
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::refreshes::{NamedAccounts, Outcome, RefreshMetrics, Trigger};
@@ -330,6 +294,7 @@ mod tests {
             key: key.into(),
             state,
             connected,
+            reconnect_at_expiry: false,
             expires_at,
         }
     }

@@ -1,7 +1,7 @@
 //! `process_*`: what the operating system says of this process. Linux only;
 //! elsewhere the list is empty.
 
-use super::metrics::{counter, gauge};
+use super::families::{counter, gauge};
 use prometheus::proto::MetricFamily;
 use std::fs;
 

@@ -1,6 +1,9 @@
 // An authorization server of oidc-provider's for the tests, on the port that is
 // given, with a client for each kind of authentication.
 //
+// With a redirect URI as its second argument it also has a client for people,
+// who sign in and consent on pages of the provider's own.
+//
 // Besides the provider's own endpoints: /check answers 200 for a live token in
 // Authorization and 401 for any other, which is what nginx's auth_request asks;
 // POST /revoke-all revokes behind the client's back every token issued so far.
@@ -18,17 +21,32 @@ const client = (id, method) => ({
   token_endpoint_auth_method: method,
   scope: 'api',
 });
+// A person's client: its redirect URI is that of the sidekey under test.
+const personal = process.argv[3] && {
+  ...client('personal', 'client_secret_basic'),
+  grant_types: ['authorization_code', 'refresh_token'],
+  response_types: ['code'],
+  redirect_uris: [process.argv[3]],
+  scope: 'openid offline_access api',
+};
 
 const provider = new Provider(issuer, {
-  clients: [client('basic', 'client_secret_basic'), client('post', 'client_secret_post')],
-  scopes: ['api'],
+  clients: [
+    client('basic', 'client_secret_basic'),
+    client('post', 'client_secret_post'),
+    ...(personal ? [personal] : []),
+  ],
+  scopes: ['openid', 'offline_access', 'api'],
+  findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
+  rotateRefreshToken: true,
+  pkce: { required: () => true },
   features: {
     clientCredentials: { enabled: true },
-    devInteractions: { enabled: false },
+    devInteractions: { enabled: Boolean(personal) },
     introspection: { enabled: true, allowedPolicy: () => true },
     revocation: { enabled: true, allowedPolicy: () => true },
   },
-  ttl: { ClientCredentials: 3600 },
+  ttl: { ClientCredentials: 3600, AccessToken: 3600 },
 });
 
 const issued = new Set();
@@ -36,7 +54,9 @@ provider.on('client_credentials.saved', (token) => issued.add(token));
 
 async function live(request) {
   const value = (request.headers.authorization ?? '').replace(/^Bearer /, '');
-  const token = value && (await provider.ClientCredentials.find(value));
+  const token =
+    value &&
+    ((await provider.ClientCredentials.find(value)) ?? (await provider.AccessToken.find(value)));
   return Boolean(token && token.isValid);
 }
 

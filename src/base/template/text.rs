@@ -15,6 +15,15 @@ pub(super) enum Part {
     Parameter { offset: usize, name: String },
 }
 
+impl Part {
+    pub(super) fn parameter(&self) -> Option<&str> {
+        match self {
+            Self::Parameter { name, .. } => Some(name),
+            Self::Literal { .. } => None,
+        }
+    }
+}
+
 /// Finds a parameter's value.
 pub type Lookup<'a, 'v> = &'a dyn Fn(&str) -> Option<&'v str>;
 

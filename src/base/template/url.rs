@@ -82,6 +82,31 @@ impl UrlTemplate {
         self.text.parameter_places()
     }
 
+    /// The parameters that stand in the host or the port: whoever sets one
+    /// decides where the URL leads.
+    pub fn authority_parameters(&self) -> impl Iterator<Item = &str> {
+        let port = self.port.iter().flatten();
+        self.host.iter().chain(port).filter_map(Part::parameter)
+    }
+
+    /// True when the host ends, after its last parameter, in a fixed suffix of
+    /// at least two labels (`.example.com`), or in `.localhost`, so that a
+    /// label in front of it can't lead elsewhere; and the port is fixed.
+    #[must_use]
+    pub fn has_fixed_suffix(&self) -> bool {
+        let port = self.port.iter().flatten();
+        if port.filter_map(Part::parameter).next().is_some() {
+            return false;
+        }
+        match self.host.last() {
+            Some(Part::Literal { text, .. }) => {
+                let labels = text.strip_prefix('.').unwrap_or_default();
+                labels == "localhost" || labels.trim_end_matches('.').contains('.')
+            }
+            _ => false,
+        }
+    }
+
     /// True when the template has a fragment, be it an empty one.
     #[must_use]
     pub fn has_fragment(&self) -> bool {

@@ -3,6 +3,7 @@
 use super::super::connection::{Connection, Reply};
 use super::ledger::Ledger;
 use super::screen::Screen;
+use bytes::Bytes;
 use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
@@ -61,7 +62,7 @@ impl Stage {
     /// The same on an open connection.
     pub async fn call_on(&self, connection: &mut Connection, order: &str) -> io::Result<Reply> {
         connection
-            .send("GET", &format!("/api{order}"), &[], ANSWER)
+            .send("GET", &format!("/api{order}"), &[], Bytes::new(), ANSWER)
             .await
     }
 
@@ -86,13 +87,17 @@ impl Stage {
             .iter()
             .map(|value| ("authorization", value.as_str()))
             .collect();
-        connection.send("GET", order, &fields, ANSWER).await
+        connection
+            .send("GET", order, &fields, Bytes::new(), ANSWER)
+            .await
     }
 
     /// Asks a path of the admin listener that needs no token.
     pub async fn ask(&self, path: &str) -> io::Result<Reply> {
         let mut connection = Connection::open(&self.admin).await?;
-        connection.send("GET", path, &[], ANSWER).await
+        connection
+            .send("GET", path, &[], Bytes::new(), ANSWER)
+            .await
     }
 
     /// Sums up; the exit code says whether all was seen.

@@ -6,7 +6,7 @@ use super::integrations::IntegrationDraft;
 use super::parameters::Parameter;
 use crate::base::id::{AccountKey, InvalidKey};
 use crate::base::secret::Secret;
-use crate::config::checked::{Account, ParameterValue};
+use crate::config::checked::{Account, GrantType, ParameterValue};
 use crate::config::keys::table::route::ACCOUNT;
 use crate::config::mistakes::Mistake;
 use crate::config::reader::{Reader, listed};
@@ -20,6 +20,7 @@ use std::sync::Arc;
 pub(super) struct AccountDraft {
     /// As written; empty if it isn't.
     pub key: String,
+    pub place: Place,
     /// Which of the integrations, if it is one.
     pub integration: Option<usize>,
     pub values: Values,
@@ -67,6 +68,22 @@ pub(super) fn read(root: &Reader<'_, '_>, integrations: &[IntegrationDraft]) -> 
     drafts
 }
 
+/// What a person has connected is gone with the process that holds it.
+pub(super) fn warn_of_memory(ctx: &Context<'_>, accounts: &[AccountDraft]) {
+    for draft in accounts {
+        let Some(built) = &draft.built else {
+            continue;
+        };
+        if built.integration.oauth2.grant_type == GrantType::AuthorizationCode {
+            let what = format!(
+                "account `{}` has to be connected again after every start: `store` is `memory: true`",
+                draft.key
+            );
+            ctx.report(Mistake::warning(draft.place, what));
+        }
+    }
+}
+
 fn account(reader: &Reader<'_, '_>, integrations: &[IntegrationDraft]) -> AccountDraft {
     let written = reader.text("key");
     let key = written.as_ref().and_then(|k| account_key(reader.ctx, k));
@@ -75,6 +92,7 @@ fn account(reader: &Reader<'_, '_>, integrations: &[IntegrationDraft]) -> Accoun
         .and_then(|name| find_integration(reader.ctx, integrations, &name));
     let mut draft = AccountDraft {
         key: written.map(|k| k.text).unwrap_or_default(),
+        place: reader.value_place("key"),
         integration,
         values: Values::default(),
         built: None,

@@ -12,7 +12,7 @@ mod routes;
 mod settings;
 mod upstream;
 
-use super::checked::Config;
+use super::checked::{Config, Store};
 use super::keys::table::ROOT;
 use super::mistakes::Mistake;
 use super::reader::Reader;
@@ -36,6 +36,9 @@ pub(super) fn check(ctx: &Context<'_>, root: &Node) -> Option<Config> {
     }
     // All of them before the first `?`: a mistake in one must not hide another's.
     let store = settings::store(&reader);
+    if store == Some(Store::Memory) {
+        accounts::warn_of_memory(ctx, &accounts);
+    }
     let log = settings::log(&reader);
     let workers = settings::workers(&reader);
     let limits = settings::limits(&reader);

@@ -56,8 +56,6 @@ fn grant_type(oauth2: &Reader<'_, '_>) -> GrantType {
         return GrantType::ClientCredentials;
     }
     let place = oauth2.value_place("grant_type");
-    let what = "authorization_code accounts can't be connected in this version yet";
-    oauth2.ctx.report(Mistake::warning(place, what));
     if oauth2.node("authorization_endpoint").is_none() {
         let what = "`authorization_code` lacks `authorization_endpoint`";
         let mistake = Mistake::error(place, what);

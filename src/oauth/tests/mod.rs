@@ -7,11 +7,16 @@ mod response;
 
 use crate::account::OAuthClient;
 use crate::base::secret::Secret;
-use crate::config::checked::{ClientAuth, GrantType, TokenMethod};
+use crate::config::checked::{ClientAuth, CodeChallenge, GrantType, TokenMethod};
 
 fn client(endpoint: &str) -> OAuthClient {
     OAuthClient {
         grant_type: GrantType::ClientCredentials,
+        authorization_endpoint: None,
+        revocation_endpoint: None,
+        redirect_uri: None,
+        code_challenge_method: CodeChallenge::S256,
+        authorization_parameters: Vec::new(),
         token_endpoint: endpoint.parse().unwrap(),
         token_endpoint_method: TokenMethod::Post,
         token_endpoint_auth_method: ClientAuth::Basic,

@@ -4,7 +4,6 @@ use super::standing::Standing;
 use super::waiters::{TokenWaiter, VerdictWaiter};
 use super::{Answer, Machine, Phase, WaiterId};
 use crate::base::clock::Now;
-use crate::oauth::TokenAnswer;
 use crate::refresh::wing::ManualOutcome;
 use crate::telemetry::refreshes::Trigger;
 use crate::token::{PassOn, RejectedStatus, Verdict, Waited};
@@ -143,24 +142,6 @@ impl Machine {
         }
     }
 
-    pub(super) fn connect(&mut self, now: Now, sent: Now, answer: TokenAnswer) {
-        self.connected = Some((sent, answer));
-        if matches!(self.phase, Phase::Queued) || self.yielded {
-            self.yielded = false;
-            self.next = None;
-            self.phase = Phase::Idle;
-        }
-        self.pass_time(now);
-    }
-
-    /// The tokens of a person's new connection replace whatever was there.
-    fn take_connection(&mut self, now: Now, sent: Now, answer: TokenAnswer) {
-        self.budgets.iter_mut().for_each(super::Budget::reset);
-        self.trigger = Trigger::Manual;
-        self.store.force = true;
-        self.succeed(now, sent, answer);
-    }
-
     pub(super) fn stop(&mut self, now: Now) {
         self.stopping = true;
         self.again = None;
@@ -198,8 +179,10 @@ impl Machine {
     /// Idle: begins what is to be begun.
     fn go_on(&mut self, now: Now) {
         let due = self.next.filter(|(at, _)| now.reached(*at));
-        if let Some((sent, answer)) = self.connected.take() {
-            self.take_connection(now, sent, answer);
+        if self.disconnecting.is_wanted() {
+            self.take_disconnection(now);
+        } else if let Some((waiter, sent, answer)) = self.connected.take() {
+            self.take_connection(now, waiter, sent, answer);
         } else if let (Some(trigger), false) = (self.again.take(), self.stopping) {
             self.begin(trigger);
         } else if self.store.save_at.is_some_and(|at| now.reached(at)) {

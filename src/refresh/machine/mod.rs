@@ -11,6 +11,7 @@ mod asks;
 mod budget;
 mod look;
 mod outcome;
+mod people;
 mod run;
 mod schedule;
 mod standing;
@@ -31,6 +32,7 @@ use crate::store::{Lease, StoreError};
 use crate::telemetry::refreshes::{Outcome, Trigger};
 use crate::token::{RejectedStatus, Unavailable, Verdict, Waited};
 use budget::Budget;
+use people::Disconnecting;
 use run::Phase;
 use schedule::Times;
 use standing::Standing;
@@ -95,7 +97,13 @@ pub enum Event {
     /// The client secret's file has changed.
     SecretChanged,
     /// A person connected the account.
-    Connected { sent: Now, answer: TokenAnswer },
+    Connected {
+        waiter: WaiterId,
+        sent: Now,
+        answer: TokenAnswer,
+    },
+    /// A person wants the account's tokens forgotten.
+    Disconnect(WaiterId),
     /// Somebody wrote the record.
     Changed,
     /// The process ends: start nothing new.
@@ -154,6 +162,8 @@ pub enum Answer {
     Token(Waited),
     Verdict(Verdict),
     Manual(ManualOutcome),
+    /// The tokens that were forgotten, durably, or why that could not be stored.
+    Disconnected(Result<Option<StoredTokens>, String>),
 }
 
 /// How loudly something is said.
@@ -192,7 +202,8 @@ pub struct Machine {
     /// The record was written by somebody, and is to be read when nothing else
     /// is under way.
     look_wanted: bool,
-    connected: Option<(Now, TokenAnswer)>,
+    connected: Option<(WaiterId, Now, TokenAnswer)>,
+    disconnecting: Disconnecting,
     pauses: Backoff,
     budgets: [Budget; 2],
     waiters: Waiters,
@@ -223,6 +234,7 @@ impl Machine {
             again: None,
             look_wanted: false,
             connected: None,
+            disconnecting: Disconnecting::default(),
             pauses: Backoff::new(Duration::from_secs(1), Duration::from_mins(1)),
             budgets: <[Budget; 2]>::default(),
             waiters: Waiters::default(),
@@ -259,7 +271,12 @@ impl Machine {
             } => self.replay_ended(now, generation, status, cured),
             Event::Manual(waiter) => self.manual(now, waiter),
             Event::SecretChanged => self.secret_changed(),
-            Event::Connected { sent, answer } => self.connect(now, sent, answer),
+            Event::Connected {
+                waiter,
+                sent,
+                answer,
+            } => self.connect(now, waiter, sent, answer),
+            Event::Disconnect(waiter) => self.disconnect(now, waiter),
             Event::Changed => self.look(now),
             Event::Stop => self.stop(now),
         }

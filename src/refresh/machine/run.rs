@@ -323,6 +323,7 @@ impl Machine {
                     self.log(Level::Info, "the token that was only in memory is stored");
                 }
                 self.store.written(version);
+                self.tell_disconnected(None);
             }
             Err(StoreError::Conflict) if self.store.conflicts < MOST_CONFLICTS => {
                 self.store.conflicts += 1;
@@ -346,11 +347,18 @@ impl Machine {
         self.store.unsaved = true;
         let pause = self.store.pauses.next(self.dice.f64());
         self.store.save_at = Some(now.after(pause));
+        self.tell_disconnected(Some(&error.to_string()));
         let level = if self.is_personal() {
             Level::Error
         } else {
             Level::Warn
         };
+        if self.held.is_none() && self.fresh.is_none() {
+            let text = format!(
+                "it was disconnected, and a restart now would bring its tokens back: {error}; writing it is tried again"
+            );
+            return self.log(level, text);
+        }
         let text = format!(
             "the new token is only in memory, and a restart now would lose it: {error}; writing it is tried again"
         );
@@ -411,6 +419,7 @@ impl Machine {
 
     fn adopt_tokens(&mut self, now: Now, changed: bool, record: &AccountRecord) -> bool {
         let Some(tokens) = &record.tokens else {
+            self.adopt_disconnection(changed);
             return false;
         };
         let held = self.held.as_ref().map(|h| &h.tokens);

@@ -142,6 +142,7 @@ impl Stage {
                 .map(|(account, publisher)| Setup {
                     account: Arc::new(account),
                     publisher,
+                    created: false,
                 })
                 .collect(),
             asks,
@@ -217,6 +218,11 @@ pub fn account(number: usize, secret: Option<SecretSource>) -> ConnectedAccount 
         key: key(number),
         oauth: OAuthClient {
             grant_type: GrantType::ClientCredentials,
+            authorization_endpoint: None,
+            revocation_endpoint: None,
+            redirect_uri: None,
+            code_challenge_method: CodeChallenge::S256,
+            authorization_parameters: Vec::new(),
             token_endpoint: endpoint.parse().unwrap(),
             token_endpoint_method: TokenMethod::Post,
             token_endpoint_auth_method: ClientAuth::Basic,

@@ -3,8 +3,10 @@
 pub mod auth;
 pub mod client;
 pub mod conf;
+pub mod consent;
 pub mod gate;
 pub mod http;
+pub mod podman;
 pub mod real;
 pub mod rotation;
 pub mod server;
@@ -14,6 +16,7 @@ pub mod wait;
 pub use auth::AuthServer;
 pub use client::{Conn, call, get};
 pub use conf::Conf;
+pub use consent::{Browser, Consent};
 pub use gate::Gate;
 pub use http::Response;
 pub use server::{Answer, Server};

@@ -92,6 +92,21 @@ impl Oidc {
         }
     }
 
+    /// With a client for people, which is called `personal`.
+    pub fn for_people(redirect_uri: &str) -> Self {
+        file("node_modules/oidc-provider");
+        let address = local(free_port());
+        let mut node = Command::new("node");
+        node.arg(file("oidc.mjs"))
+            .arg(address.port().to_string())
+            .arg(redirect_uri);
+        let part = Part::start("oidc-provider", tempfile::tempdir().unwrap(), &mut node);
+        Self {
+            address,
+            _part: part.wait_until_it_listens(address),
+        }
+    }
+
     pub fn token_endpoint(&self) -> String {
         format!("http://{}/token", self.address)
     }
@@ -131,6 +146,18 @@ impl Oidc {
         );
         answer.json()
     }
+}
+
+/// Somebody in Chromium: visits the address, then presses Connect on each of
+/// these pages, signs in, consents; gives what the last page says.
+pub fn consent_in_chromium(address: &str, pages: &[&str]) -> String {
+    file("node_modules/playwright-core");
+    let mut node = Command::new("node");
+    node.arg(file("consent.mjs")).arg(address).args(pages);
+    let output = node.output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 /// nginx that asks `checker` about every request before it reads its body, and
@@ -202,12 +229,18 @@ impl Prometheus {
 
     /// The value of the first series that a query finds.
     pub fn query(&self, query: &str) -> Option<f64> {
+        let value = self.answer(query)?["result"][0]["value"][1].clone();
+        value.as_str()?.parse().ok()
+    }
+
+    /// How many series a query finds; none when it can't be answered.
+    pub fn series(&self, query: &str) -> Option<usize> {
+        Some(self.answer(query)?["result"].as_array()?.len())
+    }
+
+    fn answer(&self, query: &str) -> Option<serde_json::Value> {
         let encoded: String = url::form_urlencoded::byte_serialize(query.as_bytes()).collect();
         let answer = get(self.address, &format!("/api/v1/query?query={encoded}"));
-        if answer.status != 200 {
-            return None;
-        }
-        let value = answer.json()["data"]["result"][0]["value"][1].clone();
-        value.as_str()?.parse().ok()
+        (answer.status == 200).then(|| answer.json()["data"].clone())
     }
 }

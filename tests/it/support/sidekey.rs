@@ -1,6 +1,6 @@
 //! A running sidekey: the binary itself, on a file of its own.
 
-use super::client::get;
+use super::client::{call, get};
 use super::conf::{CLIENT_SECRET, Conf};
 use super::http::Response;
 use super::wait::{eventually, eventually_some};
@@ -13,14 +13,14 @@ use std::sync::{Arc, Mutex};
 
 /// The program under test: the one that `./test` built as users build it, or
 /// cargo's own, which the features of test-only dependencies went into.
-fn binary() -> String {
+pub fn binary() -> String {
     std::env::var("SIDEKEY_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_sidekey").to_owned())
 }
 
 pub struct Sidekey {
     pub proxy: SocketAddr,
     pub admin: SocketAddr,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     child: Child,
     output: Arc<Mutex<String>>,
     errors: Arc<Mutex<String>>,
@@ -64,7 +64,12 @@ impl Sidekey {
 
     /// Only starts it.
     pub fn launch(launch: &Launch) -> Self {
-        let (proxy, admin) = (free_port(), free_port());
+        Self::launch_at(launch, free_port())
+    }
+
+    /// Only starts it, with this admin port.
+    pub fn launch_at(launch: &Launch, admin: u16) -> Self {
+        let proxy = free_port();
         let yaml = launch.yaml.replace("@PROXY@", &proxy.to_string());
         let yaml = yaml.replace("@ADMIN@", &admin.to_string());
         let dir = tempfile::tempdir().unwrap();
@@ -85,7 +90,7 @@ impl Sidekey {
         Self {
             proxy: local(proxy),
             admin: local(admin),
-            _dir: dir,
+            dir,
             child,
             output,
             errors,
@@ -126,6 +131,27 @@ impl Sidekey {
         let fit = lines.filter(|l| labels.iter().all(|label| l.contains(label.as_str())));
         let values = fit.filter_map(|l| l.rsplit(' ').next());
         values.map(|v| v.parse::<f64>().unwrap()).sum()
+    }
+
+    /// The token that it made for itself.
+    pub fn admin_token(&self) -> String {
+        let file = self.dir.path().join(".local/state/sidekey/admin-token");
+        std::fs::read_to_string(file).unwrap()
+    }
+
+    /// A call of the account API with the admin token.
+    pub fn api(&self, method: &str, path: &str, body: &str) -> Response {
+        let bearer = format!("Bearer {}", self.admin_token());
+        let fields = [("Authorization", bearer.as_str())];
+        call(self.admin, method, path, &fields, body.as_bytes())
+    }
+
+    /// The command line, of the same user, speaking to this process.
+    pub fn cli(&self, arguments: &[&str]) -> Command {
+        let mut command = command(&self.dir);
+        command.args(arguments);
+        command.env("SIDEKEY_ADMIN", format!("http://{}", self.admin));
+        command
     }
 
     pub fn signal(&self, name: &str) {

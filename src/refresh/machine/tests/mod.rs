@@ -1,6 +1,7 @@
 //! The machine under injected time: a world in which years pass in a moment.
 
 mod life;
+mod people;
 mod personal;
 mod property;
 mod rejections;

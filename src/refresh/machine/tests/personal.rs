@@ -24,9 +24,8 @@ fn connected() -> World {
 }
 
 fn connect(world: &mut World, token: &str, refresh: Option<&str>) {
-    let sent = world.now;
     let answer = token_answer(token, Some(3_600), refresh);
-    world.feed(Event::Connected { sent, answer });
+    world.connected(answer);
     assert!(world.is_valid());
 }
 

@@ -23,8 +23,7 @@ fn two() -> (World, World) {
     let mut one = World::on(named("one"), shelf.clone(), start());
     one.feed(Event::Start);
     let answer = token_answer("a1", Some(3_600), Some("r1"));
-    let sent = one.now;
-    one.feed(Event::Connected { sent, answer });
+    one.connected(answer);
     let mut two = World::on(named("two"), shelf, start());
     two.feed(Event::Start);
     assert!(two.is_valid());
@@ -35,7 +34,7 @@ fn two() -> (World, World) {
 fn one_refreshes_and_the_other_takes_it_over() {
     let (mut one, mut two) = two();
     let waiter = two.rejected(1, RejectedStatus::Unauthorized);
-    one.rejected(1, RejectedStatus::Unauthorized);
+    let second = one.rejected(1, RejectedStatus::Unauthorized);
     assert!(two.flight.is_some());
     assert!(one.flight.is_none(), "the lease is taken");
     one.pass(secs(2));
@@ -44,7 +43,7 @@ fn one_refreshes_and_the_other_takes_it_over() {
     two.now = one.now;
     assert_eq!(two.answers[&waiter], Answer::Verdict(Verdict::Replay));
     one.pass(secs(1));
-    assert_eq!(one.answers[&1], Answer::Verdict(Verdict::Replay));
+    assert_eq!(one.answers[&second], Answer::Verdict(Verdict::Replay));
     assert_eq!(one.generation(), 2);
     assert_eq!(one.exchanges + two.exchanges, 1);
 }
@@ -168,8 +167,7 @@ fn what_one_connects_the_other_notices() {
     one.feed(Event::Start);
     two.feed(Event::Start);
     let answer = token_answer("a1", Some(3_600), Some("r1"));
-    let sent = one.now;
-    one.feed(Event::Connected { sent, answer });
+    one.connected(answer);
     assert_eq!(two.machine.state(two.now), AccountState::NotConnected);
     two.pass(secs(61));
     assert_eq!(two.machine.state(two.now), AccountState::Connected);
@@ -183,8 +181,7 @@ fn five_tools_on_one_store_refresh_once_each_time() {
         .collect();
     tools.iter_mut().for_each(|tool| tool.feed(Event::Start));
     let answer = token_answer("a0", Some(3_600), Some("r0"));
-    let sent = start();
-    tools[0].feed(Event::Connected { sent, answer });
+    tools[0].connected(answer);
     let mut rotations = 0;
     for _ in 0..24 * 60 * 10 {
         for tool in &mut tools {
@@ -200,4 +197,15 @@ fn five_tools_on_one_store_refresh_once_each_time() {
     assert!((45..=56).contains(&rotations), "{rotations}");
     let generations: Vec<u64> = tools.iter().map(World::generation).collect();
     assert!(generations.iter().all(|g| *g >= 45), "{generations:?}");
+}
+
+#[test]
+fn one_disconnects_and_the_other_lets_go_at_its_next_look() {
+    let (mut one, mut two) = two();
+    one.disconnect();
+    two.now = one.now;
+    two.manual();
+    assert!(two.flight.is_none(), "the refresh token is not sent");
+    assert_eq!(two.machine.state(two.now), AccountState::NotConnected);
+    assert!(!two.is_valid());
 }

@@ -272,6 +272,24 @@ impl World {
         self.waiter
     }
 
+    /// A person has connected the account just now.
+    pub fn connected(&mut self, answer: TokenAnswer) -> WaiterId {
+        self.waiter += 1;
+        let (waiter, sent) = (self.waiter, self.now);
+        self.feed(Event::Connected {
+            waiter,
+            sent,
+            answer,
+        });
+        self.waiter
+    }
+
+    pub fn disconnect(&mut self) -> WaiterId {
+        self.waiter += 1;
+        self.feed(Event::Disconnect(self.waiter));
+        self.waiter
+    }
+
     pub fn rejected(&mut self, generation: u64, status: RejectedStatus) -> WaiterId {
         self.waiter += 1;
         self.feed(Event::Rejected {

@@ -1,0 +1,59 @@
+//! Random texts that nobody can guess, and SHA-256.
+
+use super::secret::Secret;
+use aws_lc_rs::{digest, rand};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use std::fmt;
+use zeroize::Zeroizing;
+
+/// The system gave no random bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoRandomness;
+
+impl fmt::Display for NoRandomness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the system gave no random bytes")
+    }
+}
+
+impl std::error::Error for NoRandomness {}
+
+/// 256 random bits as 43 characters of base64url, which fit unescaped into a
+/// URL, a cookie and a PKCE verifier (RFC 7636, 4.1).
+///
+/// # Errors
+/// When the system gives no random bytes.
+pub fn random_text() -> Result<Secret, NoRandomness> {
+    let mut bytes = Zeroizing::new([0_u8; 32]);
+    rand::fill(bytes.as_mut()).map_err(|_| NoRandomness)?;
+    Ok(Secret::new(URL_SAFE_NO_PAD.encode(bytes.as_ref())))
+}
+
+/// SHA-256 of a text in base64url without padding.
+#[must_use]
+pub fn sha256_text(text: &str) -> String {
+    URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, text.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{random_text, sha256_text};
+
+    #[test]
+    fn random_texts_differ_and_need_no_escaping() {
+        let (a, b) = (random_text().unwrap(), random_text().unwrap());
+        assert_ne!(a, b);
+        assert_eq!(a.expose().len(), 43);
+        let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        assert!(a.expose().bytes().all(fits));
+    }
+
+    /// RFC 7636, appendix B.
+    #[test]
+    fn the_digest_is_that_of_the_rfc() {
+        let verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+        let challenge = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+        assert_eq!(sha256_text(verifier), challenge);
+    }
+}
