@@ -90,6 +90,8 @@ pub fn methods(place: &Place) -> &'static [Method] {
         | Place::Page(Page::EndSession) => POST,
         Place::Accounts | Place::Page(Page::Connect(_) | Page::Session) => BOTH,
         Place::Account(_) => &[Method::GET, Method::HEAD, Method::DELETE],
+        // A look at the head alone must not use up what is good once.
+        Place::Page(Page::Callback | Page::Link(_)) => &[Method::GET],
         _ => GET,
     }
 }

@@ -131,8 +131,8 @@ pub fn html(status: StatusCode, body: String) -> Answer {
     let mut answer = answer(status, "text/html; charset=utf-8", body);
     let fields: [(HeaderName, &'static str); 4] = [
         (CONTENT_SECURITY_POLICY, POLICY),
-        // The address of a callback carries a code. With `no-referrer` our own
-        // forms would come with `Origin: null`.
+        // The address of a callback carries a code, so nobody else hears of it;
+        // `no-referrer` would make browsers send `Origin: null` with our forms.
         (REFERRER_POLICY, "same-origin"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (X_FRAME_OPTIONS, "DENY"),

@@ -1,7 +1,7 @@
 //! Random texts that nobody can guess, and SHA-256.
 
 use super::secret::Secret;
-use aws_lc_rs::{digest, rand};
+use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::fmt;
@@ -26,7 +26,7 @@ impl std::error::Error for NoRandomness {}
 /// When the system gives no random bytes.
 pub fn random_text() -> Result<Secret, NoRandomness> {
     let mut bytes = Zeroizing::new([0_u8; 32]);
-    rand::fill(bytes.as_mut()).map_err(|_| NoRandomness)?;
+    getrandom::fill(bytes.as_mut()).map_err(|_| NoRandomness)?;
     Ok(Secret::new(URL_SAFE_NO_PAD.encode(bytes.as_ref())))
 }
 

@@ -116,9 +116,13 @@ fn a_person_connects_and_every_call_works() {
     let refreshed = stage.sidekey.api("POST", "/api/accounts/one/refresh", "");
     assert_eq!(refreshed.json()["generation"], 2, "{}", refreshed.text());
     assert_eq!(stage.sidekey.get("/api/").status, 200);
-    let logs = stage.sidekey.logs();
+    let mut shown = stage.sidekey.logs() + &stage.sidekey.metrics() + &done.text();
+    shown += &stage.sidekey.api("GET", "/api/accounts", "").text();
+    for page in ["/", "/connect/one"] {
+        shown += &browser.get(&stage.url(page)).text();
+    }
     for secret in ["acc3ss", "r3fresh", "c0de"] {
-        assert!(!logs.contains(secret), "{secret} is in {logs}");
+        assert!(!shown.contains(secret), "{secret} is in {shown}");
     }
 }
 
@@ -182,7 +186,9 @@ fn without_a_refresh_token_the_page_the_log_and_a_metric_say_so() {
     let page = browser.get(&back).text();
     assert!(page.contains("gave no refresh token"), "{page}");
     assert!(page.contains("offline_access"), "{page}");
-    assert!(stage.sidekey.logs().contains("gave no refresh token"));
+    eventually("the warning", || {
+        stage.sidekey.logs().contains("gave no refresh token")
+    });
     let labels = [("account", "one")];
     let metric = "sidekey_account_reconnect_at_expiry";
     assert!((stage.sidekey.metric(metric, &labels) - 1.0).abs() < 0.1);
@@ -331,4 +337,68 @@ fn an_account_is_created_connected_and_removed() {
     let gone = stage.sidekey.api("GET", "/api/accounts/new", "");
     assert_eq!(gone.json()["code"], "account_not_found");
     eventually("the last revocation", || stage.consent.live() == 0);
+}
+
+#[test]
+fn what_a_person_has_connected_survives_a_restart() {
+    let consent = Consent::start();
+    let upstream = consent.upstream();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sidekey.db");
+    let key = "01".repeat(32);
+    let store = format!("{{path: \"{}\", key: \"{key}\"}}", file.display());
+    let yaml = yaml(&conf(&consent, &upstream).store(&store));
+    let mut first = Sidekey::run_yaml(&yaml);
+    let body = r#"{"key":"new","integration":"test"}"#;
+    assert_eq!(first.api("POST", "/api/accounts", body).status, 201);
+    for account in ["one", "new"] {
+        let path = format!("/api/accounts/{account}");
+        let begun = first.api("POST", &format!("{path}/connect"), "").json();
+        let address = begun["authorization_url"].as_str().unwrap();
+        let back = Browser::default().get(address);
+        let back = back.header("location").unwrap();
+        let brought = serde_json::json!({"address": back}).to_string();
+        let done = first.api("POST", &format!("{path}/callback"), &brought);
+        assert_eq!(done.status, 200, "{}", done.text());
+    }
+    first.signal("TERM");
+    assert!(first.ended().success());
+    let second = Sidekey::run_yaml(&yaml);
+    assert_eq!(second.get("/api/").status, 200);
+    for account in ["one", "new"] {
+        let path = format!("/api/accounts/{account}/refresh");
+        let refreshed = second.api("POST", &path, "").json();
+        assert_eq!(refreshed["generation"], 2, "{refreshed}");
+    }
+    let removed = second.api("DELETE", "/api/accounts/new", "");
+    assert_eq!(removed.status, 200, "{}", removed.text());
+    drop(second);
+    let third = Sidekey::run_yaml(&yaml);
+    let gone = third.api("GET", "/api/accounts/new", "");
+    assert_eq!(gone.status, 404, "{}", gone.text());
+}
+
+#[test]
+fn check_prints_the_redirect_uri() {
+    let consent = Consent::start();
+    let upstream = consent.upstream();
+    let yaml = yaml(&conf(&consent, &upstream));
+    let yaml = yaml.replace("@PROXY@", "7480").replace("@ADMIN@", "7481");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sidekey.yaml");
+    std::fs::write(&file, yaml).unwrap();
+    let mut command = crate::support::sidekey::command(&folder);
+    let output = command
+        .arg("check")
+        .arg("--config")
+        .arg(&file)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let line = "redirect URI to register: http://127.0.0.1:7481/oauth/callback (for one)";
+    assert!(said.contains(line), "{said}");
+    assert!(
+        said.contains("has to be connected again after every start"),
+        "{said}"
+    );
 }

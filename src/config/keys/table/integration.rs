@@ -102,7 +102,7 @@ pub static OAUTH2: Section = Section {
             "grant_type",
             Kind::Choice(GRANTS),
             Required,
-            "How the token is obtained. `authorization_code` needs a person to connect the account once, which comes in a later version: such an account loads and is shown as not connected.",
+            "How the token is obtained. `authorization_code` needs a person to connect the account once, by `sidekey connect` or on the page; `sidekey check` prints the redirect URI to register for it.",
         ),
         key(
             "authorization_endpoint",
