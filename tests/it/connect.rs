@@ -52,7 +52,7 @@ impl Stage {
         let csrf = between(&page.text(), "name=\"csrf\" value=\"", "\"");
         let begun = browser.post(&self.url("/connect/one"), &[("csrf", &csrf)]);
         assert_eq!(begun.status, 200, "{}", begun.text());
-        between(&begun.text(), "<a href=\"", "\"").replace("&amp;", "&")
+        between(&begun.text(), "content=\"0; url=", "\"").replace("&#38;", "&")
     }
 
     /// Consents; gives the address to come back to.

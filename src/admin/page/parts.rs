@@ -195,6 +195,7 @@ impl Maker<'_> {
             None if say::needs_attention(account.state) && is_personal => {
                 "after you connect".into()
             }
+            None if account.reconnect_at_expiry => "none: no refresh token".into(),
             None if account.state == AccountState::Waiting => "under way".into(),
             None => "when a request needs it".into(),
         }
