@@ -2,6 +2,7 @@
 //! what the API saw. Success is judged by this and by nothing that sidekey says.
 
 use super::Fault;
+use super::person::Person;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,6 +14,8 @@ const WATCHED: usize = 64;
 pub struct Ledger {
     life: Duration,
     fault: Option<Fault>,
+    /// The person who can connect an account, and what was given to sidekey for it.
+    pub person: Person,
     book: Mutex<Book>,
 }
 
@@ -68,6 +71,7 @@ impl Ledger {
         Self {
             life,
             fault,
+            person: Person::default(),
             book: Mutex::default(),
         }
     }

@@ -4,8 +4,10 @@
 mod child;
 mod files;
 mod ledger;
+mod person;
 mod screen;
 mod servers;
+mod sign_in;
 mod stage;
 mod story;
 
@@ -35,7 +37,8 @@ const WHOLE: Duration = Duration::from_secs(40);
 /// shows it; starts `sidekey run` with it as a process of its own; and calls
 /// the API through it without any credential. You see requests going through,
 /// a token being refreshed ahead of its expiry, a revoked token cured by one
-/// replay, and how long sidekey itself took.
+/// replay, and how long sidekey itself took. Then it goes on, and you can connect
+/// an account as a person would, on sidekey's page in your browser.
 #[derive(clap::Args)]
 #[command(
     after_long_help = "EXAMPLES\n  sidekey demo\n  sidekey demo --once\n  \
@@ -114,7 +117,8 @@ async fn demonstrate(args: &Args) -> Result<ExitCode, String> {
     introduce(&screen, &servers, &files);
     let mut child = Child::start(&files.configuration, &screen)?;
     let (proxy, admin) = child.addresses().await.map_err(|why| advise(&why))?;
-    let stage = Stage::new(proxy, admin, servers.api, ledger, screen);
+    let admin_token = files.admin_token.clone();
+    let stage = Stage::new(proxy, admin, admin_token, servers.api, ledger, screen);
 
     let missing = tokio::select! {
         missing = tokio::time::timeout(WHOLE, story::tell(&stage)) => missing,

@@ -2,6 +2,7 @@
 //! sockets, on loopback, good for nothing else.
 
 use super::ledger::{Judgement, Ledger};
+use super::sign_in;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -24,7 +25,7 @@ pub const CLIENT_SECRET: &str = "demo-secret";
 
 const BODY_BYTES: usize = 64 * 1024;
 
-type Reply = Response<Full<Bytes>>;
+pub type Reply = Response<Full<Bytes>>;
 
 /// Where the two servers listen; they end with the process.
 pub struct Servers {
@@ -88,10 +89,19 @@ async fn serve(
     }
 }
 
-/// RFC 6749, 4.4, with the client's credentials in Basic authentication.
+/// RFC 6749, 4.4, with the client's credentials in Basic authentication; and
+/// 4.1, for a person.
 fn authorization_server(ledger: &Ledger, request: &Request<Bytes>) -> Reply {
+    match (request.method(), request.uri().path()) {
+        (&Method::GET, "/authorize") => return sign_in::page(request),
+        (&Method::GET, "/agree") => return sign_in::agree(&ledger.person, request),
+        _ => {}
+    }
     if (request.method(), request.uri().path()) != (&Method::POST, "/token") {
         return json(StatusCode::NOT_FOUND, r#"{"error":"not_found"}"#.into());
+    }
+    if let Some(reply) = sign_in::tokens(&ledger.person, request.body()) {
+        return reply;
     }
     if !is_the_client(request) {
         return json(
@@ -125,6 +135,9 @@ fn is_the_client(request: &Request<Bytes>) -> bool {
 
 fn api_server(ledger: &Ledger, request: &Request<Bytes>) -> Reply {
     let path = request.uri().path();
+    if path.starts_with("/profile") {
+        return profile(ledger, request);
+    }
     let challenge = match ledger.judge(path, authorization(request)) {
         Judgement::Accepted(number) => {
             let body = serde_json::json!({"path": path, "token_number": number});
@@ -142,6 +155,18 @@ fn api_server(ledger: &Ledger, request: &Request<Bytes>) -> Reply {
     reply
 }
 
+/// Answers a person's token only.
+fn profile(ledger: &Ledger, request: &Request<Bytes>) -> Reply {
+    let token = authorization(request).and_then(|value| value.strip_prefix("Bearer "));
+    if token.is_some_and(|token| ledger.person.knows(token)) {
+        return json(StatusCode::OK, r#"{"name":"Ada"}"#.into());
+    }
+    json(
+        StatusCode::UNAUTHORIZED,
+        r#"{"error":"a person's token is needed"}"#.into(),
+    )
+}
+
 fn authorization(request: &Request<Bytes>) -> Option<&str> {
     request
         .headers()
@@ -149,7 +174,7 @@ fn authorization(request: &Request<Bytes>) -> Option<&str> {
         .and_then(|value| value.to_str().ok())
 }
 
-fn json(status: StatusCode, body: String) -> Reply {
+pub fn json(status: StatusCode, body: String) -> Reply {
     let mut reply = Response::new(Full::from(body));
     *reply.status_mut() = status;
     let headers = reply.headers_mut();

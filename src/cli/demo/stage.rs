@@ -17,6 +17,7 @@ const ANSWER: Duration = Duration::from_secs(8);
 pub struct Stage {
     proxy: String,
     admin: String,
+    admin_token: String,
     api: String,
     next: Cell<u64>,
     pub ledger: Arc<Ledger>,
@@ -27,6 +28,7 @@ impl Stage {
     pub fn new(
         proxy: SocketAddr,
         admin: SocketAddr,
+        admin_token: String,
         api: SocketAddr,
         ledger: Arc<Ledger>,
         screen: Screen,
@@ -34,6 +36,7 @@ impl Stage {
         Self {
             proxy: proxy.to_string(),
             admin: admin.to_string(),
+            admin_token,
             api: api.to_string(),
             next: Cell::new(1),
             ledger,
@@ -44,6 +47,24 @@ impl Stage {
     /// Where an application would call.
     pub fn proxy_url(&self) -> String {
         format!("http://{}/api/orders", self.proxy)
+    }
+
+    /// Where a person's account is used.
+    pub fn person_url(&self) -> String {
+        format!("http://{}/me/", self.proxy)
+    }
+
+    /// A one-time link to sidekey's page.
+    pub async fn link(&self) -> Option<String> {
+        let mut connection = Connection::open(&self.admin).await.ok()?;
+        let bearer = format!("Bearer {}", self.admin_token);
+        let fields = [("authorization", bearer.as_str())];
+        let reply = connection
+            .send("POST", "/api/links", &fields, Bytes::new(), ANSWER)
+            .await
+            .ok()?;
+        let link: serde_json::Value = serde_json::from_slice(&reply.body).ok()?;
+        Some(link.get("url")?.as_str()?.to_owned())
     }
 
     /// A path that no request had before.

@@ -239,9 +239,15 @@ pub async fn go_on(stage: &Stage) {
     let screen = &stage.screen;
     screen.title("It goes on until Ctrl-C; try it yourself");
     screen.command(&format!("curl -i {}/yours", stage.proxy_url()));
+    invite(stage).await;
     let mut issued = stage.ledger.counts().issued;
+    let mut welcomed = false;
     for beat in 1_u64.. {
         sleep(BEAT).await;
+        if !welcomed && stage.ledger.person.has_connected() {
+            welcomed = true;
+            screen.good("demoPerson was connected in the browser: that curl is answered now");
+        }
         if beat.is_multiple_of(BEATS_PER_REVOCATION) {
             replay(stage).await;
         } else if let Err(why) = stage.call(&stage.next_order()).await {
@@ -255,6 +261,21 @@ pub async fn go_on(stage: &Stage) {
                 counts.accepted
             ));
         }
+    }
+}
+
+/// An account that needs a person: on the page, in a browser.
+async fn invite(stage: &Stage) {
+    let screen = &stage.screen;
+    screen.title("Connect an account as a person would");
+    match stage.link().await {
+        Some(link) => {
+            screen.line("open this link (it works once), press Connect at demoPerson and agree:");
+            screen.command(&link);
+            screen.line("then what was refused before is answered:");
+            screen.command(&format!("curl -i {}", stage.person_url()));
+        }
+        None => screen.bad("sidekey gave no link to its page"),
     }
 }
 
