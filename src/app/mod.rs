@@ -7,6 +7,7 @@ mod announce;
 mod created;
 mod failure;
 mod holder;
+mod keeping;
 mod listeners;
 mod running;
 mod scrape;
@@ -16,5 +17,6 @@ mod stored;
 mod words;
 
 pub use failure::{Failure, ListenError};
+pub use keeping::{export, import, rekey};
 pub use serve::run;
 pub use stored::StoreFailure;

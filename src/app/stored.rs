@@ -3,11 +3,11 @@
 use crate::base::directories::{config_directory, state_directory};
 use crate::base::key::Key;
 use crate::config::checked::{self, StoreKey};
-use crate::store::Store;
 use crate::store::keyfile::{self, KeyFileError};
 use crate::store::memory::MemoryStore;
 use crate::store::seal::Sealer;
 use crate::store::sqlite::{OpenError, SqliteStore};
+use crate::store::{Store, StoreError};
 use std::fmt;
 use std::fs;
 use std::io;
@@ -31,6 +31,10 @@ pub enum StoreFailure {
         why: io::Error,
     },
     Open(OpenError),
+    /// There is nothing to be kept in a store in memory.
+    Memory,
+    /// It was opened, and then failed.
+    Call(StoreError),
     Key(KeyFileError),
     /// There is no key, and none may be made.
     NoKey {
@@ -150,6 +154,8 @@ impl fmt::Display for StoreFailure {
                 path.display()
             ),
             Self::Open(why) => why.fmt(f),
+            Self::Memory => f.write_str("the configuration says `store: {memory: true}`"),
+            Self::Call(why) => why.fmt(f),
             Self::Key(why) => why.fmt(f),
             Self::NoKey { key } => write!(
                 f,

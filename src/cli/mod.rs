@@ -11,6 +11,7 @@ mod health;
 mod run;
 mod schema;
 mod shell;
+mod store;
 mod terminal;
 
 use clap::{Parser, Subcommand};
@@ -52,6 +53,7 @@ enum Command {
     Revoke(grant::RevokeArgs),
     Disconnect(grant::DisconnectArgs),
     Token(grant::TokenArgs),
+    Store(store::Args),
     Schema(schema::Args),
     Completions(shell::CompletionsArgs),
     Man(shell::ManArgs),
@@ -70,6 +72,7 @@ pub fn main() -> ExitCode {
         Command::Revoke(args) => grant::revoke(&args),
         Command::Disconnect(args) => grant::disconnect(&args),
         Command::Token(args) => grant::token(&args),
+        Command::Store(args) => store::main(&args),
         Command::Schema(args) => schema::main(&args),
         Command::Completions(args) => shell::completions(&args),
         Command::Man(args) => shell::man(&args),

@@ -4,6 +4,7 @@
 mod attach;
 mod created;
 mod entry;
+mod fault;
 mod fetch;
 mod history;
 mod machine;

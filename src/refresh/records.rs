@@ -2,9 +2,11 @@
 //! event loop.
 
 use super::attach;
+use super::fault::{self, Point};
 use super::machine::Loaded;
 use super::record::AccountRecord;
 use crate::account::ConnectedAccount;
+use crate::base::clock::Wall;
 use crate::base::id::AccountKey;
 use crate::store::{Changes, Lease, Store, StoreError};
 use std::sync::Arc;
@@ -41,7 +43,11 @@ pub async fn write(
 ) -> Result<u64, StoreError> {
     let work = spawn_blocking(move || {
         let bytes = record.to_bytes();
-        store.put(&key, expected, Some(&lease), &bytes)
+        let (before, after) = points(&lease);
+        fault::pass(before);
+        let written = store.put(&key, expected, Some(&lease), &bytes);
+        fault::pass(after);
+        written
     });
     work.await.unwrap_or_else(|_| Err(panicked()))
 }
@@ -50,6 +56,15 @@ pub async fn write(
 pub async fn changes(store: Arc<dyn Store>, mark: u64) -> Result<Changes, StoreError> {
     let work = spawn_blocking(move || store.changes(mark));
     work.await.unwrap_or_else(|_| Err(panicked()))
+}
+
+/// A lease that is over is written with an outcome.
+fn points(lease: &Lease) -> (Point, Point) {
+    if lease.deadline == Wall::default() {
+        (Point::BeforeWrite, Point::AfterWrite)
+    } else {
+        (Point::BeforeIntent, Point::AfterIntent)
+    }
 }
 
 fn read_now(store: &dyn Store, account: &ConnectedAccount) -> Result<Option<Loaded>, StoreError> {

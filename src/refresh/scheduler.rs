@@ -4,9 +4,10 @@
 mod people;
 
 use super::entry::{Entry, Reply};
+use super::fault::{self, Point};
 use super::fetch::{self, Fetch, Stamp};
 use super::history::{History, What};
-use super::machine::{Action, Event, Level, WaiterId};
+use super::machine::{Action, Event, Level, Publication, WaiterId};
 use super::record::{AccountRecord, StoredTokens};
 use super::records;
 use super::slots::Slots;
@@ -354,8 +355,12 @@ impl Scheduler {
             } => self.write(at, expected, lease, *record),
             Action::Exchange(grant) => self.exchange(at, now, grant),
             Action::Publish(publication) => {
+                let is_token = matches!(publication, Publication::Token { .. });
                 if entry.publish(now, publication) {
                     self.setting.history.add(now.wall, key, What::Expired);
+                }
+                if is_token {
+                    fault::pass(Point::AfterPublish);
                 }
             }
             Action::Tell(waiters, answer) => entry.tell(&waiters, &answer),
@@ -394,8 +399,9 @@ impl Scheduler {
         let account = entry.account.clone();
         let fetching = self.setting.fetch.fetch(account.clone(), grant, sent);
         let work = tokio::spawn(async move {
-            let answer = fetching.await?;
-            fetch::checked(&account, answer)
+            let answer = fetching.await;
+            fault::pass(Point::AnswerReceived);
+            fetch::checked(&account, answer?)
         });
         let inbox = self.setting.inbox.clone();
         tokio::spawn(async move {

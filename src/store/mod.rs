@@ -4,6 +4,7 @@
 
 #[cfg(test)]
 pub mod contract;
+pub mod export;
 pub mod keyfile;
 pub mod memory;
 pub mod seal;

@@ -71,6 +71,7 @@ fn contract() -> Contract {
             file("admin-token", "an-admin-token"),
             file("crm-secret", "a crm secret\n"),
         ],
+        ..Launch::default()
     });
     sidekey.wait_for("/readyz");
     Contract {

@@ -17,6 +17,8 @@ mod deploy_watch;
 mod drain;
 mod endings;
 mod framing;
+#[cfg(feature = "fault-points")]
+mod kills;
 mod mass;
 mod observed;
 mod page;
@@ -31,4 +33,5 @@ mod redaction;
 mod refresh;
 mod replay;
 mod store;
+mod store_full;
 mod token_endpoint;

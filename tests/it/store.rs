@@ -221,3 +221,55 @@ fn five_processes_on_one_store_ask_for_one_token() {
     let refreshes = |p: &Sidekey| p.metric("sidekey_token_refreshes_total", &[]);
     assert_eq!(processes.iter().map(refreshes).sum::<f64>(), 3.0);
 }
+
+/// Runs `sidekey store …` on a configuration.
+fn store_command(conf: &Conf, arguments: &[&str]) -> (i32, String) {
+    let home = tempfile::tempdir().unwrap();
+    let yaml = conf.yaml().replace("@PROXY@", "7480");
+    let file = home.path().join("sidekey.yaml");
+    fs::write(&file, yaml.replace("@ADMIN@", "7481")).unwrap();
+    let mut command = command(&home);
+    command
+        .arg("store")
+        .args(arguments)
+        .arg("--config")
+        .arg(file);
+    let output = command.output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    let code = output.status.code().unwrap_or(-1);
+    (code, String::from_utf8(text).unwrap())
+}
+
+#[test]
+fn a_store_changes_its_key_and_is_carried_elsewhere() {
+    let (auth, folder) = (AuthServer::start(), tempfile::tempdir().unwrap());
+    let upstream = auth.upstream();
+    let file = folder.path().join("sidekey.db");
+    end(Sidekey::run(&stored(&auth, &upstream, &file, KEY)));
+    let both = format!(
+        "{{path: \"{}\", key: [\"{OTHER_KEY}\", \"{KEY}\"]}}",
+        file.display()
+    );
+    let (code, said) = store_command(&Conf::new(&auth, &upstream).store(&both), &["rekey"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.starts_with("1 records"), "{said}");
+    let rekeyed = stored(&auth, &upstream, &file, OTHER_KEY);
+    let export = folder.path().join("export");
+    let export = export.to_str().unwrap();
+    let (code, said) = store_command(&rekeyed, &["export", export]);
+    assert_eq!(code, 0, "{said}");
+    let sealed = fs::read_to_string(export).unwrap();
+    assert!(!sealed.contains(&auth.token()) && !sealed.contains("account/"));
+    let (code, said) = store_command(&rekeyed, &["export", export]);
+    assert_eq!(code, 1, "nothing is overwritten: {said}");
+    let elsewhere = folder.path().join("elsewhere.db");
+    let elsewhere = stored(&auth, &upstream, &elsewhere, OTHER_KEY);
+    let (code, said) = store_command(&elsewhere, &["import", export]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.starts_with("1 records"), "{said}");
+    let (_, said) = store_command(&elsewhere, &["import", export]);
+    assert!(said.starts_with("0 records"), "{said}");
+    let sidekey = Sidekey::run(&elsewhere);
+    assert_eq!(sidekey.get("/api/").status, 200);
+    assert_eq!(auth.count(), 1, "the token went along");
+}

@@ -319,6 +319,9 @@ impl Machine {
     fn stored(&mut self, now: Now, result: Result<u64, StoreError>) {
         match result {
             Ok(version) => {
+                if self.store.unsaved {
+                    self.log(Level::Info, "the token that was only in memory is stored");
+                }
                 self.store.written(version);
                 self.tell_disconnected(None);
             }

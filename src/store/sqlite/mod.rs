@@ -10,6 +10,7 @@ mod tests;
 
 pub use failure::{OpenError, Trouble};
 
+use super::export::{self, Imported};
 use super::seal::{Place, Sealer};
 use super::{Changes, Lease, Record, Store, StoreError};
 use crate::base::clock::Wall;
@@ -61,6 +62,22 @@ impl SqliteStore {
         let sealed = format::reseal(&transaction, &self.id, FORMAT, &self.sealer)?;
         transaction.commit().map_err(store_error)?;
         Ok(sealed)
+    }
+
+    /// All records as one text, sealed with the first key.
+    ///
+    /// # Errors
+    /// As [`export::export`].
+    pub fn export(&self) -> Result<String, StoreError> {
+        export::export(self, &self.sealer)
+    }
+
+    /// Takes in the records of an export that are not here.
+    ///
+    /// # Errors
+    /// As [`export::import`].
+    pub fn import(&self, text: &str) -> Result<Imported, StoreError> {
+        export::import(self, &self.sealer, text)
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {

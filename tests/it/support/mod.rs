@@ -8,6 +8,7 @@ pub mod gate;
 pub mod http;
 pub mod podman;
 pub mod real;
+pub mod rotation;
 pub mod server;
 pub mod sidekey;
 pub mod wait;

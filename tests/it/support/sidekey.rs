@@ -31,6 +31,8 @@ pub struct Sidekey {
 pub struct Launch {
     pub yaml: String,
     pub environment: Vec<(String, String)>,
+    /// Cargo's own build, with the features of the test command.
+    pub own_build: bool,
     /// Names and contents, put beside the configuration.
     pub files: Vec<(String, String)>,
 }
@@ -76,7 +78,10 @@ impl Sidekey {
         for (name, content) in &launch.files {
             std::fs::write(dir.path().join(name), content).unwrap();
         }
-        let mut command = command(&dir);
+        let mut command = match launch.own_build {
+            true => at_home(Command::new(env!("CARGO_BIN_EXE_sidekey")), &dir),
+            false => command(&dir),
+        };
         command.arg("run").arg("--config").arg(file);
         command.envs(launch.environment.iter().cloned());
         let mut child = command.spawn().unwrap();
@@ -179,7 +184,10 @@ impl Drop for Sidekey {
 
 /// The binary with a home of its own.
 pub fn command(home: &tempfile::TempDir) -> Command {
-    let mut command = Command::new(binary());
+    at_home(Command::new(binary()), home)
+}
+
+fn at_home(mut command: Command, home: &tempfile::TempDir) -> Command {
     command
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap())
