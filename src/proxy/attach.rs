@@ -2,13 +2,13 @@
 //! sent in our places, then the hop-by-hop fields, then comes what is ours.
 
 use super::body::Outgoing;
+use super::hop::{Noted, take_connection};
 use super::path::{Rewrite, without_pairs};
 use super::refusal::{Code, Refusal};
 use super::route::WorkerRoute;
 use crate::token::{Attach, QueryPair, TokenPlace};
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderValue, TRAILER, TRANSFER_ENCODING,
 };
 use http::uri::PathAndQuery;
 use http::{Method, Request, Uri, Version, request};
@@ -17,9 +17,6 @@ use std::rc::Rc;
 
 /// Our own cookies never leave for an upstream.
 const OWN_COOKIE: &[u8] = b"__sidekey-";
-
-static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// A request without its token, ready to be sent once or twice.
 pub struct Outbound {
@@ -106,47 +103,18 @@ fn callers_query<'q, 'a, I: Iterator<Item = &'a QueryPair>>(
     })
 }
 
-/// One pass over the fields finds what has to go (RFC 9110, 7.6.1), so that an
-/// ordinary request costs no look-up for fields that it doesn't have.
+/// Removes what ends at the caller's connection.
 fn strip_hop_by_hop(headers: &mut HeaderMap) -> Result<(), Refusal> {
-    let mut connection = false;
-    let mut cookie = false;
-    let (mut trailer, mut chunked) = (false, false);
-    let mut gone: [Option<&HeaderName>; 8] = [None; 8];
-    let mut found = 0;
-    let mut go = |name: &'static HeaderName| {
-        if found < gone.len() {
-            gone[found] = Some(name);
-            found += 1;
-        }
-    };
-    for name in headers.keys() {
-        match *name {
-            CONNECTION => connection = true,
-            COOKIE => cookie = true,
-            TRAILER => trailer = true,
-            TRANSFER_ENCODING => chunked = true,
-            TE => go(&TE),
-            UPGRADE => go(&UPGRADE),
-            EXPECT => go(&EXPECT),
-            PROXY_AUTHORIZATION => go(&PROXY_AUTHORIZATION),
-            PROXY_AUTHENTICATE => go(&PROXY_AUTHENTICATE),
-            _ if *name == KEEP_ALIVE => go(&KEEP_ALIVE),
-            _ if *name == PROXY_CONNECTION => go(&PROXY_CONNECTION),
-            _ => {}
-        }
-    }
-    for name in gone.into_iter().flatten() {
-        headers.remove(name);
-    }
-    if trailer && !chunked {
+    let noted = Noted::in_fields(headers);
+    noted.strip(headers);
+    if noted.trailer && !noted.transfer_encoding {
         // Only a chunked body has trailers to announce.
         headers.remove(TRAILER);
     }
-    if connection {
+    if noted.connection {
         strip_named(headers)?;
     }
-    if cookie {
+    if noted.cookie {
         strip_own_cookies(headers);
     }
     Ok(())
@@ -155,9 +123,7 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) -> Result<(), Refusal> {
 /// Removes `Connection` and the fields that it names. Naming a field that
 /// frames or addresses the message would leave two readings of it.
 fn strip_named(headers: &mut HeaderMap) -> Result<(), Refusal> {
-    let values: Vec<HeaderValue> = headers.get_all(CONNECTION).iter().cloned().collect();
-    headers.remove(CONNECTION);
-    for name in values.iter().flat_map(connection_names) {
+    for name in take_connection(headers) {
         if matches!(name, CONTENT_LENGTH | TRANSFER_ENCODING | HOST) {
             return Err(Refusal::bad_request(
                 "Connection names a field that frames or addresses the message",
@@ -166,14 +132,6 @@ fn strip_named(headers: &mut HeaderMap) -> Result<(), Refusal> {
         headers.remove(name);
     }
     Ok(())
-}
-
-/// The field names that a `Connection` value lists.
-pub fn connection_names(value: &HeaderValue) -> impl Iterator<Item = HeaderName> + '_ {
-    value
-        .as_bytes()
-        .split(|b| *b == b',')
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
 }
 
 fn strip_own_cookies(headers: &mut HeaderMap) {

@@ -7,6 +7,7 @@ mod body;
 mod callers;
 mod credential;
 mod forward;
+mod hop;
 mod observe;
 mod path;
 mod refusal;

@@ -1,19 +1,16 @@
 //! The upstream's answer on its way to the caller.
 
-use super::attach::connection_names;
+use super::hop::{Noted, take_connection};
 use super::refusal::{Code, Refusal};
 use super::route::WorkerRoute;
 use crate::token::{Attach, TokenPlace};
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD,
-    CONNECTION, CONTENT_LENGTH, CONTENT_LOCATION, HeaderMap, HeaderName, HeaderValue, LINK,
-    LOCATION, ORIGIN, PROXY_AUTHENTICATE, REFRESH, TE, TRANSFER_ENCODING, UPGRADE, VARY,
+    CONTENT_LENGTH, CONTENT_LOCATION, HeaderMap, HeaderValue, LINK, LOCATION, ORIGIN, REFRESH,
+    TRANSFER_ENCODING, VARY,
 };
 use http::{Method, Response, StatusCode, Version, request};
-
-static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// Takes out of an answer's head what is not the caller's to see. An upgrade
 /// that nobody asked for is no answer.
@@ -40,45 +37,22 @@ pub fn clean<B>(
     Ok(())
 }
 
+/// Removes what ends at the upstream's connection.
 fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let mut gone: [Option<&HeaderName>; 8] = [None; 8];
-    let mut found = 0;
-    let mut go = |name: &'static HeaderName| {
-        if found < gone.len() {
-            gone[found] = Some(name);
-            found += 1;
-        }
-    };
-    for name in headers.keys() {
-        match *name {
-            CONNECTION => go(&CONNECTION),
-            TE => go(&TE),
-            TRANSFER_ENCODING => go(&TRANSFER_ENCODING),
-            UPGRADE => go(&UPGRADE),
-            PROXY_AUTHENTICATE => go(&PROXY_AUTHENTICATE),
-            _ if *name == KEEP_ALIVE => go(&KEEP_ALIVE),
-            _ if *name == PROXY_CONNECTION => go(&PROXY_CONNECTION),
-            _ => {}
+    let noted = Noted::in_fields(headers);
+    noted.strip(headers);
+    if noted.connection {
+        for name in take_connection(headers) {
+            if !matches!(name, CONTENT_LENGTH | TRANSFER_ENCODING) {
+                headers.remove(name);
+            }
         }
     }
-    for name in gone.into_iter().flatten() {
-        if *name == CONNECTION {
-            strip_named(headers);
-        } else if *name == TRANSFER_ENCODING {
-            // It overrides a length (RFC 9112, 6.3), which must not reach the
-            // caller as a second reading.
-            headers.remove(CONTENT_LENGTH);
-        }
-        headers.remove(name);
-    }
-}
-
-fn strip_named(headers: &mut HeaderMap) {
-    let values: Vec<HeaderValue> = headers.get_all(CONNECTION).iter().cloned().collect();
-    for name in values.iter().flat_map(connection_names) {
-        if !matches!(name, CONTENT_LENGTH | TRANSFER_ENCODING) {
-            headers.remove(name);
-        }
+    if noted.transfer_encoding {
+        // It overrides a length (RFC 9112, 6.3), which must not reach the
+        // caller as a second reading.
+        headers.remove(CONTENT_LENGTH);
+        headers.remove(TRANSFER_ENCODING);
     }
 }
 
