@@ -36,7 +36,8 @@ enum Close {
 
 /// A client's connection.
 pub struct Connection {
-    pub peer: IpAddr,
+    /// The client's address, for the log.
+    pub peer: Box<str>,
     pub listener: Rc<Listener>,
     phase: Cell<Phase>,
     /// When a sweep first saw the connection in its phase: a request reads no
@@ -61,7 +62,7 @@ impl Connection {
     #[must_use]
     pub fn new(peer: IpAddr, listener: Rc<Listener>) -> Self {
         Self {
-            peer: peer.to_canonical(),
+            peer: peer.to_canonical().to_string().into(),
             listener,
             phase: Cell::new(Phase::Idle),
             since: Cell::new(None),

@@ -8,57 +8,72 @@ use super::refusal::{Code, Refusal};
 use super::route::WorkerRoute;
 use crate::token::{Attach, QueryPair, TokenPlace};
 use http::header::{
-    CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderValue, TRAILER, TRANSFER_ENCODING,
+    CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, TRAILER, TRANSFER_ENCODING,
 };
 use http::uri::PathAndQuery;
-use http::{Method, Request, Uri, Version, request};
+use http::{Method, Request, Uri, request};
 use std::borrow::Cow;
-use std::rc::Rc;
+use std::sync::LazyLock;
 
 /// Our own cookies never leave for an upstream.
 const OWN_COOKIE: &[u8] = b"__sidekey-";
 
-/// A request without its token, ready to be sent once or twice.
-pub struct Outbound {
-    pub method: Method,
+/// A request without its token, ready to be sent once, and again if need be.
+pub struct Outbound<'a> {
+    pub method: &'a Method,
     /// As the caller sent it: matching and forwarding use the same bytes.
-    target: PathAndQuery,
-    route: Rc<WorkerRoute>,
-    headers: HeaderMap,
+    target: &'a PathAndQuery,
+    route: &'a WorkerRoute,
+    /// For the first sending, which takes them.
+    headers: Option<HeaderMap>,
+    /// For any other.
+    kept: Vec<(HeaderName, HeaderValue)>,
 }
 
-impl Outbound {
+/// What an absolute target without a path means.
+static ROOT: LazyLock<PathAndQuery> = LazyLock::new(|| PathAndQuery::from_static("/"));
+
+impl<'a> Outbound<'a> {
     /// Strips the caller's request of everything that is not the upstream's.
-    pub fn prepare(head: request::Parts, route: &Rc<WorkerRoute>) -> Result<Self, Refusal> {
-        let mut headers = head.headers;
-        strip_hop_by_hop(&mut headers)?;
+    pub fn prepare(
+        head: &'a mut request::Parts,
+        noted: Noted,
+        route: &'a WorkerRoute,
+    ) -> Result<Self, Refusal> {
+        let mut headers = std::mem::take(&mut head.headers);
+        strip_hop_by_hop(&mut headers, noted)?;
         headers.insert(HOST, route.authority.clone());
+        let kept = headers.iter();
         Ok(Self {
-            method: head.method,
-            target: head
-                .uri
-                .into_parts()
-                .path_and_query
-                .unwrap_or_else(|| PathAndQuery::from_static("/")),
-            route: route.clone(),
-            headers,
+            method: &head.method,
+            target: head.uri.path_and_query().unwrap_or(&ROOT),
+            route,
+            kept: kept
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
+            headers: Some(headers),
         })
     }
 
     /// The request for one sending, with this credential in it.
-    pub fn request(&self, attach: &Attach, body: Outgoing) -> Result<Request<Outgoing>, Refusal> {
-        let mut request = Request::new(body);
-        *request.method_mut() = self.method.clone();
-        *request.version_mut() = Version::HTTP_11;
-        *request.uri_mut() = Uri::from(self.target(attach)?);
-        let headers = request.headers_mut();
-        headers.clone_from(&self.headers);
+    pub fn request(
+        &mut self,
+        attach: &Attach,
+        body: Outgoing,
+    ) -> Result<Request<Outgoing>, Refusal> {
+        let target = self.target(attach)?;
+        let kept = &self.kept;
+        let mut headers = self.headers.take().unwrap_or_else(|| with_all(kept));
         for (name, value) in &attach.headers {
             headers.insert(name.clone(), value.clone());
         }
         if let TokenPlace::Header { name, value } = &attach.token {
             headers.insert(name.clone(), value.clone());
         }
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = Uri::from(target);
+        *request.headers_mut() = headers;
         Ok(request)
     }
 
@@ -103,9 +118,16 @@ fn callers_query<'q, 'a, I: Iterator<Item = &'a QueryPair>>(
     })
 }
 
+fn with_all(kept: &[(HeaderName, HeaderValue)]) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(kept.len());
+    for (name, value) in kept {
+        headers.append(name.clone(), value.clone());
+    }
+    headers
+}
+
 /// Removes what ends at the caller's connection.
-fn strip_hop_by_hop(headers: &mut HeaderMap) -> Result<(), Refusal> {
-    let noted = Noted::in_fields(headers);
+fn strip_hop_by_hop(headers: &mut HeaderMap, noted: Noted) -> Result<(), Refusal> {
     noted.strip(headers);
     if noted.trailer && !noted.transfer_encoding {
         // Only a chunked body has trailers to announce.
@@ -159,7 +181,8 @@ fn strip_own_cookies(headers: &mut HeaderMap) {
 
 #[cfg(test)]
 mod tests {
-    use super::{strip_hop_by_hop, strip_own_cookies};
+    use super::{Noted, strip_own_cookies};
+    use crate::proxy::refusal::Refusal;
     use http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue};
 
     fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -172,6 +195,11 @@ mod tests {
                 )
             })
             .collect()
+    }
+
+    fn strip_hop_by_hop(headers: &mut HeaderMap) -> Result<(), Refusal> {
+        let noted = Noted::in_fields(headers);
+        super::strip_hop_by_hop(headers, noted)
     }
 
     fn names(headers: &HeaderMap) -> Vec<&str> {

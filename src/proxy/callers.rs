@@ -1,6 +1,7 @@
 //! Who may ask at all: the request's form, its `Host`, and whether a foreign
 //! page sent it.
 
+use super::hop::Noted;
 use super::refusal::{Code, Refusal};
 use super::route::{Routes, WorkerRoute};
 use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, TRANSFER_ENCODING};
@@ -36,11 +37,14 @@ impl Listener {
 /// know, for a page elsewhere could have made its own name point here.
 pub fn check<'h>(
     head: &'h request::Parts,
+    noted: Noted,
     listener: &Listener,
     routes: &Routes,
 ) -> Result<Cow<'h, str>, Refusal> {
     check_method(head)?;
-    check_framing(head)?;
+    if noted.transfer_encoding {
+        check_framing(head)?;
+    }
     let host = check_host(head)?;
     if listener.checks_host && !is_known(&host, listener, routes) {
         return Err(Refusal::new(
@@ -142,11 +146,13 @@ fn is_known(host: &str, listener: &Listener, routes: &Routes) -> bool {
 /// `localhost`, a name under it (RFC 6761, 6.3), or a loopback address.
 fn is_loopback_name(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
+    let address = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host);
     host == "localhost"
         || host.ends_with(".localhost")
-        || host
-            .trim_start_matches('[')
-            .trim_end_matches(']')
+        || address
             .parse::<IpAddr>()
             .is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
@@ -155,8 +161,12 @@ fn is_loopback_name(host: &str) -> bool {
 /// origin. Gives the allowed origin, for the answer's CORS fields.
 pub fn check_origin(
     headers: &HeaderMap,
+    noted: Noted,
     route: &WorkerRoute,
 ) -> Result<Option<HeaderValue>, Refusal> {
+    if !noted.from_page {
+        return Ok(None);
+    }
     let mut origins = headers.get_all(ORIGIN).iter();
     let origin = origins.next();
     if origins.next().is_some() {

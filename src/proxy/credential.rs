@@ -16,10 +16,18 @@ pub async fn current(
     route: &WorkerRoute,
     seen: &mut Seen,
 ) -> Result<Arc<Credential>, Refusal> {
-    let why = match usable(worker, route, seen.started()) {
-        Ok(credential) => return Ok(credential),
-        Err(why) => why,
-    };
+    match usable(worker, route, seen.started()) {
+        Ok(credential) => Ok(credential),
+        Err(why) => Box::pin(waited_for(worker, route, seen, why)).await,
+    }
+}
+
+async fn waited_for(
+    worker: &Worker,
+    route: &WorkerRoute,
+    seen: &mut Seen,
+    why: Unavailable,
+) -> Result<Arc<Credential>, Refusal> {
     if let Some(refusal) = final_refusal(worker, route, &why) {
         return Err(refusal);
     }

@@ -5,12 +5,13 @@ use super::attach::Outbound;
 use super::body::Answer;
 use super::callers;
 use super::credential;
+use super::hop::Noted;
 use super::observe::Seen;
 use super::path::has_dot_segment;
 use super::refusal::{Code, Refusal};
 use super::replay::Upload;
 use super::respond;
-use super::route::{Found, Routes, WorkerRoute};
+use super::route::{Found, WorkerRoute};
 use super::upstream::{self, Answered};
 use super::verdict;
 use super::worker::Worker;
@@ -22,6 +23,7 @@ use hyper::body::{Body, Incoming};
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Serves one request of a connection.
 ///
@@ -33,69 +35,55 @@ pub async fn forward(
     request: Request<Incoming>,
 ) -> Result<Response<Answer>, Infallible> {
     let in_request = connection.in_request();
-    let (head, body) = request.into_parts();
-    let mut seen = Seen::start(&worker, &connection, &head);
-    let response = match pipeline(&worker, &connection, head, body, &mut seen).await {
+    let (mut head, body) = request.into_parts();
+    let mut seen = Seen::start();
+    let response = match pipeline(&worker, &connection, &mut head, body, &mut seen).await {
         Ok(response) => response,
         Err(refusal) => seen.refused(refusal),
     };
-    seen.answered(&worker, &response);
+    seen.answered(&worker, &connection, &head, &response);
     Ok(response.map(|answer| answer.during(in_request)))
 }
 
 async fn pipeline(
     worker: &Worker,
     connection: &Connection,
-    head: request::Parts,
+    head: &mut request::Parts,
     body: Incoming,
     seen: &mut Seen,
 ) -> Result<Response<Answer>, Refusal> {
-    let routes = worker.routes();
-    let host = callers::check(&head, &connection.listener, &routes)?;
-    let route = find_route(worker, &routes, &host, &head)?;
-    seen.route(&route);
-    let origin = callers::check_origin(&head.headers, &route)?;
-    if let Some(origin) = origin.as_ref().filter(|_| respond::is_preflight(&head)) {
-        return Ok(preflight(&head, origin));
+    let noted = Noted::in_fields(&head.headers);
+    let route = &find_route(worker, connection, head, noted)?;
+    seen.route(route);
+    let origin = callers::check_origin(&head.headers, noted, route)?;
+    if let Some(origin) = origin.as_ref().filter(|_| respond::is_preflight(head)) {
+        return Ok(preflight(head, origin));
     }
 
-    let upload = (!body.is_end_stream()).then(|| worker.upload(body, &route));
-    let outbound = Outbound::prepare(head, &route)?;
-    let mut credential = credential::current(worker, &route, seen).await?;
-    let mut answered = sent(
-        worker,
-        &route,
-        &outbound,
-        &credential,
-        upload.as_ref(),
-        seen,
-    )
-    .await?;
+    let upload = (!body.is_end_stream()).then(|| worker.upload(body, route));
+    let upload = upload.as_ref();
+    let mut outbound = Outbound::prepare(head, noted, route)?;
+    let mut credential = credential::current(worker, route, seen).await?;
+    let mut answered = sent(worker, route, &mut outbound, &credential, upload, seen).await?;
 
     if let Some(status) = verdict::rejection(&answered.response, &route.retry_on) {
-        let newer = newer_credential(worker, &route, &credential, status, upload.as_ref(), seen);
-        if let Some(newer) = newer.await {
-            answered.discard(worker, upload.as_ref());
+        let newer = newer_credential(worker, route, &credential, status, upload, seen);
+        if let Some(newer) = Box::pin(newer).await {
+            answered.discard(worker, upload);
             credential = newer;
-            let replay = sent(
-                worker,
-                &route,
-                &outbound,
-                &credential,
-                upload.as_ref(),
-                seen,
-            )
-            .await;
-            answered = replay.inspect_err(|_| seen.replay(ReplayOutcome::UpstreamFailed))?;
-            judge_replay(worker, &route, &credential, status, &answered, seen);
+            let replay = sent(worker, route, &mut outbound, &credential, upload, seen);
+            answered = Box::pin(replay)
+                .await
+                .inspect_err(|_| seen.replay(ReplayOutcome::UpstreamFailed))?;
+            judge_replay(worker, route, &credential, status, &answered, seen);
         }
     }
 
-    if let Some(upload) = &upload {
+    if let Some(upload) = upload {
         upload.forget();
     }
     let Answered { mut response, back } = answered;
-    respond::clean(&mut response, &route, &credential.attach)?;
+    respond::clean(&mut response, route, &credential.attach)?;
     if let Some(origin) = origin {
         respond::allow_origin(response.headers_mut(), origin);
     }
@@ -104,10 +92,12 @@ async fn pipeline(
 
 fn find_route(
     worker: &Worker,
-    routes: &Routes,
-    host: &str,
+    connection: &Connection,
     head: &request::Parts,
+    noted: Noted,
 ) -> Result<Rc<WorkerRoute>, Refusal> {
+    let routes = worker.routes();
+    let host = &callers::check(head, noted, &connection.listener, &routes)?;
     let path = head.uri.path();
     let target = head.uri.path_and_query().map_or(0, |t| t.as_str().len());
     if target > worker.limits.uri_bytes {
@@ -141,13 +131,13 @@ fn find_route(
 async fn sent(
     worker: &Worker,
     route: &WorkerRoute,
-    outbound: &Outbound,
+    outbound: &mut Outbound<'_>,
     credential: &Credential,
     upload: Option<&Upload>,
     seen: &mut Seen,
 ) -> Result<Answered, Refusal> {
-    let at = seen.upstream_starts();
-    let answered = upstream::send(worker, route, outbound, &credential.attach, upload).await;
+    let at = Instant::now();
+    let answered = upstream::send(worker, route, outbound, &credential.attach, upload, at).await;
     seen.upstream_ended(at);
     answered
 }
@@ -161,8 +151,9 @@ async fn newer_credential(
     used: &Credential,
     status: RejectedStatus,
     upload: Option<&Upload>,
-    seen: &Seen,
+    seen: &mut Seen,
 ) -> Option<Arc<Credential>> {
+    seen.waits();
     if let Some(upload) = upload {
         upload.hold();
     }

@@ -1,23 +1,36 @@
 //! Fields that end at one connection (RFC 9110, 7.6.1), in both directions.
 
 use http::header::{
-    CONNECTION, COOKIE, EXPECT, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+    CONNECTION, COOKIE, EXPECT, HeaderMap, HeaderName, HeaderValue, ORIGIN, PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 
-static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// What goes in either direction, by its bit in [`Noted::gone`].
+static GOES: [HeaderName; 7] = [
+    TE,
+    UPGRADE,
+    EXPECT,
+    PROXY_AUTHORIZATION,
+    PROXY_AUTHENTICATE,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+];
 
 /// What one pass over the fields of a message found, so that an ordinary message
 /// costs no look-up for fields that it doesn't have.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub struct Noted {
     pub connection: bool,
     pub cookie: bool,
     pub trailer: bool,
     pub transfer_encoding: bool,
-    gone: [Option<&'static HeaderName>; 7],
-    found: usize,
+    /// `Origin` or `Sec-Fetch-Site`: a browser says where the request comes from.
+    pub from_page: bool,
+    gone: u8,
 }
 
 impl Noted {
@@ -31,13 +44,15 @@ impl Noted {
                 COOKIE => noted.cookie = true,
                 TRAILER => noted.trailer = true,
                 TRANSFER_ENCODING => noted.transfer_encoding = true,
-                TE => noted.goes(&TE),
-                UPGRADE => noted.goes(&UPGRADE),
-                EXPECT => noted.goes(&EXPECT),
-                PROXY_AUTHORIZATION => noted.goes(&PROXY_AUTHORIZATION),
-                PROXY_AUTHENTICATE => noted.goes(&PROXY_AUTHENTICATE),
-                _ if *name == KEEP_ALIVE => noted.goes(&KEEP_ALIVE),
-                _ if *name == PROXY_CONNECTION => noted.goes(&PROXY_CONNECTION),
+                ORIGIN => noted.from_page = true,
+                TE => noted.gone |= 1,
+                UPGRADE => noted.gone |= 1 << 1,
+                EXPECT => noted.gone |= 1 << 2,
+                PROXY_AUTHORIZATION => noted.gone |= 1 << 3,
+                PROXY_AUTHENTICATE => noted.gone |= 1 << 4,
+                _ if *name == KEEP_ALIVE => noted.gone |= 1 << 5,
+                _ if *name == PROXY_CONNECTION => noted.gone |= 1 << 6,
+                _ if *name == SEC_FETCH_SITE => noted.from_page = true,
                 _ => {}
             }
         }
@@ -47,24 +62,23 @@ impl Noted {
     /// Removes the fields that go in either direction. `Connection` itself, and
     /// what frames the message, each side removes in its own way.
     pub fn strip(&self, headers: &mut HeaderMap) {
-        for name in self.gone.iter().flatten() {
-            headers.remove(*name);
-        }
-    }
-
-    /// Each name is a key of the map once, so there is room for all of them.
-    fn goes(&mut self, name: &'static HeaderName) {
-        if let Some(place) = self.gone.get_mut(self.found) {
-            *place = Some(name);
-            self.found += 1;
+        let mut left = self.gone;
+        while left != 0 {
+            headers.remove(&GOES[left.trailing_zeros() as usize]);
+            left &= left - 1;
         }
     }
 }
 
 /// Takes `Connection` away; gives the names that it listed.
 pub fn take_connection(headers: &mut HeaderMap) -> Vec<HeaderName> {
-    let values = headers.get_all(CONNECTION).iter();
-    let names = values.flat_map(names_in).collect();
+    let mut names = Vec::new();
+    for value in headers.get_all(CONNECTION) {
+        // The whole of what ordinary messages say; it names no field of theirs.
+        if !matches!(value.as_bytes(), b"keep-alive" | b"close") {
+            names.extend(names_in(value));
+        }
+    }
     headers.remove(CONNECTION);
     names
 }
@@ -74,4 +88,24 @@ fn names_in(value: &HeaderValue) -> impl Iterator<Item = HeaderName> + '_ {
         .as_bytes()
         .split(|b| *b == b',')
         .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{GOES, Noted};
+    use http::header::{HeaderMap, HeaderValue};
+
+    #[test]
+    fn each_field_is_removed_by_the_bit_that_notes_it() {
+        for name in &GOES {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, HeaderValue::from_static("x"));
+            headers.insert("accept", HeaderValue::from_static("*/*"));
+            Noted::in_fields(&headers).strip(&mut headers);
+            assert_eq!(
+                headers.keys().map(|n| n.as_str()).collect::<Vec<_>>(),
+                ["accept"]
+            );
+        }
+    }
 }

@@ -7,20 +7,19 @@ use super::route::WorkerRoute;
 use super::worker::Worker;
 use crate::telemetry::access::Entry;
 use crate::telemetry::requests::ReplayOutcome;
-use http::{Method, Response, Uri, request};
-use std::net::IpAddr;
+use http::{Response, request};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// One request, as it goes along.
+/// One request, as it goes along. The clock is read three times for an
+/// ordinary one: when its head is here, when it is sent, when the answer is here.
 pub struct Seen {
     started: Instant,
-    client: IpAddr,
-    /// For the access log; `None` when there is none.
-    line: Option<(Method, Uri)>,
     route: Option<Rc<WorkerRoute>>,
     error: Option<&'static str>,
     upstream: Option<Duration>,
+    /// When the last thing ended that this request waited for.
+    ended: Option<Instant>,
     token_wait: Option<Duration>,
     pub replayed: bool,
 }
@@ -28,16 +27,13 @@ pub struct Seen {
 impl Seen {
     /// Reads the clock for the first time.
     #[must_use]
-    pub fn start(worker: &Worker, connection: &Connection, head: &request::Parts) -> Self {
+    pub fn start() -> Self {
         Self {
             started: Instant::now(),
-            client: connection.peer,
-            line: worker
-                .has_access_log()
-                .then(|| (head.method.clone(), head.uri.clone())),
             route: None,
             error: None,
             upstream: None,
+            ended: None,
             token_wait: None,
             replayed: false,
         }
@@ -52,14 +48,16 @@ impl Seen {
         self.route = Some(route.clone());
     }
 
-    /// A sending begins; give the moment back to [`Seen::upstream_ended`].
-    #[must_use]
-    pub fn upstream_starts(&self) -> Instant {
-        Instant::now()
+    /// A sending that began at `at` has been answered or has failed.
+    pub fn upstream_ended(&mut self, at: Instant) {
+        let now = Instant::now();
+        *self.upstream.get_or_insert_default() += now.saturating_duration_since(at);
+        self.ended = Some(now);
     }
 
-    pub fn upstream_ended(&mut self, at: Instant) {
-        *self.upstream.get_or_insert_default() += at.elapsed();
+    /// The request waits for something else than the upstream.
+    pub fn waits(&mut self) {
+        self.ended = None;
     }
 
     pub fn waited_for_token(&mut self, wait: Duration) {
@@ -79,8 +77,15 @@ impl Seen {
     }
 
     /// The answer's head is on its way.
-    pub fn answered(self, worker: &Worker, response: &Response<Answer>) {
-        let duration = self.started.elapsed();
+    pub fn answered(
+        self,
+        worker: &Worker,
+        connection: &Connection,
+        head: &request::Parts,
+        response: &Response<Answer>,
+    ) {
+        let ended = self.ended.unwrap_or_else(Instant::now);
+        let duration = ended.saturating_duration_since(self.started);
         let status = response.status().as_u16();
         if let Some(error) = self.error {
             worker.count_refused(error);
@@ -103,22 +108,11 @@ impl Seen {
             }
             None => worker.count_unrouted(status, duration),
         }
-        self.log(worker, status, duration);
-    }
-
-    fn log(&self, worker: &Worker, status: u16, duration: Duration) {
-        let Some((method, uri)) = &self.line else {
-            return;
-        };
         worker.log_access(&Entry {
-            client: Some(self.client),
-            method: method.as_str(),
-            path: uri.path(),
-            route: self.route.as_ref().map(|route| &*route.name),
-            account: self
-                .route
-                .as_ref()
-                .map(|route| route.route.account.as_str()),
+            client: &connection.peer,
+            method: head.method.as_str(),
+            path: head.uri.path(),
+            labels: self.route.as_ref().and_then(|route| route.labels.as_ref()),
             status,
             error: self.error,
             duration,

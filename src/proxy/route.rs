@@ -3,6 +3,7 @@
 
 use super::upstream::Pool;
 use crate::config::checked::{HostMatch, PathMatch, Route};
+use crate::telemetry::access::Labels;
 use crate::telemetry::requests::RouteStats;
 use crate::token::Reader;
 use http::{HeaderValue, Method, request};
@@ -21,6 +22,8 @@ pub struct WorkerRoute {
     /// Statuses that lead to a refresh and one replay.
     pub retry_on: Arc<[u16]>,
     pub pool: Rc<Pool>,
+    /// For the access log, if there is one.
+    pub labels: Option<Labels>,
     pub stats: RefCell<RouteStats>,
 }
 
@@ -261,6 +264,7 @@ mod tests {
             authority: HeaderValue::from_static("127.0.0.1:1"),
             credential: slot().1.reader(),
             retry_on: Arc::from([401, 403]),
+            labels: None,
             stats: std::cell::RefCell::default(),
         })
     }

@@ -17,7 +17,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -191,11 +191,12 @@ async fn read_short(mut body: Incoming) -> bool {
 pub async fn send(
     worker: &Worker,
     route: &WorkerRoute,
-    outbound: &Outbound,
+    outbound: &mut Outbound<'_>,
     attach: &Attach,
     upload: Option<&Upload>,
+    now: Instant,
 ) -> Result<Answered, Refusal> {
-    let fixed = Cell::new(Instant::now() + route.route.timeout);
+    let fixed = Cell::new(now + route.route.timeout);
     let deadline = upload.map_or(&fixed, Upload::deadline);
     let mut fresh_only = false;
     loop {
@@ -203,21 +204,18 @@ pub async fn send(
         let is_pooled = pooled.is_some();
         let mut sender = match pooled {
             Some(sender) => sender,
-            None => open(worker, route).await?,
+            None => Box::pin(open(worker, route)).await?,
         };
         let body = upload.map_or(Outgoing::Empty, |upload| Outgoing::Kept(upload.send()));
         let request = outbound.request(attach, body)?;
-        let sent = worker
-            .deadlines
-            .until(deadline, sender.try_send_request(request))
-            .await;
-        let mut error = match sent {
+        let answer = pin!(sender.try_send_request(request));
+        let mut error = match worker.deadlines.until(deadline, answer).await {
             Ok(Ok(response)) => return Ok(answered(route, sender, response, upload)),
             Ok(Err(error)) => error,
             Err(_) => return Err(timed_out(route)),
         };
         let unsent = error.take_message().is_some();
-        let again = is_pooled && (unsent || may_repeat(&outbound.method, upload, error.error()));
+        let again = is_pooled && (unsent || may_repeat(outbound.method, upload, error.error()));
         if !again {
             return Err(failed(route, error.error()));
         }

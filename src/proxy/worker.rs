@@ -94,7 +94,7 @@ impl Worker {
     /// Makes the worker on the calling thread.
     #[must_use]
     pub fn new(seed: Seed) -> Rc<Self> {
-        let routes = Routes::new(worker_routes(&seed.routes, &seed.limits));
+        let routes = Routes::new(worker_routes(&seed));
         let mut http = http1::Builder::new();
         http.max_headers(seed.limits.header_count)
             .max_header_size(seed.limits.header_bytes)
@@ -171,15 +171,11 @@ impl Worker {
         )
     }
 
-    #[must_use]
-    pub fn has_access_log(&self) -> bool {
-        self.access.is_some()
-    }
-
     /// Adds a line to the access log.
     pub fn log_access(&self, entry: &Entry<'_>) {
-        if let Some(access) = &self.access {
-            access.borrow_mut().record(entry);
+        if let Some(access) = &self.access
+            && access.borrow_mut().record(entry)
+        {
             self.deadlines.wake();
         }
     }
@@ -390,13 +386,14 @@ impl Drop for Leave {
     }
 }
 
-fn worker_routes(set: &RouteSet, limits: &Limits) -> Vec<Rc<WorkerRoute>> {
+fn worker_routes(seed: &Seed) -> Vec<Rc<WorkerRoute>> {
     let mut pools: HashMap<Origin, Rc<Pool>> = HashMap::new();
-    set.routes
+    seed.routes
+        .routes
         .iter()
         .filter_map(|route| {
-            let seam = set.accounts.get(&route.account)?;
-            Some(worker_route(route, seam, &mut pools, limits))
+            let seam = seed.routes.accounts.get(&route.account)?;
+            Some(worker_route(route, seam, &mut pools, seed))
         })
         .collect()
 }
@@ -405,12 +402,13 @@ fn worker_route(
     route: &Arc<Route>,
     seam: &Seam,
     pools: &mut HashMap<Origin, Rc<Pool>>,
-    limits: &Limits,
+    seed: &Seed,
 ) -> Rc<WorkerRoute> {
     let origin = origin_of(&route.upstream);
     let pool = pools
         .entry(origin.clone())
-        .or_insert_with(|| Rc::new(Pool::new(origin, limits.pool_idle_per_origin)));
+        .or_insert_with(|| Rc::new(Pool::new(origin, seed.limits.pool_idle_per_origin)));
+    let access = seed.access.as_ref();
     Rc::new(WorkerRoute {
         name: Arc::from(route.name.as_str()),
         // The configuration has made sure that this is an authority.
@@ -419,6 +417,7 @@ fn worker_route(
         credential: seam.shared.reader(),
         retry_on: seam.retry_on.clone(),
         pool: pool.clone(),
+        labels: access.map(|access| access.labels(&route.name, route.account.as_str())),
         route: route.clone(),
         stats: RefCell::default(),
     })

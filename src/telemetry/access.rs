@@ -3,9 +3,7 @@
 
 use super::Format;
 use super::lines::Lines;
-use std::fmt::Write as _;
 use std::io::{self, Write};
-use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Bytes that one worker collects between two of its ticks.
@@ -14,12 +12,12 @@ const BATCH_BYTES: usize = 2 * 1024 * 1024;
 /// One request, as the access log tells it. Paths come without their query,
 /// which may hold secrets of the caller.
 pub struct Entry<'a> {
-    pub client: Option<IpAddr>,
+    /// The client's address as text, without its port.
+    pub client: &'a str,
     pub method: &'a str,
     pub path: &'a str,
     /// `None` when no route matched.
-    pub route: Option<&'a str>,
-    pub account: Option<&'a str>,
+    pub labels: Option<&'a Labels>,
     pub status: u16,
     /// `Sidekey-Error` of an answer that the proxy itself made.
     pub error: Option<&'static str>,
@@ -27,6 +25,9 @@ pub struct Entry<'a> {
     pub upstream: Option<Duration>,
     pub replayed: bool,
 }
+
+/// What every line of a route says alike, written once: route and account.
+pub struct Labels(Box<[u8]>);
 
 /// The log; one per process, shared by all workers.
 #[derive(Clone)]
@@ -39,7 +40,7 @@ pub struct AccessLog {
 pub struct AccessWriter {
     lines: Lines,
     format: Format,
-    batch: String,
+    batch: Vec<u8>,
     count: u64,
     /// How long the last batch became: what to allocate for the next.
     expected: usize,
@@ -62,7 +63,7 @@ impl AccessLog {
         AccessWriter {
             lines: self.lines.clone(),
             format: self.format,
-            batch: String::new(),
+            batch: Vec::new(),
             count: 0,
             expected: 0,
             time: Stamp::default(),
@@ -82,9 +83,27 @@ impl AccessLog {
 }
 
 impl AccessWriter {
-    /// Adds a line to this worker's batch; no system call, no lock.
-    pub fn record(&mut self, entry: &Entry<'_>) {
-        self.record_at(entry, SystemTime::now());
+    /// What the lines of one route have in common.
+    #[must_use]
+    pub fn labels(&self, route: &str, account: &str) -> Labels {
+        let mut out = Vec::new();
+        match self.format {
+            Format::Text => {
+                text_pair(&mut out, b" route=", route);
+                text_pair(&mut out, b" account=", account);
+            }
+            Format::Json => {
+                json_pair(&mut out, b",\"route\":", route);
+                json_pair(&mut out, b",\"account\":", account);
+            }
+        }
+        Labels(out.into())
+    }
+
+    /// Adds a line to this worker's batch; no system call, no lock. True when
+    /// it is the first, which [`flush`](Self::flush) has to follow.
+    pub fn record(&mut self, entry: &Entry<'_>) -> bool {
+        self.record_at(entry, SystemTime::now())
     }
 
     /// Hands the batch to the writing thread; called on the worker's tick
@@ -94,14 +113,14 @@ impl AccessWriter {
             return;
         }
         self.expected = self.batch.len();
-        let bytes = std::mem::take(&mut self.batch).into_bytes();
+        let bytes = std::mem::take(&mut self.batch);
         self.lines.send(bytes, std::mem::take(&mut self.count));
     }
 
-    fn record_at(&mut self, entry: &Entry<'_>, at: SystemTime) {
+    fn record_at(&mut self, entry: &Entry<'_>, at: SystemTime) -> bool {
         if self.batch.len() >= BATCH_BYTES {
             self.lines.count_dropped(1);
-            return;
+            return false;
         }
         if self.batch.capacity() == 0 {
             self.batch.reserve(self.expected + self.expected / 4);
@@ -112,95 +131,100 @@ impl AccessWriter {
             Format::Json => json_line(&mut self.batch, &self.time, entry),
         }
         self.count += 1;
+        self.count == 1
     }
 }
 
 /// `2026-11-24T18:59:19.123Z 127.0.0.1 GET /crm/x 200 1.234ms route=crm …`
-fn text_line(out: &mut String, time: &Stamp, entry: &Entry<'_>) {
+fn text_line(out: &mut Vec<u8>, time: &Stamp, entry: &Entry<'_>) {
     time.write(out);
-    out.push(' ');
-    match entry.client {
-        Some(client) => display(out, client),
-        None => out.push('-'),
-    }
-    out.push(' ');
-    text_field(out, entry.method);
-    out.push(' ');
-    text_field(out, entry.path);
-    out.push(' ');
-    digits(out, u64::from(entry.status), 1);
-    out.push(' ');
+    out.push(b' ');
+    put(out, entry.client);
+    text_pair(out, b" ", entry.method);
+    text_pair(out, b" ", entry.path);
+    out.push(b' ');
+    three_digits(out, entry.status);
+    out.push(b' ');
     milliseconds(out, entry.duration);
-    out.push_str("ms");
-    for (name, value) in [
-        (" route=", entry.route),
-        (" account=", entry.account),
-        (" error=", entry.error),
-    ] {
-        if let Some(value) = value {
-            out.push_str(name);
-            text_field(out, value);
-        }
+    out.extend_from_slice(b"ms");
+    if let Some(Labels(labels)) = entry.labels {
+        out.extend_from_slice(labels);
+    }
+    if let Some(error) = entry.error {
+        text_pair(out, b" error=", error);
     }
     if let Some(upstream) = entry.upstream {
-        out.push_str(" upstream=");
+        out.extend_from_slice(b" upstream=");
         milliseconds(out, upstream);
-        out.push_str("ms");
+        out.extend_from_slice(b"ms");
     }
     if entry.replayed {
-        out.push_str(" replayed");
+        out.extend_from_slice(b" replayed");
     }
-    out.push('\n');
+    out.push(b'\n');
 }
 
-fn json_line(out: &mut String, time: &Stamp, entry: &Entry<'_>) {
-    out.push_str("{\"time\":\"");
+fn json_line(out: &mut Vec<u8>, time: &Stamp, entry: &Entry<'_>) {
+    out.extend_from_slice(b"{\"time\":\"");
     time.write(out);
-    out.push('"');
-    if let Some(client) = entry.client {
-        display(out, format_args!(",\"client\":\"{client}\""));
+    out.push(b'"');
+    json_pair(out, b",\"client\":", entry.client);
+    json_pair(out, b",\"method\":", entry.method);
+    json_pair(out, b",\"path\":", entry.path);
+    if let Some(Labels(labels)) = entry.labels {
+        out.extend_from_slice(labels);
     }
-    for (name, value) in [
-        (",\"method\":", Some(entry.method)),
-        (",\"path\":", Some(entry.path)),
-        (",\"route\":", entry.route),
-        (",\"account\":", entry.account),
-        (",\"error\":", entry.error),
-    ] {
-        if let Some(value) = value {
-            out.push_str(name);
-            json_string(out, value);
-        }
+    if let Some(error) = entry.error {
+        json_pair(out, b",\"error\":", error);
     }
-    out.push_str(",\"status\":");
-    digits(out, u64::from(entry.status), 1);
-    out.push_str(",\"duration_ms\":");
+    out.extend_from_slice(b",\"status\":");
+    three_digits(out, entry.status);
+    out.extend_from_slice(b",\"duration_ms\":");
     milliseconds(out, entry.duration);
     if let Some(upstream) = entry.upstream {
-        out.push_str(",\"upstream_ms\":");
+        out.extend_from_slice(b",\"upstream_ms\":");
         milliseconds(out, upstream);
     }
-    out.push_str(if entry.replayed {
-        ",\"replayed\":true}\n"
+    out.extend_from_slice(if entry.replayed {
+        b",\"replayed\":true}\n".as_slice()
     } else {
-        ",\"replayed\":false}\n"
+        b",\"replayed\":false}\n"
     });
 }
 
 /// A field of a text line: what would end the field or the line, or steer a
 /// terminal, is written as an escape.
-fn text_field(out: &mut String, text: &str) {
+fn text_pair(out: &mut Vec<u8>, name: &[u8], text: &str) {
+    out.extend_from_slice(name);
     if is_plain(text) {
-        return out.push_str(text);
+        return put(out, text);
     }
     for c in text.chars() {
         match c {
-            '\\' => out.push_str("\\\\"),
+            '\\' => put(out, "\\\\"),
             ' ' => display(out, c.escape_unicode()),
             c if c.is_control() => display(out, c.escape_default()),
-            c => out.push(c),
+            c => display(out, c),
         }
     }
+}
+
+fn json_pair(out: &mut Vec<u8>, name: &[u8], text: &str) {
+    out.extend_from_slice(name);
+    out.push(b'"');
+    if is_plain(text) {
+        put(out, text);
+        return out.push(b'"');
+    }
+    for c in text.chars() {
+        match c {
+            '"' => put(out, "\\\""),
+            '\\' => put(out, "\\\\"),
+            c if c.is_control() => display(out, format_args!("\\u{:04x}", u32::from(c))),
+            c => display(out, c),
+        }
+    }
+    out.push(b'"');
 }
 
 /// True where neither format escapes anything: nearly always.
@@ -209,51 +233,32 @@ fn is_plain(text: &str) -> bool {
         .all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\')
 }
 
-fn json_string(out: &mut String, text: &str) {
-    out.push('"');
-    if is_plain(text) {
-        out.push_str(text);
-        return out.push('"');
-    }
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            c if c.is_control() => display(out, format_args!("\\u{:04x}", u32::from(c))),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-}
-
 /// Milliseconds with three places.
-fn milliseconds(out: &mut String, duration: Duration) {
-    let micros = duration.subsec_micros();
-    digits(
-        out,
-        duration.as_secs() * 1_000 + u64::from(micros / 1_000),
-        1,
-    );
-    out.push('.');
-    digits(out, u64::from(micros % 1_000), 3);
-}
-
-/// A number with at least `width` digits; a line holds five of them, and the
-/// formatting machinery would be a tenth of what a request costs us.
-fn digits(out: &mut String, mut value: u64, width: usize) {
-    let mut buffer = [b'0'; 20];
-    let mut at = buffer.len();
-    while value > 0 {
-        at -= 1;
-        buffer[at] = b'0' + (value % 10) as u8;
-        value /= 10;
+fn milliseconds(out: &mut Vec<u8>, duration: Duration) {
+    let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+    // Written by hand: the formatting machinery would be a tenth of what a
+    // request costs us.
+    match micros / 1_000 {
+        millis @ 0..10 => out.push(b'0' + millis as u8),
+        millis @ 100..1_000 => three_digits(out, millis as u16),
+        millis => display(out, millis),
     }
-    let start = at.min(buffer.len() - width);
-    out.push_str(std::str::from_utf8(&buffer[start..]).unwrap_or_default());
+    out.push(b'.');
+    three_digits(out, (micros % 1_000) as u16);
 }
 
-fn display(out: &mut String, value: impl std::fmt::Display) {
-    // Writing to a String can't fail.
+/// A number below 1,000, with leading zeros.
+fn three_digits(out: &mut Vec<u8>, value: u16) {
+    let digit = |value: u16| b'0' + (value % 10) as u8;
+    out.extend_from_slice(&[digit(value / 100), digit(value / 10), digit(value)]);
+}
+
+fn put(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn display(out: &mut Vec<u8>, value: impl std::fmt::Display) {
+    // Writing to a Vec can't fail.
     let _ = write!(out, "{value}");
 }
 
@@ -262,13 +267,13 @@ fn display(out: &mut String, value: impl std::fmt::Display) {
 struct Stamp {
     second: u64,
     text: String,
-    millis: u32,
+    millis: u16,
 }
 
 impl Stamp {
     fn set(&mut self, at: SystemTime) {
         let since = at.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        self.millis = since.subsec_millis();
+        self.millis = since.subsec_millis() as u16;
         if since.as_secs() != self.second || self.text.is_empty() {
             self.second = since.as_secs();
             self.text = i64::try_from(self.second)
@@ -281,11 +286,11 @@ impl Stamp {
         }
     }
 
-    fn write(&self, out: &mut String) {
-        out.push_str(&self.text);
-        out.push('.');
-        digits(out, u64::from(self.millis), 3);
-        out.push('Z');
+    fn write(&self, out: &mut Vec<u8>) {
+        put(out, &self.text);
+        out.push(b'.');
+        three_digits(out, self.millis);
+        out.push(b'Z');
     }
 }
 
@@ -293,16 +298,14 @@ impl Stamp {
 mod tests {
     use super::super::lines::tests::Shelf;
     use super::{AccessLog, BATCH_BYTES, Entry, Format};
-    use std::net::{IpAddr, Ipv4Addr};
     use std::time::{Duration, UNIX_EPOCH};
 
     fn entry() -> Entry<'static> {
         Entry {
-            client: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            client: "127.0.0.1",
             method: "GET",
             path: "/crm/x",
-            route: Some("crm"),
-            account: Some("crmDev"),
+            labels: None,
             status: 200,
             error: None,
             duration: Duration::from_nanos(1_234_567),
@@ -315,9 +318,12 @@ mod tests {
         let shelf = Shelf::default();
         let log = AccessLog::start(format, Box::new(shelf.clone())).unwrap();
         let mut writer = log.writer();
+        let labels = writer.labels("crm", "crmDev");
         for (i, entry) in (0_u64..).zip(entries) {
             let at = Duration::from_millis(1_764_010_759_099 + i * 450);
-            writer.record_at(entry, UNIX_EPOCH + at);
+            let labels = entry.error.is_none().then_some(&labels);
+            let first = writer.record_at(&Entry { labels, ..*entry }, UNIX_EPOCH + at);
+            assert_eq!(first, i == 0);
         }
         writer.flush();
         log.flush(Duration::from_secs(10));
@@ -326,16 +332,17 @@ mod tests {
     }
 
     #[test]
-    fn numbers_have_at_least_their_width() {
-        for (value, width, expected) in [
-            (0, 1, "0"),
-            (7, 3, "007"),
-            (1_234, 3, "1234"),
-            (u64::MAX, 1, "18446744073709551615"),
+    fn times_are_milliseconds_with_three_places() {
+        for (micros, expected) in [
+            (0, "0.000"),
+            (7, "0.007"),
+            (9_999, "9.999"),
+            (10_000, "10.000"),
+            (61_234_567, "61234.567"),
         ] {
-            let mut out = String::new();
-            super::digits(&mut out, value, width);
-            assert_eq!(out, expected);
+            let mut out = Vec::new();
+            super::milliseconds(&mut out, Duration::from_micros(micros));
+            assert_eq!(out, expected.as_bytes());
         }
     }
 
@@ -378,9 +385,6 @@ mod tests {
     #[test]
     fn a_json_line_holds_what_is_known() {
         let refused = Entry {
-            client: None,
-            route: None,
-            account: None,
             status: 404,
             error: Some("route_not_found"),
             upstream: None,
@@ -392,8 +396,8 @@ mod tests {
         assert_eq!(
             line,
             serde_json::json!({
-                "time": "2025-11-24T18:59:19.099Z", "method": "GET", "path": "/crm/x",
-                "error": "route_not_found", "status": 404, "duration_ms": 1.234, "replayed": false,
+                "time": "2025-11-24T18:59:19.099Z", "client": "127.0.0.1",
+                "method": "GET", "path": "/crm/x", "error": "route_not_found", "status": 404, "duration_ms": 1.234, "replayed": false,
             })
         );
     }
