@@ -53,6 +53,7 @@ pub struct AccountStatus {
     /// True for a person's grant that has no refresh token: somebody will have
     /// to connect the account again when its token expires.
     pub reconnect_at_expiry: bool,
+    /// Why the last attempt failed, else why its tokens are only in memory.
     pub last_error: Option<LastError>,
     /// The last token request that ended in this process.
     pub last_attempt: Option<Attempt>,
@@ -72,7 +73,7 @@ pub struct Attempt {
     pub outcome: Outcome,
 }
 
-/// The last failed attempt.
+/// What went wrong last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastError {
     pub at: Wall,

@@ -1,16 +1,15 @@
-//! Kill -9 in the middle of rotations, at named points and at random. Each
-//! process first completes one rotation, which shows what the kill before it
-//! has lost; in its second it is killed.
+//! Kill -9 in the middle of rotations, at named points and at random: against a
+//! server in this process that allows reuse or doesn't, and against oidc-provider.
 
-use crate::support::conf::Conf;
-use crate::support::gate::Gate;
-use crate::support::rotation::{KEY, Rotating, connect};
-use crate::support::sidekey::Launch;
-use crate::support::{Answer, Server, Sidekey, eventually, eventually_some};
-use std::collections::BTreeMap;
-use std::fmt::Write;
-use std::path::PathBuf;
-use std::time::Duration;
+mod issuers;
+mod lane;
+mod tally;
+
+use crate::support::real::Oidc;
+use issuers::{Issuer, Own, Shared};
+use lane::Lane;
+use std::sync::Arc;
+use tally::{Tallies, check, merged};
 
 /// In the order in which a rotation passes them.
 const POINTS: [&str; 6] = [
@@ -22,232 +21,11 @@ const POINTS: [&str; 6] = [
     "after_publish",
 ];
 const KILLS_AT_EACH: usize = 20;
+
 const KILLS_AT_RANDOM: usize = 200;
 const LANES_AT_RANDOM: usize = 10;
-/// Longer than any test.
-const GRACE: Duration = Duration::from_secs(3_600);
-
-/// What became of the kills at one point.
-#[derive(Clone, Copy, Default)]
-struct Tally {
-    kills: usize,
-    /// Kills after which a person had to connect the account again.
-    lost: usize,
-    /// Those of which sidekey said `rotation_answer_lost`.
-    reported: usize,
-}
-
-type Tallies = BTreeMap<String, Tally>;
-
-/// An account with a server and a store of its own.
-struct Lane {
-    server: Rotating,
-    upstream: Server,
-    folder: tempfile::TempDir,
-    grace: bool,
-    tallies: Tallies,
-    /// Where the last kill hit.
-    last: Option<String>,
-}
-
-impl Lane {
-    fn new(grace: bool) -> Self {
-        let lane = Self {
-            server: Rotating::start(grace.then_some(GRACE)),
-            upstream: Server::start(|_| Answer::ok("content")),
-            folder: tempfile::tempdir().unwrap(),
-            grace,
-            tallies: Tallies::new(),
-            last: None,
-        };
-        lane.reconnect();
-        lane
-    }
-
-    fn store(&self) -> PathBuf {
-        self.folder.path().join("sidekey.db")
-    }
-
-    fn reconnect(&self) {
-        let token = self.server.consent();
-        connect(&self.store(), &self.server.endpoint(), &token);
-    }
-
-    fn launch(&self, fault_point: &str) -> Sidekey {
-        let store = format!("{{path: \"{}\", key: \"{KEY}\"}}", self.store().display());
-        let mut conf = Conf::at(
-            &self.server.endpoint(),
-            &format!("{}/", self.upstream.url()),
-        )
-        .oauth2("authorization_endpoint: http://127.0.0.1:9/authorize")
-        .top("refresh: {timeout: 2s}")
-        .store(&store);
-        if self.grace {
-            conf = conf.integration("refresh: {reuse_grace: 1h}");
-        }
-        let yaml = conf
-            .yaml()
-            .replace("client_credentials", "authorization_code");
-        Sidekey::launch(&Launch {
-            yaml,
-            environment: vec![("SIDEKEY_FAULT_POINT".into(), fault_point.into())],
-            own_build: true,
-            ..Launch::default()
-        })
-    }
-
-    /// Waits until the first rotation has ended: a process in which the account
-    /// is alive. Losses that show themselves are counted for the last kill.
-    fn alive(&mut self, fault_point: &str) -> Sidekey {
-        loop {
-            let sidekey = self.launch(fault_point);
-            let lost = eventually_some("the first rotation", || {
-                let logs = sidekey.logs();
-                let well = logs.contains("passing after_publish:1");
-                let lost = logs.contains("connect this account again");
-                (well || lost).then_some(lost)
-            });
-            if !lost {
-                self.last = None;
-                return sidekey;
-            }
-            let last = self.last.take().expect("a loss without a kill");
-            let tally = self.tallies.entry(last).or_default();
-            tally.lost += 1;
-            tally.reported += usize::from(sidekey.logs().contains("rotation_answer_lost"));
-            drop(sidekey);
-            self.reconnect();
-        }
-    }
-
-    fn kill(&mut self, mut sidekey: Sidekey, point: &str) {
-        sidekey.signal("KILL");
-        sidekey.ended();
-        self.killed(point);
-    }
-
-    fn killed(&mut self, point: &str) {
-        self.tallies.entry(point.to_owned()).or_default().kills += 1;
-        self.last = Some(point.to_owned());
-    }
-
-    fn kill_at(&mut self, point: &str) {
-        if point == "request_written" {
-            let sidekey = self.alive("none");
-            let gate: Gate = self.server.hold();
-            eventually("the request", || gate.came() > 0);
-            self.kill(sidekey, point);
-            self.server.let_go();
-        } else {
-            let sidekey = self.alive(&format!("{point}:2"));
-            let held = format!("held at {point}:2");
-            eventually(&held, || sidekey.logs().contains(&held));
-            self.kill(sidekey, point);
-        }
-    }
-
-    /// Kills within a moment of the second rotation's beginning.
-    fn kill_at_random(&mut self) {
-        let mut sidekey = self.alive("none");
-        let rotations = self.server.rotations();
-        eventually("the second rotation", || {
-            sidekey.logs().contains("passing before_intent:2")
-        });
-        std::thread::sleep(Duration::from_micros(fastrand::u64(0..25_000)));
-        sidekey.signal("KILL");
-        sidekey.ended();
-        let phase = phase(&sidekey.logs(), self.server.rotations() > rotations);
-        self.killed(phase);
-    }
-
-    /// The last kill, too, is looked at.
-    fn finish(mut self) -> Tallies {
-        drop(self.alive("none"));
-        let lost: usize = self.tallies.values().map(|t| t.lost).sum();
-        assert_eq!(lost, self.server.ended(), "grants that ended");
-        assert_eq!(lost, self.server.unreceived(), "answers that nobody has");
-        self.tallies
-    }
-}
-
-/// How far the second rotation had come.
-fn phase(logs: &str, rotated: bool) -> &'static str {
-    let passed = |point: &str| logs.contains(&format!("passing {point}:2"));
-    match () {
-        () if passed("after_publish") => "after_publish",
-        () if passed("after_write") => "after_write",
-        // The write may or may not have become durable.
-        () if passed("before_write") => "writing the answer",
-        () if passed("answer_received") => "answer_received",
-        () if rotated => "request_written",
-        // It may be on its way: the server tells later.
-        () if passed("after_intent") => "sending the request",
-        () => "before_intent",
-    }
-}
-
-fn table(title: &str, tallies: &Tallies, order: &[&str]) -> String {
-    let mut text = format!(
-        "\n{title}\n| fault point | kills | lost | reported |\n| --- | --- | --- | --- |\n"
-    );
-    for point in order {
-        let tally = tallies.get(*point).copied().unwrap_or_default();
-        let Tally {
-            kills,
-            lost,
-            reported,
-        } = tally;
-        writeln!(text, "| {point} | {kills} | {lost} | {reported} |").unwrap();
-    }
-    text
-}
-
-fn merged(all: Vec<Tallies>) -> Tallies {
-    let mut merged = Tallies::new();
-    for (point, tally) in all.into_iter().flatten() {
-        let sum = merged.entry(point).or_default();
-        sum.kills += tally.kills;
-        sum.lost += tally.lost;
-        sum.reported += tally.reported;
-    }
-    merged
-}
-
-/// Runs lanes beside each other.
-fn lanes(works: Vec<impl FnOnce() -> Tallies + Send + 'static>) -> Tallies {
-    let threads: Vec<_> = works.into_iter().map(std::thread::spawn).collect();
-    merged(threads.into_iter().map(|t| t.join().unwrap()).collect())
-}
-
-fn at_named_points(grace: bool) -> Tallies {
-    lanes(
-        POINTS
-            .map(|point| {
-                move || {
-                    let mut lane = Lane::new(grace);
-                    (0..KILLS_AT_EACH).for_each(|_| lane.kill_at(point));
-                    lane.finish()
-                }
-            })
-            .into(),
-    )
-}
-
-fn at_random(grace: bool) -> Tallies {
-    lanes(
-        (0..LANES_AT_RANDOM)
-            .map(|_| {
-                move || {
-                    let mut lane = Lane::new(grace);
-                    (0..KILLS_AT_RANDOM / LANES_AT_RANDOM).for_each(|_| lane.kill_at_random());
-                    lane.finish()
-                }
-            })
-            .collect(),
-    )
-}
-
-const RANDOM_ORDER: [&str; 7] = [
+/// How far a rotation can have come when a kill hits at random.
+const PHASES: [&str; 7] = [
     "before_intent",
     "sending the request",
     "request_written",
@@ -257,57 +35,94 @@ const RANDOM_ORDER: [&str; 7] = [
     "after_publish",
 ];
 
-/// Between the request and the durable answer nobody can know.
-const WINDOW: [&str; 4] = [
-    "sending the request",
-    "request_written",
-    "answer_received",
-    "writing the answer",
-];
+/// The kills of one lane, on a thread of its own.
+type Work = Box<dyn FnOnce() -> Tallies + Send>;
 
-fn check(title: &str, tallies: &Tallies, order: &[&str], grace: bool) {
-    println!("{}", table(title, tallies, order));
-    for (point, tally) in tallies {
-        assert_eq!(
-            tally.lost, tally.reported,
-            "{point}: a loss goes unreported"
-        );
-        let may_lose = !grace && WINDOW.contains(&point.as_str());
-        assert!(may_lose || tally.lost == 0, "{point}: {} lost", tally.lost);
+fn at(point: &'static str, kills: usize, server: impl Issuer + 'static) -> Work {
+    Box::new(move || {
+        let mut lane = Lane::new(server);
+        (0..kills).for_each(|_| lane.kill_at(point));
+        lane.finish()
+    })
+}
+
+fn at_random(kills: usize, server: impl Issuer + 'static) -> Work {
+    Box::new(move || {
+        let mut lane = Lane::new(server);
+        (0..kills).for_each(|_| lane.kill_at_random());
+        lane.finish()
+    })
+}
+
+/// Runs lanes beside each other.
+fn run(lanes: impl IntoIterator<Item = Work>) -> Tallies {
+    let threads: Vec<_> = lanes.into_iter().map(std::thread::spawn).collect();
+    merged(threads.into_iter().map(|t| t.join().unwrap()).collect())
+}
+
+fn named(allows_reuse: bool) -> Tallies {
+    let lane = |point| at(point, KILLS_AT_EACH, Own::start(allows_reuse));
+    run(POINTS.map(lane))
+}
+
+fn random(allows_reuse: bool) -> Tallies {
+    let kills = KILLS_AT_RANDOM / LANES_AT_RANDOM;
+    run((0..LANES_AT_RANDOM).map(|_| at_random(kills, Own::start(allows_reuse))))
+}
+
+/// Whoever dies here has spent a refresh token for nothing.
+fn every_kill_in_the_window_loses(tallies: &Tallies) {
+    for point in ["request_written", "answer_received"] {
+        assert_eq!(tallies[point].lost, tallies[point].kills, "{point}");
     }
 }
 
 #[test]
 fn kills_at_named_points_with_a_grace_for_reuse_lose_nothing() {
-    let tallies = at_named_points(true);
+    let tallies = named(true);
     check("with a grace for reuse", &tallies, &POINTS, true);
     assert!(POINTS.iter().all(|p| tallies[*p].kills == KILLS_AT_EACH));
 }
 
 #[test]
 fn kills_at_named_points_without_grace_lose_only_unanswered_rotations() {
-    let tallies = at_named_points(false);
+    let tallies = named(false);
     check("without grace", &tallies, &POINTS, false);
     assert!(POINTS.iter().all(|p| tallies[*p].kills == KILLS_AT_EACH));
-    assert_eq!(
-        tallies["request_written"].lost,
-        tallies["request_written"].kills
-    );
+    every_kill_in_the_window_loses(&tallies);
 }
 
 #[test]
 fn kills_at_random_with_a_grace_for_reuse_lose_nothing() {
-    let tallies = at_random(true);
-    check(
-        "at random, with a grace for reuse",
-        &tallies,
-        &RANDOM_ORDER,
-        true,
-    );
+    let title = "at random, with a grace for reuse";
+    check(title, &random(true), &PHASES, true);
 }
 
 #[test]
 fn kills_at_random_without_grace_lose_only_unanswered_rotations() {
-    let tallies = at_random(false);
-    check("at random, without grace", &tallies, &RANDOM_ORDER, false);
+    check("at random, without grace", &random(false), &PHASES, false);
+}
+
+/// All lanes at once against one process of the real server.
+#[test]
+fn kills_against_oidc_provider_lose_only_unanswered_rotations() {
+    const LANES_AT_EACH: usize = 2;
+    const RANDOM_LANES: usize = 10;
+    const KILLS_EACH: usize = 12;
+    let oidc = Arc::new(Oidc::start());
+    let server = || Shared::of(&oidc);
+    let kills = KILLS_AT_EACH / LANES_AT_EACH;
+    let at_points = POINTS.map(|point| (0..LANES_AT_EACH).map(move |_| point));
+    let at_points = at_points.into_iter().flatten();
+    let at_points: Vec<Work> = at_points.map(|p| at(p, kills, server())).collect();
+    let at_random: Vec<Work> = (0..RANDOM_LANES)
+        .map(|_| at_random(KILLS_EACH, server()))
+        .collect();
+    let at_random = std::thread::spawn(move || run(at_random));
+    let named = run(at_points);
+    let random = at_random.join().unwrap();
+    check("oidc-provider", &named, &POINTS, false);
+    check("oidc-provider, at random", &random, &PHASES, false);
+    assert!(POINTS.iter().all(|p| named[*p].kills == KILLS_AT_EACH));
+    every_kill_in_the_window_loses(&named);
 }

@@ -33,5 +33,6 @@ mod redaction;
 mod refresh;
 mod replay;
 mod store;
+mod store_bad_disk;
 mod store_full;
 mod token_endpoint;

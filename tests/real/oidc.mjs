@@ -6,9 +6,11 @@
 //
 // Besides the provider's own endpoints: /check answers 200 for a live token in
 // Authorization and 401 for any other, which is what nginx's auth_request asks;
-// POST /revoke-all revokes behind the client's back every token issued so far.
+// POST /revoke-all revokes behind the client's back every token issued so far. What the
+// kill tests ask is in rotations.mjs.
 import { createServer } from 'node:http';
 import Provider from 'oidc-provider';
+import * as rotations from './rotations.mjs';
 
 const port = Number(process.argv[2]);
 const issuer = `http://127.0.0.1:${port}`;
@@ -34,6 +36,7 @@ const provider = new Provider(issuer, {
   clients: [
     client('basic', 'client_secret_basic'),
     client('post', 'client_secret_post'),
+    rotations.client,
     ...(personal ? [personal] : []),
   ],
   scopes: ['openid', 'offline_access', 'api'],
@@ -46,7 +49,7 @@ const provider = new Provider(issuer, {
     introspection: { enabled: true, allowedPolicy: () => true },
     revocation: { enabled: true, allowedPolicy: () => true },
   },
-  ttl: { ClientCredentials: 3600, AccessToken: 3600 },
+  ttl: { ClientCredentials: 3600, AccessToken: rotations.accessTokenLife },
 });
 
 const issued = new Set();
@@ -65,6 +68,7 @@ async function revokeAll() {
   issued.clear();
 }
 
+const books = rotations.books(provider);
 const handle = provider.callback();
 createServer(async (request, response) => {
   const end = (status) => response.writeHead(status).end();
@@ -72,6 +76,8 @@ createServer(async (request, response) => {
     if (request.url === '/check') return end((await live(request)) ? 200 : 401);
     if (request.url === '/revoke-all') return await revokeAll(), end(204);
     if (request.url === '/issued') return response.end(String(issued.size));
+    const told = await books(request);
+    if (told) return response.end(JSON.stringify(told));
     return handle(request, response);
   } catch (error) {
     console.error(error);

@@ -149,7 +149,7 @@ impl Machine {
             self.phase = Phase::Idle;
             self.yielded = false;
             self.tell_failure(now, "sidekey is stopping", None);
-            if self.store.unsaved {
+            if self.store.unsaved.is_some() {
                 self.save();
             }
         }

@@ -327,7 +327,7 @@ impl Machine {
 
     /// True when a shutdown has nothing to wait for.
     pub fn is_quiet(&self) -> bool {
-        matches!(self.phase, Phase::Idle) && !self.store.unsaved
+        matches!(self.phase, Phase::Idle) && self.store.unsaved.is_none()
     }
 
     /// How many requests wait for a token.
@@ -367,8 +367,9 @@ impl Machine {
         self.generation
     }
 
+    /// Why the last attempt failed, else why its tokens are only in memory.
     pub fn last_error(&self) -> Option<&LastError> {
-        self.last_error.as_ref()
+        self.last_error.as_ref().or(self.store.unsaved.as_ref())
     }
 
     /// When the next token request is due, unless one is under way.

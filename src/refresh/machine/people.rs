@@ -117,7 +117,11 @@ impl Machine {
 
     /// Another process has disconnected the account.
     pub(super) fn adopt_disconnection(&mut self, changed: bool) {
-        if changed && self.is_personal() && !self.store.unsaved && self.held.take().is_some() {
+        if changed
+            && self.is_personal()
+            && self.store.unsaved.is_none()
+            && self.held.take().is_some()
+        {
             self.log(Level::Info, "was disconnected by another process");
             self.standing = Standing::Fine;
         }

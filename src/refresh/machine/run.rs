@@ -6,6 +6,7 @@ use crate::base::clock::Now;
 use crate::base::secret::Secret;
 use crate::oauth::{Failure, FailureKind, Grant, TokenAnswer};
 use crate::refresh::record::{AccountRecord, Intent};
+use crate::refresh::status::LastError;
 use crate::store::StoreError;
 use crate::telemetry::refreshes::Trigger;
 use std::time::Duration;
@@ -319,7 +320,7 @@ impl Machine {
     fn stored(&mut self, now: Now, result: Result<u64, StoreError>) {
         match result {
             Ok(version) => {
-                if self.store.unsaved {
+                if self.store.unsaved.is_some() {
                     self.log(Level::Info, "the token that was only in memory is stored");
                 }
                 self.store.written(version);
@@ -344,7 +345,6 @@ impl Machine {
             self.log(Level::Warn, format!("the outcome was not stored: {error}"));
             return;
         }
-        self.store.unsaved = true;
         let pause = self.store.pauses.next(self.dice.f64());
         self.store.save_at = Some(now.after(pause));
         self.tell_disconnected(Some(&error.to_string()));
@@ -353,16 +353,14 @@ impl Machine {
         } else {
             Level::Warn
         };
-        if self.held.is_none() && self.fresh.is_none() {
-            let text = format!(
-                "it was disconnected, and a restart now would bring its tokens back: {error}; writing it is tried again"
-            );
-            return self.log(level, text);
-        }
-        let text = format!(
-            "the new token is only in memory, and a restart now would lose it: {error}; writing it is tried again"
-        );
-        self.log(level, text);
+        let what = if self.held.is_none() && self.fresh.is_none() {
+            "it was disconnected, and a restart now would bring its tokens back"
+        } else {
+            "the new token is only in memory, and a restart now would lose it"
+        };
+        let what = format!("{what}: {error}; writing it is tried again");
+        self.log(level, what.clone());
+        self.store.unsaved = Some(LastError { at: now.wall, what });
     }
 
     fn read_after_conflict(&mut self, now: Now, result: Result<Option<Loaded>, StoreError>) {
@@ -425,7 +423,7 @@ impl Machine {
         let held = self.held.as_ref().map(|h| &h.tokens);
         let is_newer = held.is_none_or(|held| {
             let later = tokens.refreshed_at > held.refreshed_at;
-            held != tokens && changed && (later || !self.store.unsaved)
+            held != tokens && changed && (later || self.store.unsaved.is_none())
         });
         if !is_newer {
             return false;

@@ -4,6 +4,7 @@ use super::Rules;
 use crate::base::backoff::Backoff;
 use crate::base::clock::{Moment, Now, Wall};
 use crate::refresh::record::Intent;
+use crate::refresh::status::LastError;
 use crate::store::Lease;
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ pub struct StoreView {
     /// The tokens in memory are not in the record yet.
     pub dirty: bool,
     /// Writing them has failed, and is tried again at `save_at`.
-    pub unsaved: bool,
+    pub unsaved: Option<LastError>,
     pub save_at: Option<Moment>,
     pub pauses: Backoff,
     /// Conflicts in a row.
@@ -56,7 +57,7 @@ impl Default for StoreView {
             lost_since: None,
             usable: false,
             dirty: false,
-            unsaved: false,
+            unsaved: None,
             save_at: None,
             pauses: Backoff::new(Duration::from_secs(1), Duration::from_mins(1)),
             conflicts: 0,
@@ -128,7 +129,7 @@ impl StoreView {
     /// Nothing in memory waits to be written any more.
     pub fn give_up_ours(&mut self) {
         self.dirty = false;
-        self.unsaved = false;
+        self.unsaved = None;
         self.save_at = None;
         self.conflicts = 0;
         self.pauses.reset();

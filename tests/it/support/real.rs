@@ -111,7 +111,7 @@ impl Oidc {
         format!("http://{}/token", self.address)
     }
 
-    /// The secret of the client `basic` or `post`.
+    /// The secret of a client.
     pub fn secret(client: &str) -> String {
         format!("secret of {client}: +/%&=")
     }
@@ -127,6 +127,28 @@ impl Oidc {
     /// How many tokens were given since the last `revoke_all`.
     pub fn issued(&self) -> usize {
         get(self.address, "/issued").text().parse().unwrap()
+    }
+
+    /// A person consents, without a browser: the grant of the client `rotating`,
+    /// and its first refresh token.
+    #[cfg(feature = "fault-points")]
+    pub fn seed(&self) -> (String, String) {
+        let seeded = call(self.address, "POST", "/seed", &[], b"").json();
+        let text = |name: &str| seeded[name].as_str().unwrap().to_owned();
+        (text("grant"), text("refresh_token"))
+    }
+
+    /// What has become of a seeded grant, as `rotations.mjs` keeps its books.
+    #[cfg(feature = "fault-points")]
+    pub fn rotations(&self, grant: &str) -> serde_json::Value {
+        get(self.address, &format!("/rotations/{grant}")).json()
+    }
+
+    /// The answer to the grant's next rotation is never sent.
+    #[cfg(feature = "fault-points")]
+    pub fn withhold(&self, grant: &str) {
+        let path = format!("/withhold/{grant}");
+        assert_eq!(call(self.address, "POST", &path, &[], b"").status, 200);
     }
 
     /// RFC 7662.

@@ -35,10 +35,10 @@ struct State {
 
 #[derive(Default)]
 struct Grant {
-    /// The number of the newest refresh token, and of the newest one that came back.
+    /// The number of the newest refresh token.
     newest: usize,
-    presented: usize,
     ended: bool,
+    /// When the refresh token of each number first came back.
     first_use: HashMap<usize, SystemTime>,
 }
 
@@ -91,22 +91,19 @@ impl Rotating {
         lock(&self.state).grants.iter().map(|g| g.newest).sum()
     }
 
-    /// Grants that ended because an old refresh token came.
+    /// The refresh token that each rotation of the newest grant gave, and whether
+    /// it came back; and whether an old one has ended that grant.
     #[cfg(feature = "fault-points")]
-    pub fn ended(&self) -> usize {
-        lock(&self.state).grants.iter().filter(|g| g.ended).count()
-    }
-
-    /// Ended grants whose newest refresh token never came back: its answer was
-    /// received by no client that remembers it.
-    #[cfg(feature = "fault-points")]
-    pub fn unreceived(&self) -> usize {
+    pub fn newest_grant(&self) -> (Vec<(String, bool)>, bool) {
         let state = lock(&self.state);
-        let lost = state
-            .grants
+        let at = state.grants.len() - 1;
+        let grant = &state.grants[at];
+        let given = state
+            .tokens
             .iter()
-            .filter(|g| g.ended && g.presented < g.newest);
-        lost.count()
+            .filter(|(_, (of, number))| *of == at && *number > 0);
+        let told = given.map(|(t, (_, number))| (t.clone(), grant.first_use.contains_key(number)));
+        (told.collect(), grant.ended)
     }
 }
 
@@ -125,7 +122,6 @@ impl State {
         let now = SystemTime::now();
         let grant = &mut self.grants[at];
         let first = *grant.first_use.entry(number).or_insert(now);
-        grant.presented = grant.presented.max(number);
         let in_grace = self
             .grace
             .is_some_and(|grace| now.duration_since(first).unwrap_or_default() < grace);
@@ -154,16 +150,33 @@ impl State {
     }
 }
 
+fn open(store: &Path) -> SqliteStore {
+    let sealer = Sealer::new(Key::parse(KEY).unwrap(), Vec::new());
+    SqliteStore::open(store, sealer).unwrap()
+}
+
+/// The refresh token that lies in the store for the account `one`.
+#[cfg(feature = "fault-points")]
+pub fn stored_refresh_token(store: &Path) -> String {
+    let record = open(store).get("account/one").unwrap().unwrap();
+    let record: serde_json::Value = serde_json::from_slice(&record.body).unwrap();
+    record["tokens"]["refresh_token"].as_str().unwrap().into()
+}
+
 /// Puts the account `one` into the store as if a person had just connected it;
 /// its access token is due for a refresh.
 pub fn connect(store: &Path, endpoint: &str, refresh_token: &str) {
-    let sealer = Sealer::new(Key::parse(KEY).unwrap(), Vec::new());
-    let store = SqliteStore::open(store, sealer).unwrap();
+    connect_to(store, endpoint, CLIENT_ID, refresh_token);
+}
+
+/// The same for another client.
+pub fn connect_to(store: &Path, endpoint: &str, client: &str, refresh_token: &str) {
+    let store = open(store);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let now = u64::try_from(now.as_millis()).unwrap();
     let record = serde_json::json!({
         "format": 1,
-        "binding": format!("{endpoint}\n{CLIENT_ID}\nperson"),
+        "binding": format!("{endpoint}\n{client}\nperson"),
         "generation": 1,
         "tokens": {
             "access_token": "access-of-the-connection",

@@ -158,9 +158,14 @@ impl Sidekey {
         signal(self.child.id(), name);
     }
 
-    /// Waits for its end.
+    /// Waits for its end, and until everything that it printed has been read.
     pub fn ended(&mut self) -> ExitStatus {
-        eventually_some("the end of sidekey", || self.child.try_wait().unwrap())
+        let status = eventually_some("the end of sidekey", || self.child.try_wait().unwrap());
+        eventually("the end of its output", || {
+            // Each reader holds one until then.
+            Arc::strong_count(&self.output) == 1 && Arc::strong_count(&self.errors) == 1
+        });
+        status
     }
 
     /// A field of `/proc/PID/status` in KiB: `VmRSS`, `VmHWM`.

@@ -133,6 +133,8 @@ fn a_write_that_fails_after_the_rotation_loses_nothing() {
     assert_eq!(world.generation(), 2, "shown from memory");
     assert_eq!(world.write_failures, 1);
     assert!(world.log.iter().any(|l| l.contains("only in memory")));
+    let shown = world.machine.last_error().unwrap();
+    assert!(shown.what.contains("only in memory"), "{}", shown.what);
     world.pass(secs(600));
     assert!(
         world.write_failures > 8,
@@ -145,6 +147,7 @@ fn a_write_that_fails_after_the_rotation_loses_nothing() {
     world.pass(secs(61));
     assert_eq!(stored_refresh(&world), "r2");
     assert!(world.machine.is_quiet());
+    assert!(world.machine.last_error().is_none());
 }
 
 #[test]
