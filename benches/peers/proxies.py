@@ -27,7 +27,7 @@ class Proxy:
         self.name, self.bench = name, bench
         base = bench.port_base + 10 * number
         self.up_port, self.up_tls_port, self.port, self.tls_port, self.admin = range(base, base + 5)
-        self.folder = os.path.join(bench.work, name.replace(" ", "-"))
+        self.folder = os.path.join(bench.work, f"{number}-{name.replace(' ', '-')}")
         os.makedirs(self.folder, exist_ok=True)
         self.log = os.path.join(self.folder, "access.log")
         self.sent = 0
@@ -115,6 +115,7 @@ class Sidekey(Proxy):
     def __init__(self, name, number, bench, io=None, workers=1):
         super().__init__(name, number, bench)
         self.tls_port = self.port  # a route, not a listener
+        self.io = io
         self.workers = f"{{count: {workers}" + (f", io: {io}}}" if io else "}")
 
     def config(self):
@@ -149,19 +150,34 @@ routes:
         self.until_ok(f"http://127.0.0.1:{self.admin}/readyz")
         super().wait()
 
-    def metrics(self):
-        """The sum of each metric over its labels; `name{` keeps one with a label in it."""
-        text = self.until_ok(f"http://127.0.0.1:{self.admin}/metrics").decode()
-        samples = []
-        for line in text.splitlines():
-            if line and not line.startswith("#"):
-                name, _, value = line.rpartition(" ")
-                samples.append((name, float(value)))
-        return samples
-
     def metric(self, name, label=""):
-        return sum(value for key, value in self.metrics()
-                   if key.split("{")[0] == name and label in key)
+        """The sum of a metric over its labels, or over those with a text in them."""
+        text = self.until_ok(f"http://127.0.0.1:{self.admin}/metrics").decode()
+        total = 0
+        for line in text.splitlines():
+            key, _, value = line.rpartition(" ")
+            if key.split("{")[0] == name and label in key:
+                total += float(value)
+        return int(total)
+
+    def reject_once(self, pool):
+        """Revokes the token under way, so that it is seen to be replaced."""
+        pool.run(50)
+        self.bench.load.ask("revoke", self.upstream)
+        pool.run(50)
+        pool.close()
+
+    def proof(self):
+        """That this ran as shipped: what it counted is what was sent."""
+        for _ in range(20):  # workers hand in their counts several times a second
+            counted = self.metric("sidekey_requests_total")
+            if counted == self.sent:
+                break
+            time.sleep(0.1)
+        return {"sent": self.sent, "counted": counted,
+                "replayed": self.metric("sidekey_replays_total", 'outcome="cured"'),
+                "refreshed": self.metric("sidekey_token_refreshes_total", 'trigger="rejected"'),
+                "log_lines_lost": self.metric("sidekey_access_log_dropped_total")}
 
 
 class Nginx(Proxy):

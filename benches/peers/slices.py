@@ -2,6 +2,7 @@
 
 import statistics
 import sys
+import time
 from dataclasses import dataclass
 
 import proc
@@ -55,7 +56,7 @@ def measure(bench, case, rounds):
         }
     if case.tls:
         for proxy in pools:
-            result[proxy.name]["handshakes"] = handshakes(bench, pools[proxy])
+            result[proxy.name]["handshakes"] = handshakes(bench, pools[proxy], case)
     for pool in pools.values():
         pool.close()
     progress("")
@@ -87,13 +88,23 @@ def ratios(bench, per_request, proxy):
     return found
 
 
-def handshakes(bench, pool):
-    """Closes the upstream's connections once and counts what the new ones resume."""
-    upstream = pool.proxy.up_tls
+def handshakes(bench, pool, case):
+    """Closes the upstream's connections and counts what the new ones resume: all of them
+    at once, then ten times one alone."""
+    one = bench.load.pool(pool.proxy, case, 1)
+    found = {"all_at_once": reconnect(bench, [pool])}
+    found["one_by_one"] = reconnect(bench, [one] * 10)
+    one.close()
+    return found
+
+
+def reconnect(bench, pools):
+    upstream = pools[0].proxy.up_tls
     before = bench.load.ask("stats", upstream)
-    bench.load.ask("drop", upstream)
-    # A proxy may notice at once or with the next request; either is tried until it answers.
-    pool.counted(bench.load.ask("run", pool.id, SLICE_MS))
+    for pool in pools:
+        bench.load.ask("drop", upstream)
+        time.sleep(0.05)  # the proxy notices
+        pool.run(1)
     after = bench.load.ask("stats", upstream)
     return {key: after[key] - before[key] for key in ("handshakes", "resumed")}
 
