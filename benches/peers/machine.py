@@ -4,6 +4,7 @@ import os
 import platform
 import re
 import subprocess
+import time
 
 import proc
 
@@ -16,9 +17,19 @@ def describe(bench):
         "cores": os.cpu_count(),
         "system": system.group(1) if system else platform.system(),
         "kernel": platform.release(),
-        "load_before": os.getloadavg()[0],
+        "busy_before": round(busy_share(2), 3),
         "versions": versions(bench),
     }
+
+
+def busy_share(seconds):
+    """How busy all cores are while we do nothing."""
+    def counts():
+        fields = [int(field) for field in proc.read("/proc/stat").split("\n")[0].split()[1:9]]
+        return sum(fields), fields[3] + fields[4]  # of that idle or waiting for a disk
+
+    (total, idle), _, (total_after, idle_after) = counts(), time.sleep(seconds), counts()
+    return 1 - (idle_after - idle) / max(total_after - total, 1)
 
 
 def versions(bench):

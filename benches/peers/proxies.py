@@ -233,7 +233,7 @@ class Haproxy(Proxy):
         return f"""
 global
   nbthread 1
-  maxconn 9000
+  maxconn 4000
   log stdout format raw local0
   ssl-default-server-options ssl-min-ver TLSv1.3
 defaults

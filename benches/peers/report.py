@@ -24,8 +24,9 @@ def heading(results):
              f" {machine['system']}, Linux {machine['kernel']}", versions,
              f"Median [p10 – p90] of {results['rounds']} slices of {slices.SLICE_MS} ms; ratios are"
              " taken slice by slice. Judge ratios, not µs."]
-    if machine["load_before"] > 0.5:
-        lines.append(f"The machine was not quiet: load {machine['load_before']:.1f} before the start.")
+    if machine["busy_before"] > 0.05:
+        lines.append(f"NOT A QUIET MACHINE: others kept it {machine['busy_before']:.0%} busy before the"
+                     " start, so latencies say little and ratios are coarse.")
     return lines
 
 
@@ -106,14 +107,14 @@ def targets(results):
     lines = ["", "Targets"]
     for at in results["targets"]:
         mark = {True: "met", False: "MISSED", None: "open"}[at["met"]]
-        lines.append(f"  {mark:8}{at['what']:46}{at['wanted']:44}{at['found']}")
+        lines.append(f"  {mark:8}{at['what']:50}{at['wanted']:48}{at['found']}")
     return lines + [
         "  Not measured by this command: instructions and allocations per request, credential",
         "  reads during refreshes, cost against the number of routes and accounts."]
 
 
 def row(name, *cells):
-    return "  " + f"{name:18}" + "".join(f"{cell:24}" for cell in cells).rstrip()
+    return "  " + f"{name:18}" + "".join(f"{cell:23} " for cell in cells).rstrip()
 
 
 def spread(value, digits):
