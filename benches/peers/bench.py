@@ -3,6 +3,7 @@
 import os
 import resource
 import shutil
+import socket
 import subprocess
 import sys
 
@@ -28,7 +29,8 @@ class Bench:
         for program in ("openssl", "taskset", "setpriv", "cc"):
             if program in failed:
                 sys.exit(f"{program} is missing and can't be installed: {failed[program]}")
-        self.missing = {name: failed[name] for name in ("nginx", "haproxy") if name in failed}
+        programs = {"HAProxy TCP": "haproxy", "nginx": "nginx", "HAProxy HTTP": "haproxy"}
+        self.missing = {name: failed[program] for name, program in programs.items() if program in failed}
         self.envoy, why = install.envoy()
         if why:
             self.missing["Envoy"] = why
@@ -38,16 +40,21 @@ class Bench:
 
     def make(self, kind, name, **options):
         self.numbers += 1
+        while not all(map(free, range(self.base(self.numbers), self.base(self.numbers + 1)))):
+            self.numbers += 1
         return kind(name, self.numbers, self, **options)
+
+    def base(self, number):
+        """The first of the ten ports of a proxy and its upstreams."""
+        return self.port_base + 10 * number
 
     def start(self):
         """All proxies at once: one that is not asked anything costs nothing."""
-        self.direct = Direct(self.numbers, self)
-        peers = [] if "haproxy" in self.missing else [(HaproxyTcp, "HAProxy TCP")]
-        peers += [] if "nginx" in self.missing else [(Nginx, "nginx")]
-        peers += [] if "haproxy" in self.missing else [(Haproxy, "HAProxy HTTP")]
-        peers += [(Envoy, "Envoy")] if self.envoy else []
+        self.direct = self.make(Direct, "direct")
+        peers = [(HaproxyTcp, "HAProxy TCP"), (Nginx, "nginx"), (Haproxy, "HAProxy HTTP"), (Envoy, "Envoy")]
         for kind, name in peers:
+            if name in self.missing:
+                continue
             proxy = self.make(kind, name)
             try:
                 proxy.start(PROXY_CPU)
@@ -57,7 +64,14 @@ class Bench:
                 self.missing[name] = str(why)
         for name, io in self.back_ends():
             proxy = self.make(Sidekey, name, io=io)
-            proxy.start(PROXY_CPU)
+            try:
+                proxy.start(PROXY_CPU)
+            except DidNotStart as why:
+                if io != "io_uring":
+                    raise
+                proxy.stop()
+                self.missing[name] = str(why)
+                continue
             self.proxies.append(proxy)
             proxy.reject_once(self.load.pool(proxy, special.GET, 8))
 
@@ -100,6 +114,17 @@ class Bench:
     def stop(self):
         for proxy in list(self.running):
             proxy.stop()
+
+
+def free(port):
+    with socket.socket() as probe:
+        # As every proxy does it: a port on which only old connections linger is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def raise_file_limit():

@@ -25,17 +25,19 @@ class Load:
     def upstream(self, port, *options):
         return self.ask("upstream", port, *options)["upstream"]
 
-    def pool(self, proxy, case, connections):
-        """Opens connections to a proxy; to be closed by the caller."""
-        return Pool(self, proxy, case, connections)
+    def pool(self, proxy, case, connections, twin=None):
+        """Opens connections to a proxy, or in turn to it and its twin; the caller closes them."""
+        return Pool(self, proxy, case, connections, twin)
 
 
 class Pool:
     """Connections to one proxy that stay open from slice to slice."""
 
-    def __init__(self, load, proxy, case, connections):
+    def __init__(self, load, proxy, case, connections, twin=None):
         self.load, self.proxy = load, proxy
         port = proxy.tls_port if case.tls else proxy.port
+        if twin:
+            port = f"{port},{twin.port}"
         path = (proxy.tls_path if case.tls else proxy.path) + case.path
         options = ["token"] if proxy.load_sends_token else []
         self.id = load.ask(

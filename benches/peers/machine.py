@@ -4,7 +4,6 @@ import os
 import platform
 import re
 import subprocess
-import time
 
 import proc
 
@@ -17,19 +16,26 @@ def describe(bench):
         "cores": os.cpu_count(),
         "system": system.group(1) if system else platform.system(),
         "kernel": platform.release(),
-        "busy_before": round(busy_share(2), 3),
         "versions": versions(bench),
     }
 
 
-def busy_share(seconds):
-    """How busy all cores are while we do nothing."""
-    def counts():
-        fields = [int(field) for field in proc.read("/proc/stat").split("\n")[0].split()[1:9]]
-        return sum(fields), fields[3] + fields[4]  # of that idle or waiting for a disk
+class Others:
+    """How much of all cores went to others, or was stolen by the host, since it was made."""
 
-    (total, idle), _, (total_after, idle_after) = counts(), time.sleep(seconds), counts()
-    return 1 - (idle_after - idle) / max(total_after - total, 1)
+    def __init__(self):
+        self.start = self.counts()
+
+    def share(self):
+        total, taken = (now - then for now, then in zip(self.counts(), self.start))
+        return round(max(taken, 0) / max(total, 1), 3)
+
+    def counts(self):
+        fields = [int(field) for field in proc.read("/proc/stat").split("\n")[0].split()[1:9]]
+        user, nice, system, _, _, _, _, steal = fields
+        living = [pid for pid in proc.tree(os.getpid()) if pid != os.getpid()]
+        ours = sum(os.times()[:4]) + sum(proc.user_system(living))
+        return sum(fields), user + nice + system + steal - ours * proc.TICKS
 
 
 def versions(bench):

@@ -25,7 +25,7 @@ class Proxy:
 
     def __init__(self, name, number, bench):
         self.name, self.bench = name, bench
-        base = bench.port_base + 10 * number
+        base = bench.base(number)
         self.up_port, self.up_tls_port, self.port, self.tls_port, self.admin = range(base, base + 5)
         self.folder = os.path.join(bench.work, f"{number}-{name.replace(' ', '-')}")
         os.makedirs(self.folder, exist_ok=True)
@@ -40,10 +40,12 @@ class Proxy:
                 self.up_tls_port, "tls", self.bench.certificate, self.bench.key,
                 "shares", self.upstream)
         output = open(self.log, "ab")  # appended to, so that it can be truncated
+        # A process group, to be ended as one; not a session, which the kernel may schedule
+        # as one against all others.
         self.process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "TERM", "taskset", "-c", cpus, *self.command()],
             stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            env=os.environ | self.environment(), start_new_session=True)
+            env=os.environ | self.environment(), preexec_fn=os.setpgrp)
         self.bench.running.append(self)
         self.wait()
         self.pids = proc.tree(self.process.pid)
@@ -100,10 +102,10 @@ class Proxy:
 class Direct:
     """No proxy: the load talks to an upstream itself."""
 
-    name, load_sends_token, path, tls_path, sent = "direct", True, "", "", 0
+    load_sends_token, path, tls_path, sent = True, "", "", 0
 
-    def __init__(self, number, bench):
-        self.port = bench.port_base + 10 * number
+    def __init__(self, name, number, bench):
+        self.name, self.port = name, bench.base(number)
         self.upstream = bench.load.upstream(self.port)
 
 
@@ -146,19 +148,30 @@ routes:
         return {"BENCH_SECRET": "secret", "STATE_DIRECTORY": self.folder, "HOME": self.folder,
                 "SSL_CERT_FILE": self.bench.authority}
 
-    def wait(self):
-        self.until_ok(f"http://127.0.0.1:{self.admin}/readyz")
-        super().wait()
+    def metrics(self, name):
+        """The values of a metric, by their labels."""
+        text = self.until_ok(f"http://127.0.0.1:{self.admin}/metrics").decode()
+        samples = (line.rpartition(" ") for line in text.splitlines())
+        return {key[len(name):]: float(value) for key, _, value in samples
+                if key.split("{")[0] == name}
 
     def metric(self, name, label=""):
         """The sum of a metric over its labels, or over those with a text in them."""
-        text = self.until_ok(f"http://127.0.0.1:{self.admin}/metrics").decode()
-        total = 0
-        for line in text.splitlines():
-            key, _, value = line.rpartition(" ")
-            if key.split("{")[0] == name and label in key:
-                total += float(value)
-        return int(total)
+        return int(sum(value for key, value in self.metrics(name).items() if label in key))
+
+    def replays(self):
+        """How many ended how."""
+        found = {}
+        for labels, value in self.metrics("sidekey_replays_total").items():
+            outcome = labels.partition('outcome="')[2].partition('"')[0]
+            found[outcome] = found.get(outcome, 0) + int(value)
+        return found
+
+    def wait(self):
+        self.until_ok(f"http://127.0.0.1:{self.admin}/readyz")
+        if self.io and not self.metric("sidekey_build_info", f'io="{self.io}"'):
+            raise DidNotStart(f"{self.name}: the kernel does not offer {self.io}")
+        super().wait()
 
     def reject_once(self, pool):
         """Revokes the token under way, so that it is seen to be replaced."""
@@ -222,7 +235,7 @@ http {{
 
 class Haproxy(Proxy):
     settings = ("mode http, nbthread 1; http-request set-header Authorization; http-reuse always,"
-                " idle upstream connections kept; TLS: verified; option httplog to a file")
+                " idle upstream connections kept; TLS: verified; option httplog to a file, a write a line")
     mode, log_format = "http", "option httplog"
 
     def server(self):
@@ -234,6 +247,8 @@ class Haproxy(Proxy):
 global
   nbthread 1
   maxconn 4000
+  tune.pool-low-fd-ratio 90
+  tune.pool-high-fd-ratio 95
   log stdout format raw local0
   ssl-default-server-options ssl-min-ver TLSv1.3
 defaults

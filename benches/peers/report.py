@@ -24,9 +24,9 @@ def heading(results):
              f" {machine['system']}, Linux {machine['kernel']}", versions,
              f"Median [p10 – p90] of {results['rounds']} slices of {slices.SLICE_MS} ms; ratios are"
              " taken slice by slice. Judge ratios, not µs."]
-    if machine["busy_before"] > 0.05:
-        lines.append(f"NOT A QUIET MACHINE: others kept it {machine['busy_before']:.0%} busy before the"
-                     " start, so latencies say little and ratios are coarse.")
+    if machine["others"] > 0.05:
+        lines.append(f"NOT A QUIET MACHINE: others took {machine['others']:.0%} of its cores meanwhile,"
+                     " so latencies say little and ratios are coarse.")
     return lines
 
 
@@ -70,8 +70,8 @@ def memory(rows):
 
 
 def scaling(rows):
-    lines = ["", "Two workers against one, by the processor time of the busier one",
-             row("", "× one", "64 connections stand", "lesser worker's share")]
+    lines = ["", "Two workers in one process; twice one is two processes that share nothing. 64 connections",
+             row("", "× one", "connections stand", "lesser worker's share")]
     for name, values in rows.items():
         split = values["connections_per_worker"]
         lines.append(row(name, spread(values["two_over_one"], 2),
@@ -87,6 +87,7 @@ def storm(rows):
             f"  {name}: {at['revocations']} revocations, {at['token_requests']} token requests,"
             f" {at['requests']:,} requests, {at['rejected_by_upstream']:,} rejected upstream,"
             f" {at['failed_at_client']} failed at the client {at['first_failure']};"
+            f" replays {at['replays']};"
             f" p50 {at['p50_us']:.0f} µs (calm {at['calm_p50_us']:.0f}),"
             f" p99 {at['p99_us']:.0f} µs (calm {at['calm_p99_us']:.0f})")
     return lines
@@ -107,7 +108,7 @@ def targets(results):
     lines = ["", "Targets"]
     for at in results["targets"]:
         mark = {True: "met", False: "MISSED", None: "open"}[at["met"]]
-        lines.append(f"  {mark:8}{at['what']:50}{at['wanted']:48}{at['found']}")
+        lines.append(f"  {mark:8}{at['what']:57}{at['wanted']:48}{at['found']}")
     return lines + [
         "  Not measured by this command: instructions and allocations per request, credential",
         "  reads during refreshes, cost against the number of routes and accounts."]

@@ -44,46 +44,52 @@ def per_connection(bench, proxy, idle):
 
 
 def scaling(bench, rounds):
-    """Two workers against one, on the same two cores. Load and upstream need a core as
-    well, so what is compared is requests per second of a worker's own processor time: of
-    the busier worker where there are two."""
+    """Two workers in one process against two processes of one worker each, with the same
+    64 connections on the same two cores: twice one is what they do when they share nothing.
+    Load and upstream need a core as well, so speed is requests per second of the workers'
+    own processor time; that connections are spread evenly is looked at apart from it."""
     result = {}
-    everywhere = {0, 1}
-    spare = set(range(2, os.cpu_count())) or everywhere
+    spare = set(range(2, os.cpu_count())) or {0, 1}
     os.sched_setaffinity(bench.load.process.pid, spare)
     for proxy in bench.proxies:
         if isinstance(proxy, Sidekey):
-            one, two = (bench.again(proxy, cpus="0,1", workers=count) for count in (1, 2))
-            result[proxy.name] = compare(bench, one, two, rounds)
-            for fresh in (one, two):
+            two, one, other = (bench.again(proxy, cpus="0,1", workers=count) for count in (2, 1, 1))
+            result[proxy.name] = compare(bench, two, (one, other), rounds)
+            for fresh in (two, one, other):
                 bench.finish(fresh)
     os.sched_setaffinity(bench.load.process.pid, {1})
     return result
 
 
-def compare(bench, one, two, rounds):
-    pools = [bench.load.pool(proxy, GET, GET.connections) for proxy in (one, two)]
-    for pool in pools:
+def compare(bench, two, apart, rounds):
+    sides = [(bench.load.pool(two, GET, GET.connections), [two]),
+             (bench.load.pool(apart[0], GET, GET.connections, twin=apart[1]), apart)]
+    for pool, _ in sides:
         pool.run(SLICE_MS)
     split = proc.connections_per_epoll(two.process.pid, two.port)
     ratios, shares = [], []
     for round_ in range(rounds):
-        speeds = []
-        for pool in pools:
-            before = proc.threads_ns(pool.proxy.process.pid, "worker-")
+        per_request = []
+        for pool, processes in sides:
+            before = workers_ns(processes)
             done = pool.run(SLICE_MS)["requests"]
-            after = proc.threads_ns(pool.proxy.process.pid, "worker-")
-            used = sorted(after[task] - before[task] for task in after)
-            speeds.append(done / used[-1])  # as if each worker had a core to itself
-        shares.append(used[0] / sum(used))
-        ratios.append(speeds[1] / speeds[0])
+            used = sorted(now - then for now, then in zip(workers_ns(processes), before))
+            per_request.append(sum(used) / done)
+            if processes == [two]:
+                shares.append(used[0] / sum(used))
+        ratios.append(2 * per_request[1] / per_request[0])
         progress(f"scaling: {round_ + 1}/{rounds}")
-    for pool in pools:
+    for pool, _ in sides:
         pool.close()
     progress("")
     # Only epoll's loops can be looked into; else the lesser worker's share must do.
     return {"two_over_one": spread(ratios), "connections_per_worker": split or None,
             "lesser_share": round(statistics.median(shares), 3)}
+
+
+def workers_ns(processes):
+    return [used for proxy in processes
+            for used in proc.threads_ns(proxy.process.pid, "worker-").values()]
 
 
 def storm(bench):
@@ -95,11 +101,14 @@ def storm(bench):
         pool = bench.load.pool(proxy, GET, GET.connections)
         pool.run(200)
         calm = pool.run(STORM_MS // 5)
-        before = bench.load.ask("stats", proxy.upstream)
+        before, replays = bench.load.ask("stats", proxy.upstream), proxy.replays()
         answer = pool.storm(STORM_MS, proxy.upstream, STORM_EVERY_MS)
         after = bench.load.ask("stats", proxy.upstream)
         pool.close()
+        time.sleep(0.5)  # workers hand in their counts several times a second
+        outcomes = {outcome: count - replays.get(outcome, 0) for outcome, count in proxy.replays().items()}
         result[proxy.name] = {
+            "replays": {outcome: count for outcome, count in outcomes.items() if count},
             "revocations": answer["revocations"], "token_requests": after["issued"] - before["issued"],
             "requests": answer["requests"], "rejected_by_upstream": after["rejected"] - before["rejected"],
             "failed_at_client": answer["failed"], "first_failure": answer["failure"],

@@ -85,8 +85,8 @@ def added_latency(rates, name):
 def memory(row, name):
     if not row:
         return []
-    limits = [("idle", "idle_kib", 10 * 1024), ("per silent connection", "silent_kib", 8),
-              ("per connection after a request", "after_request_kib", 16)]
+    limits = [("idle", "idle_kib", 10 * 1024), ("silent connection", "silent_kib", 8),
+              ("connection after a request", "after_request_kib", 16)]
     return [Target(f"memory: {name}, {what}", f"≤ {size(limit)}", size(row[key]), row[key] <= limit)
             for what, key, limit in limits]
 

@@ -8,13 +8,13 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 pub struct Pool {
-    pub address: SocketAddr,
     pub request: Vec<u8>,
     pub clients: Vec<usize>,
 }
 
 pub struct Client {
     pub pool: usize,
+    pub address: SocketAddr,
     pub tcp: TcpStream,
     pub open: bool,
     busy: bool,
@@ -137,6 +137,7 @@ impl Client {
         tcp.set_nonblocking(true)?;
         Ok(Client {
             pool,
+            address,
             tcp,
             open: true,
             busy: false,

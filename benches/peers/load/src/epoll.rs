@@ -75,7 +75,7 @@ impl Epoll {
         let mut both = [watch(self.fd.as_raw_fd()), watch(0)];
         // SAFETY: an array of two.
         match check(unsafe { libc::poll(both.as_mut_ptr(), 2, -1) }) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
             _ => Ok(both[1].revents != 0),
         }
     }

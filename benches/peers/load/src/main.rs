@@ -3,7 +3,7 @@
 //!
 //! Commands come as lines on standard input, each is answered with a line of JSON:
 //!   upstream PORT [tls CERTIFICATE KEY] [shares UPSTREAM]
-//!   pool PORT CONNECTIONS METHOD PATH BODY_BYTES [token]
+//!   pool PORT[,PORT…] CONNECTIONS METHOD PATH BODY_BYTES [token]
 //!   run POOL MILLISECONDS
 //!   rate POOL MILLISECONDS PER_SECOND
 //!   storm POOL MILLISECONDS UPSTREAM EVERY_MILLISECONDS
@@ -61,7 +61,7 @@ fn command(world: &mut World, words: &[&str], token: &str) -> Reply {
         ["upstream", port, ref options @ ..] => listen(world, port, options, token),
         [
             "pool",
-            port,
+            ports,
             connections,
             method,
             path,
@@ -69,8 +69,9 @@ fn command(world: &mut World, words: &[&str], token: &str) -> Reply {
             ref options @ ..,
         ] => {
             let token = options.contains(&"token").then_some(token);
-            let request = request(method, path, port, body.parse()?, token);
-            let pool = world.open(local(port)?, connections.parse()?, request)?;
+            let request = request(method, path, body.parse()?, token);
+            let ports = ports.split(',').map(local).collect::<Result<Vec<_>, _>>()?;
+            let pool = world.open(&ports, connections.parse()?, request)?;
             Ok(format!(r#"{{"pool":{pool}}}"#))
         }
         ["run", pool, ms] => finish(world, pool, ms, Pace::Closed, None),
@@ -134,9 +135,9 @@ fn server_config(certificate: &str, key: &str) -> Result<Arc<ServerConfig>, Box<
     Ok(Arc::new(config))
 }
 
-fn request(method: &str, path: &str, port: &str, body: usize, token: Option<&str>) -> Vec<u8> {
+fn request(method: &str, path: &str, body: usize, token: Option<&str>) -> Vec<u8> {
     let mut head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUser-Agent: peers-load\r\nAccept: */*\r\n"
+        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: peers-load\r\nAccept: */*\r\n"
     );
     if let Some(token) = token {
         head += &format!("Authorization: Bearer {token}\r\n");

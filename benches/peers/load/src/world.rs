@@ -73,21 +73,20 @@ impl World {
         Ok(at)
     }
 
-    /// Opens connections to a proxy; the upstream takes its own in between.
+    /// Opens connections to a proxy, or to several in turn; the upstream takes its own in between.
     pub fn open(
         &mut self,
-        address: SocketAddr,
+        addresses: &[SocketAddr],
         count: usize,
         request: Vec<u8>,
     ) -> io::Result<usize> {
         let pool = self.pools.len();
         self.pools.push(Pool {
-            address,
             request,
             clients: Vec::new(),
         });
         for opened in 0..count {
-            let client = Client::connect(pool, address)?;
+            let client = Client::connect(pool, addresses[opened % addresses.len()])?;
             let at = self.clients.len();
             self.epoll.add(client.tcp.as_raw_fd(), CLIENT | at as u64)?;
             self.clients.push(Some(Box::new(client)));
@@ -155,9 +154,9 @@ impl World {
     }
 
     fn reopen_closed(&mut self, pool: usize) -> io::Result<()> {
-        let address = self.pools[pool].address;
         for at in self.pools[pool].clients.clone() {
-            if self.clients[at].as_ref().is_some_and(|client| !client.open) {
+            let closed = self.clients[at].as_ref().filter(|client| !client.open);
+            if let Some(address) = closed.map(|client| client.address) {
                 let client = Client::connect(pool, address)?;
                 self.epoll.add(client.tcp.as_raw_fd(), CLIENT | at as u64)?;
                 self.clients[at] = Some(Box::new(client));
