@@ -32,7 +32,7 @@ def svg(results):
     rate, rows = list(cases["latency"].items())[-1]
     names = list(cases["get"])
     cost = [(name, *bounds(cases["get"][name])) for name in names]
-    tail = [(name, at["us"], at["low"], at["high"], f"{at['us']:,.0f} µs")
+    tail = [(name, at["us"], at["low"], at["high"], duration(at["us"]))
             for name in names for at in [rows[name]["added_us"][1]]]
     height = TOP + LINE * len(names) + 66
     second = NAMES + PANEL + GAP
@@ -94,10 +94,16 @@ def footer(results, height):
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     missing = "".join(f"; {name} could not be had" for name in results["missing"])
     where = f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}, Linux {machine['kernel']}"
+    if machine["others"] > 0.05:
+        where += f"; NOT QUIET: others took {machine['others']:.0%} of its cores"
     return [
         text(20, height - 34, f"{results['date'][:10]} on {where}", "small"),
         text(20, height - 16, f"{versions}{missing}. HAProxy TCP relays only: it adds and parses nothing.",
              "small")]
+
+
+def duration(us):
+    return f"{us / 1000:,.1f} ms" if us >= 10_000 else f"{us:,.0f} µs"
 
 
 def ours(name):

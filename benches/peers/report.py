@@ -53,8 +53,7 @@ def latencies(rates):
                   row("", *(f"p{share * 100:g}" for share in latency.PERCENTILES))]
         for name, values in rows.items():
             if name != "direct":
-                cells = [f"{at['us']:.0f} [{at['low']:.0f} – {at['high']:.0f}]"
-                         for at in values["added_us"]]
+                cells = [interval(at) for at in values["added_us"]]
                 late = f"{values['unsent']:,} could not be sent in time" if values["unsent"] else ""
                 lines.append(row(name, *cells, late))
     return lines
@@ -112,6 +111,14 @@ def targets(results):
     return lines + [
         "  Not measured by this command: instructions and allocations per request, credential",
         "  reads during refreshes, cost against the number of routes and accounts."]
+
+
+def interval(at):
+    """In µs, or in ms where those would not fit."""
+    bounds = (at["us"], at["low"], at["high"])
+    if max(map(abs, bounds)) < 10_000:
+        return "{:.0f} [{:.0f} – {:.0f}]".format(*bounds)
+    return "{:.1f} [{:.1f} – {:.1f}] ms".format(*(bound / 1000 for bound in bounds))
 
 
 def row(name, *cells):
