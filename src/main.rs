@@ -2,7 +2,7 @@
 //! can reach it.
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: sidekey::base::recycle::Recycling = sidekey::base::recycle::Recycling;
 
 fn main() -> std::process::ExitCode {
     sidekey::cli::main()

@@ -6,5 +6,6 @@ pub mod crypto;
 pub mod directories;
 pub mod id;
 pub mod key;
+pub mod recycle;
 pub mod secret;
 pub mod template;

@@ -121,7 +121,7 @@ impl Body for Answer {
         match &mut self.source {
             Source::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Source::Upstream(incoming, back) => {
-                let frame = Pin::new(&mut *incoming).poll_frame(cx);
+                let frame = back.poll_frame(incoming, cx);
                 match &frame {
                     Poll::Ready(None) => back.ended(),
                     Poll::Ready(Some(Ok(_))) if incoming.is_end_stream() => back.ended(),

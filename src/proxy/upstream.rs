@@ -6,19 +6,23 @@ use super::body::{Outgoing, SendError};
 use super::refusal::{Code, Refusal};
 use super::replay::Upload;
 use super::route::WorkerRoute;
+use super::wakes::{Wakes, Woken};
 use super::worker::Worker;
 use crate::config::checked::{Upstream, UpstreamScheme};
 use crate::net::dial::{DialError, Origin};
 use crate::net::worker::spawn_local;
 use crate::token::Attach;
+use bytes::Bytes;
 use http::{Method, Response};
-use hyper::body::{Body, Incoming};
+use hyper::body::{Body, Frame, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 /// What one upstream connection may hold unread and unsent.
@@ -35,8 +39,14 @@ pub struct Pool {
     limit: usize,
 }
 
-struct Idle {
+/// Our end of an open connection.
+pub struct Open {
     sender: SendRequest<Outgoing>,
+    wakes: Arc<Wakes>,
+}
+
+struct Idle {
+    open: Open,
     /// When a sweep first saw it idle, so that a request reads no clock for it.
     since: Option<Instant>,
 }
@@ -59,28 +69,25 @@ impl Pool {
     }
 
     /// Takes the connection that was used last and can take a request.
-    fn take(&self) -> Option<SendRequest<Outgoing>> {
+    fn take(&self) -> Option<Open> {
         let mut idle = self.idle.borrow_mut();
         let mut at = idle.len();
         while at > 0 {
             at -= 1;
-            if idle[at].sender.is_ready() {
-                return Some(idle.remove(at).sender);
+            if idle[at].open.sender.is_ready() {
+                return Some(idle.remove(at).open);
             }
-            if idle[at].sender.is_closed() {
+            if idle[at].open.sender.is_closed() {
                 idle.remove(at);
             }
         }
         None
     }
 
-    fn put(&self, sender: SendRequest<Outgoing>) {
+    fn put(&self, open: Open) {
         let mut idle = self.idle.borrow_mut();
-        if idle.len() < self.limit && !sender.is_closed() {
-            idle.push(Idle {
-                sender,
-                since: None,
-            });
+        if idle.len() < self.limit && !open.sender.is_closed() {
+            idle.push(Idle { open, since: None });
         }
     }
 
@@ -89,7 +96,7 @@ impl Pool {
         let mut idle = self.idle.borrow_mut();
         idle.retain_mut(|idle| {
             let since = *idle.since.get_or_insert(now);
-            !idle.sender.is_closed() && now.saturating_duration_since(since) < limit
+            !idle.open.sender.is_closed() && now.saturating_duration_since(since) < limit
         });
         !idle.is_empty()
     }
@@ -108,18 +115,31 @@ pub fn origin_of(upstream: &Upstream) -> Origin {
 /// Brings a connection back to its pool once the answer has been read, or
 /// closes it when it can't be used again.
 pub struct Return {
-    sender: Option<SendRequest<Outgoing>>,
+    open: Option<Open>,
     pool: Rc<Pool>,
     upload: Option<Upload>,
 }
 
 impl Return {
+    /// Reads on; the connection's task is left alone once it has given all.
+    pub fn poll_frame(
+        &self,
+        body: &mut Incoming,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        let Some(open) = &self.open else {
+            return Pin::new(body).poll_frame(cx);
+        };
+        let work = || (Pin::new(&mut *body).poll_frame(cx), body.is_end_stream());
+        open.wakes.held_during(work, |(_, ended)| *ended).0
+    }
+
     /// The answer has been read to its end.
     pub fn ended(&mut self) {
-        if let Some(sender) = self.sender.take()
+        if let Some(open) = self.open.take()
             && self.upload.as_ref().is_none_or(Upload::sent)
         {
-            self.pool.put(sender);
+            self.pool.put(open);
         }
         self.cut_if_held();
     }
@@ -174,7 +194,7 @@ async fn read_short(mut body: Incoming) -> bool {
             None => return true,
             Some(Err(_)) => return false,
             Some(Ok(frame)) => {
-                let length = frame.data_ref().map_or(0, bytes::Bytes::len);
+                let length = frame.data_ref().map_or(0, Bytes::len);
                 let Some(rest) = left.checked_sub(length) else {
                     return false;
                 };
@@ -202,15 +222,15 @@ pub async fn send(
     loop {
         let pooled = if fresh_only { None } else { route.pool.take() };
         let is_pooled = pooled.is_some();
-        let mut sender = match pooled {
-            Some(sender) => sender,
-            None => Box::pin(open(worker, route)).await?,
+        let mut open = match pooled {
+            Some(open) => open,
+            None => Box::pin(connect(worker, route)).await?,
         };
         let body = upload.map_or(Outgoing::Empty, |upload| Outgoing::Kept(upload.send()));
         let request = outbound.request(attach, body)?;
-        let answer = pin!(sender.try_send_request(request));
+        let answer = pin!(open.sender.try_send_request(request));
         let mut error = match worker.deadlines.until(deadline, answer).await {
-            Ok(Ok(response)) => return Ok(answered(route, sender, response, upload)),
+            Ok(Ok(response)) => return Ok(answered(route, open, response, upload)),
             Ok(Err(error)) => error,
             Err(_) => return Err(timed_out(route)),
         };
@@ -225,12 +245,12 @@ pub async fn send(
 
 fn answered(
     route: &WorkerRoute,
-    sender: SendRequest<Outgoing>,
+    open: Open,
     response: Response<Incoming>,
     upload: Option<&Upload>,
 ) -> Answered {
     let mut back = Return {
-        sender: Some(sender),
+        open: Some(open),
         pool: route.pool.clone(),
         upload: upload.cloned(),
     };
@@ -257,7 +277,7 @@ fn is_io(error: &hyper::Error) -> bool {
         .is_some_and(<dyn Error>::is::<std::io::Error>)
 }
 
-async fn open(worker: &Worker, route: &WorkerRoute) -> Result<SendRequest<Outgoing>, Refusal> {
+async fn connect(worker: &Worker, route: &WorkerRoute) -> Result<Open, Refusal> {
     let connect = worker.dialer.connect(&route.pool.origin);
     let stream = worker
         .deadlines
@@ -270,9 +290,11 @@ async fn open(worker: &Worker, route: &WorkerRoute) -> Result<SendRequest<Outgoi
         .handshake::<_, Outgoing>(stream)
         .await
         .map_err(|error| failed(route, &error))?;
+    let connection = Woken::new(connection);
+    let wakes = connection.wakes();
     // Its end needs no report: whoever waits for an answer gets the error.
     spawn_local(async move { drop(connection.await) });
-    Ok(sender)
+    Ok(Open { sender, wakes })
 }
 
 fn not_connected(route: &WorkerRoute, error: &DialError) -> Refusal {
