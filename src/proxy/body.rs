@@ -102,11 +102,9 @@ impl Answer {
         }
     }
 
-    /// The same answer, which ends the request when it has been written.
-    #[must_use]
-    pub fn during(mut self, request: InRequest) -> Self {
+    /// The request ends when this answer has been written.
+    pub fn during(&mut self, request: InRequest) {
         self._in_request = Some(request);
-        self
     }
 }
 

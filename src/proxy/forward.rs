@@ -21,6 +21,7 @@ use http::header::HeaderValue;
 use http::{Request, Response, request};
 use hyper::body::{Body, Incoming};
 use std::convert::Infallible;
+use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -29,20 +30,24 @@ use std::time::Instant;
 ///
 /// # Errors
 /// Never: whatever goes wrong becomes an answer.
-pub async fn forward(
+pub fn forward(
     worker: Rc<Worker>,
     connection: Rc<Connection>,
     request: Request<Incoming>,
-) -> Result<Response<Answer>, Infallible> {
+) -> impl Future<Output = Result<Response<Answer>, Infallible>> {
     let in_request = connection.in_request();
     let (mut head, body) = request.into_parts();
-    let mut seen = Seen::start();
-    let response = match pipeline(&worker, &connection, &mut head, body, &mut seen).await {
-        Ok(response) => response,
-        Err(refusal) => seen.refused(refusal),
-    };
-    seen.answered(&worker, &connection, &head, &response);
-    Ok(response.map(|answer| answer.during(in_request)))
+    // An `async fn` would hold its arguments twice, and hyper moves this future.
+    async move {
+        let mut seen = Seen::start();
+        let mut response = match pipeline(&worker, &connection, &mut head, body, &mut seen).await {
+            Ok(response) => response,
+            Err(refusal) => seen.refused(refusal),
+        };
+        seen.answered(&worker, &connection, &head, &response);
+        response.body_mut().during(in_request);
+        Ok(response)
+    }
 }
 
 async fn pipeline(
@@ -82,12 +87,13 @@ async fn pipeline(
     if let Some(upload) = upload {
         upload.forget();
     }
-    let Answered { mut response, back } = answered;
+    let Answered { response, back } = answered;
+    let mut response = response.map(|incoming| Answer::upstream(incoming, back));
     respond::clean(&mut response, route, &credential.attach)?;
     if let Some(origin) = origin {
         respond::allow_origin(response.headers_mut(), origin);
     }
-    Ok(response.map(|incoming| Answer::upstream(incoming, back)))
+    Ok(response)
 }
 
 fn find_route(

@@ -240,6 +240,9 @@ fn milliseconds(out: &mut Vec<u8>, duration: Duration) {
     // request costs us.
     match micros / 1_000 {
         millis @ 0..10 => out.push(b'0' + millis as u8),
+        millis @ 10..100 => {
+            out.extend_from_slice(&[b'0' + (millis / 10) as u8, b'0' + (millis % 10) as u8]);
+        }
         millis @ 100..1_000 => three_digits(out, millis as u16),
         millis => display(out, millis),
     }
@@ -338,6 +341,8 @@ mod tests {
             (7, "0.007"),
             (9_999, "9.999"),
             (10_000, "10.000"),
+            (99_100, "99.100"),
+            (120_005, "120.005"),
             (61_234_567, "61234.567"),
         ] {
             let mut out = Vec::new();
