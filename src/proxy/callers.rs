@@ -7,7 +7,7 @@ use super::route::{Routes, WorkerRoute};
 use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, TRANSFER_ENCODING};
 use http::{Method, Version, request};
 use std::borrow::Cow;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -115,28 +115,41 @@ fn check_host(head: &request::Parts) -> Result<Cow<'_, str>, Refusal> {
 
 /// The host in lower case without its port; `None` when it is not a host.
 fn host_name(value: &HeaderValue) -> Option<Cow<'_, str>> {
-    let text = value.to_str().ok()?;
-    let (host, port) = if text.starts_with('[') {
-        let end = text.find(']')?;
-        let address = text.get(1..end)?;
-        address.parse::<std::net::Ipv6Addr>().ok()?;
-        (&text[..=end], &text[end + 1..])
-    } else {
-        let end = text.find(':').unwrap_or(text.len());
-        (&text[..end], &text[end..])
+    let bytes = value.as_bytes();
+    let end = match bytes.first()? {
+        b'[' => memchr::memchr(b']', bytes)? + 1,
+        _ => memchr::memchr(b':', bytes).unwrap_or(bytes.len()),
     };
-    let port_fits =
-        port.is_empty() || port == ":" || port.strip_prefix(':')?.parse::<u16>().is_ok();
-    let name_fits = !host.is_empty()
-        && (host.starts_with('[')
-            || host
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')));
-    let is_lower = !host.bytes().any(|b| b.is_ascii_uppercase());
-    (port_fits && name_fits).then(|| match is_lower {
-        true => Cow::Borrowed(host),
-        false => Cow::Owned(host.to_ascii_lowercase()),
+    let (host, port) = bytes.split_at(end);
+    let host = std::str::from_utf8(host).ok()?;
+    if !is_port(port) || !is_name_or_literal(host) {
+        return None;
+    }
+    Some(match host.bytes().any(|b| b.is_ascii_uppercase()) {
+        false => Cow::Borrowed(host),
+        true => Cow::Owned(host.to_ascii_lowercase()),
     })
+}
+
+/// Nothing, or a colon and a number that may be missing (RFC 3986, 3.2.3).
+fn is_port(port: &[u8]) -> bool {
+    match port {
+        [] | [b':'] => true,
+        [b':', digits @ ..] => {
+            digits.iter().all(u8::is_ascii_digit)
+                && std::str::from_utf8(digits).is_ok_and(|digits| digits.parse::<u16>().is_ok())
+        }
+        _ => false,
+    }
+}
+
+fn is_name_or_literal(host: &str) -> bool {
+    if let Some(literal) = host.strip_prefix('[') {
+        let address = literal.strip_suffix(']');
+        return address.is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
+    }
+    let in_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+    !host.is_empty() && host.bytes().all(in_name)
 }
 
 fn is_known(host: &str, listener: &Listener, routes: &Routes) -> bool {
@@ -145,6 +158,11 @@ fn is_known(host: &str, listener: &Listener, routes: &Routes) -> bool {
 
 /// `localhost`, a name under it (RFC 6761, 6.3), or a loopback address.
 fn is_loopback_name(host: &str) -> bool {
+    // The two that nearly everyone writes.
+    matches!(host, "localhost" | "127.0.0.1") || is_unusual_loopback_name(host)
+}
+
+fn is_unusual_loopback_name(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
     let address = host
         .strip_prefix('[')
@@ -228,6 +246,10 @@ mod tests {
             (":80", None),
             ("a:b", None),
             ("a:99999", None),
+            ("a:+80", None),
+            ("[::1]x", None),
+            ("[::1]:", Some("[::1]")),
+            ("a:", Some("a")),
             ("a b", None),
             ("a/b", None),
             ("user@a", None),

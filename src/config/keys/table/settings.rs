@@ -110,7 +110,7 @@ pub(super) static LIMITS: Section = Section {
                 min: 0,
                 max: 1_000_000,
             },
-            Default("256"),
+            Default("1024"),
             "Idle upstream connections that each worker keeps per origin.",
         ),
         key(
