@@ -6,7 +6,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::thread;
-use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio::runtime::{Builder, LocalOptions};
 
 /// How workers wait for sockets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,43 +49,48 @@ impl fmt::Display for Io {
 ///
 /// # Errors
 /// When the operating system gives no thread.
-pub fn spawn<F, M>(name: String, io: Io, main: M) -> io::Result<thread::JoinHandle<io::Result<()>>>
+pub fn spawn<F, M>(name: String, io: Io, main: M) -> io::Result<thread::JoinHandle<()>>
 where
     M: FnOnce() -> F + Send + 'static,
     F: Future<Output = ()> + 'static,
 {
-    thread::Builder::new().name(name).spawn(move || match io {
-        Io::Poll => {
-            event_loop(&mut Builder::new_current_thread())?.block_on(main());
-            Ok(())
+    thread::Builder::new().name(name).spawn(move || {
+        let ended = match io {
+            Io::Poll => event_loop(&mut Builder::new_current_thread(), main),
+            Io::Ring => on_ring(main),
+        };
+        if let Err(error) = ended {
+            tracing::error!("a worker's event loop can't be made: {error}");
         }
-        Io::Ring => on_ring(main),
     })
 }
 
-fn event_loop(builder: &mut Builder) -> io::Result<LocalRuntime> {
-    builder
-        .enable_io()
-        .enable_time()
-        .build_local(LocalOptions::default())
-}
-
-#[cfg(target_os = "linux")]
-fn on_ring<F: Future<Output = ()> + 'static>(main: impl FnOnce() -> F) -> io::Result<()> {
-    let _entered = ring::enter()?;
-    let mut builder = Builder::new_current_thread();
-    builder
-        .on_thread_park(ring::turn)
-        .on_thread_unpark(ring::turn);
-    event_loop(&mut builder)?.block_on(async {
+fn event_loop<F: Future<Output = ()>>(
+    builder: &mut Builder,
+    main: impl FnOnce() -> F,
+) -> io::Result<()> {
+    let builder = builder.enable_io().enable_time();
+    let runtime = builder.build_local(LocalOptions::default())?;
+    runtime.block_on(async {
+        #[cfg(target_os = "linux")]
         let _watched = ring::watch()?;
         main().await;
         Ok(())
     })
 }
 
+#[cfg(target_os = "linux")]
+fn on_ring<F: Future<Output = ()>>(main: impl FnOnce() -> F) -> io::Result<()> {
+    let _entered = ring::enter()?;
+    let mut builder = Builder::new_current_thread();
+    builder
+        .on_thread_park(ring::turn)
+        .on_thread_unpark(ring::turn);
+    event_loop(&mut builder, main)
+}
+
 #[cfg(not(target_os = "linux"))]
-fn on_ring<F: Future<Output = ()> + 'static>(_: impl FnOnce() -> F) -> io::Result<()> {
+fn on_ring<F: Future<Output = ()>>(_: impl FnOnce() -> F) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
