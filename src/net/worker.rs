@@ -83,9 +83,7 @@ fn event_loop<F: Future<Output = ()>>(
 fn on_ring<F: Future<Output = ()>>(main: impl FnOnce() -> F) -> io::Result<()> {
     let _entered = ring::enter()?;
     let mut builder = Builder::new_current_thread();
-    builder
-        .on_thread_park(ring::turn)
-        .on_thread_unpark(ring::turn);
+    ring::prepare(&mut builder);
     event_loop(&mut builder, main)
 }
 

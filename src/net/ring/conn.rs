@@ -13,6 +13,8 @@ use std::task::{Context, Waker};
 pub const HELD: usize = 4;
 /// Bytes that a connection may hold unsent; then writing waits.
 pub const UNSENT: usize = 64 * 1024;
+/// How long a connection is taken for one of large bodies after the last sign.
+pub const BULK: u8 = 8;
 /// From here on a system call costs less than another copy.
 pub const DIRECT: usize = 16 * 1024;
 
@@ -76,8 +78,9 @@ pub struct Conn {
     pub closed: bool,
 
     pub receiving: Receiving,
-    /// More comes than buffers are for: we receive it ourselves.
-    pub bulk: bool,
+    /// More comes than buffers are for: we receive it ourselves, until this
+    /// many times in turn little has come.
+    pub bulk: u8,
     /// The socket was found empty; only the kernel knows better.
     drained: bool,
     unread: VecDeque<Chunk>,
@@ -104,7 +107,7 @@ impl Conn {
             ops: 0,
             closed: false,
             receiving: Receiving::Nothing,
-            bulk: false,
+            bulk: 0,
             drained: false,
             unread: VecDeque::new(),
             read_error: None,
@@ -127,7 +130,7 @@ impl Conn {
         buf: &mut ReadBufCursor<'_>,
     ) -> Option<io::Result<()>> {
         if self.unread.is_empty() {
-            if self.receiving == Receiving::Nothing && self.bulk && !self.ended {
+            if self.receiving == Receiving::Nothing && self.bulk > 0 && !self.ended {
                 return self.receive(buf);
             }
             let error = self.read_error.take().map(io::Error::from_raw_os_error);
@@ -152,7 +155,7 @@ impl Conn {
     }
 
     /// Straight from the socket. One that gave less than it could is empty for
-    /// now; an answer that fits a buffer goes back to buffers.
+    /// now; answers that fit buffers go back to them, after some.
     fn receive(&mut self, buf: &mut ReadBufCursor<'_>) -> Option<io::Result<()>> {
         if std::mem::take(&mut self.drained) {
             return None;
@@ -161,13 +164,16 @@ impl Conn {
         // what it says it has written.
         let space = unsafe { buf.as_mut() };
         let room = space.len();
+        if room == 0 {
+            return Some(Ok(()));
+        }
         match SockRef::from(&self.socket).recv(space) {
             Ok(length) => {
                 // SAFETY: the kernel has initialised this much.
                 unsafe { buf.advance(length) };
                 self.ended = length == 0;
                 self.drained = length < room;
-                self.bulk = length >= SIZE;
+                self.bulk = if length >= SIZE { BULK } else { self.bulk - 1 };
                 Some(Ok(()))
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
@@ -192,8 +198,8 @@ impl Conn {
             0 => self.ended = true,
             // The kernel found no buffer. Whoever is not behind gets more of
             // them; if there can't be more, it does without.
-            libc::ENOBUFS => self.bulk |= self.unread.len() >= HELD || !buffers.grow(),
-            libc::ECANCELED | libc::EINTR | libc::EAGAIN => {}
+            libc::ENOBUFS if self.unread.len() >= HELD || !buffers.grow() => self.bulk = BULK,
+            libc::ENOBUFS | libc::ECANCELED | libc::EINTR | libc::EAGAIN => {}
             error if error > 0 => {
                 self.read_error = Some(error);
                 self.ended = true;
@@ -258,6 +264,23 @@ impl Conn {
         };
         self.written.drain(..sent.min(earlier));
         Ok(sent.saturating_sub(earlier))
+    }
+
+    /// Sends at once what the kernel takes of what was written.
+    pub fn send_written(&mut self) {
+        if !self.written.is_empty()
+            && let Err(error) = self.send_now(&[])
+        {
+            self.write_failed(error.raw_os_error().unwrap_or(libc::EIO));
+        }
+    }
+
+    /// Nothing can be sent any more; whoever waits is to see it.
+    pub fn write_failed(&mut self, error: i32) {
+        self.write_error = Some(error);
+        self.written.clear();
+        self.reader.wake();
+        self.writer.wake();
     }
 
     /// Keeps as much of `bufs` for the next sending as is allowed.

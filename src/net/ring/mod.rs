@@ -20,6 +20,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::runtime::Builder;
 
 pub use stream::Stream;
 
@@ -78,8 +79,16 @@ impl Drop for Entered {
     }
 }
 
-/// What the loop does before it sleeps, and after.
-pub fn turn() {
+/// Makes a loop turn the ring before it sleeps and when it wakes up. Sockets
+/// that only the loop watches, listeners most of all, can wait a little longer.
+pub fn prepare(builder: &mut Builder) {
+    builder
+        .on_thread_park(turn)
+        .on_thread_unpark(turn)
+        .event_interval(BUSY);
+}
+
+fn turn() {
     CURRENT.with_borrow(|ring| {
         if let Some(ring) = ring {
             ring.turn();

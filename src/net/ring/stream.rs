@@ -40,7 +40,7 @@ impl Stream {
                 Ok(0) => {}
                 Ok(sent) => return Poll::Ready(Ok(sent)),
                 Err(error) => {
-                    conn.write_error = error.raw_os_error();
+                    conn.write_failed(error.raw_os_error().unwrap_or(libc::EIO));
                     return Poll::Ready(Err(error));
                 }
             }
