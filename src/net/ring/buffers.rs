@@ -18,7 +18,7 @@ pub const GROUP: u16 = 0;
 /// were used just now are still in the processor's caches.
 const FIRST: u16 = 64;
 /// As many as there may be (a power of two); their memory is untouched until lent.
-const MOST: u16 = 1024;
+const MOST: u16 = 256;
 /// The kernel wants the table of buffers on a page.
 const PAGE: usize = 4096;
 

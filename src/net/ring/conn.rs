@@ -151,6 +151,9 @@ impl Conn {
                 buffers.lend(id);
             }
         }
+        if self.unread.is_empty() && self.unread.capacity() > HELD {
+            self.unread = VecDeque::new();
+        }
         Some(Ok(()))
     }
 

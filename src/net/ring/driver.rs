@@ -55,7 +55,7 @@ pub struct Driver {
     // First, so that it ends before what the kernel works on.
     uring: IoUring,
     pub buffers: Buffers,
-    conns: Vec<Option<Conn>>,
+    conns: Vec<Option<Box<Conn>>>,
     free: Vec<u32>,
     /// Connections with something to send.
     listed: Vec<u32>,
@@ -97,7 +97,7 @@ impl Driver {
     }
 
     pub fn add(&mut self, socket: TcpStream) -> u32 {
-        let conn = Some(Conn::new(socket));
+        let conn = Some(Box::new(Conn::new(socket)));
         if let Some(index) = self.free.pop() {
             self.conns[index as usize] = conn;
             return index;
@@ -219,13 +219,15 @@ impl Driver {
         }
     }
 
+    /// What only another call brings on. Work that the kernel has to do for us
+    /// is not among it: the loop's own call to sleep does it, and then returns.
     fn has_work(&mut self) -> bool {
         let queue = self.uring.submission();
-        !queue.is_empty() || queue.taskrun() || queue.cq_overflow() || !self.listed.is_empty()
+        !queue.is_empty() || queue.cq_overflow() || !self.listed.is_empty()
     }
 
-    /// Hands everything over and takes everything that is completed, until
-    /// there is nothing left of either: after this the worker may sleep.
+    /// Hands everything over and takes everything that is completed: after this
+    /// the worker may sleep.
     pub fn turn(&mut self) {
         loop {
             self.send_listed();
