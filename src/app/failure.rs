@@ -19,6 +19,8 @@ pub enum Failure {
     Accounts(Vec<(AccountKey, ResolveError)>),
     AdminToken(TokenError),
     Store(StoreFailure),
+    /// `io_uring` was asked for and can't be had.
+    NoRing(String),
     /// The system refused something else.
     System {
         what: &'static str,
@@ -64,6 +66,11 @@ impl fmt::Display for Failure {
             }
             Self::AdminToken(why) => why.fmt(f),
             Self::Store(why) => why.fmt(f),
+            Self::NoRing(why) => write!(
+                f,
+                "`workers.io` (--io, SIDEKEY_IO) asks for io_uring, which can't be had here: {why}. \
+                 With `auto` sidekey uses epoll in such places"
+            ),
             Self::System { what, why } => write!(f, "{what}: {why}"),
             Self::OwnUpstream(routes) => write!(
                 f,

@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod admin_tests;
 mod announce;
+mod back_end;
 mod created;
 mod failure;
 mod holder;

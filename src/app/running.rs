@@ -1,5 +1,6 @@
 //! The parts that run, from their start to their end.
 
+use super::back_end;
 use super::created;
 use super::failure::Failure;
 use super::scrape::{Sources, scrape};
@@ -148,6 +149,7 @@ fn start_wings(
     metrics: &Arc<RefreshMetrics>,
     access: Option<AccessLog>,
 ) -> Result<(Arc<Workers>, Handle), Failure> {
+    let io = back_end::choose(config.workers.io)?;
     let (asker, asks) = token::channel();
     let (mut setups, seams) = seams(accounts);
     setups.extend(created::setups(&*store, &config));
@@ -169,6 +171,7 @@ fn start_wings(
         limits: config.limits,
         token_wait,
         workers: config.workers.count,
+        io,
         access,
         clock,
         public_url: config.admin.public_url,

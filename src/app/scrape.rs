@@ -41,6 +41,7 @@ async fn snapshot(sources: &Sources) -> Snapshot {
         states: AccountState::ALL.map(AccountState::as_str).to_vec(),
         access_log_dropped: sources.access.as_ref().map_or(0, AccessLog::dropped),
         log_dropped: sources.log.dropped(),
+        io: sources.workers.io().as_str(),
     }
 }
 

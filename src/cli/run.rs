@@ -3,7 +3,7 @@
 use super::terminal;
 use crate::app;
 use crate::config;
-use crate::config::checked::{Config, Listener, LogFormat};
+use crate::config::checked::{self, Config, Listener, LogFormat};
 use clap::ValueEnum;
 use std::io;
 use std::net::SocketAddr;
@@ -38,6 +38,17 @@ pub struct Args {
     /// How the log and the access log are written
     #[arg(long, value_name = "FORMAT", env = "SIDEKEY_LOG_FORMAT")]
     log_format: Option<Format>,
+    /// How workers wait for sockets, instead of the file's `workers.io` (auto)
+    #[arg(long, value_name = "IO", env = "SIDEKEY_IO")]
+    io: Option<Io>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Io {
+    Auto,
+    Epoll,
+    #[value(name = "io_uring")]
+    Ring,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -92,6 +103,12 @@ impl Args {
             Some(Format::Json) => config.log.format = LogFormat::Json,
             None => {}
         }
+        config.workers.io = match self.io {
+            Some(Io::Auto) => checked::Io::Auto,
+            Some(Io::Epoll) => checked::Io::Epoll,
+            Some(Io::Ring) => checked::Io::Ring,
+            None => config.workers.io,
+        };
     }
 }
 

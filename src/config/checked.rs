@@ -280,6 +280,17 @@ pub enum LogFormat {
 pub struct Workers {
     /// OS threads for requests; at least 1.
     pub count: usize,
+    pub io: Io,
+}
+
+/// How workers wait for sockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Io {
+    /// The best that the machine allows.
+    Auto,
+    Epoll,
+    /// Linux's `io_uring`.
+    Ring,
 }
 
 /// Everything unbounded has a limit.

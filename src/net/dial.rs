@@ -1,6 +1,6 @@
 //! Opening connections to upstreams: resolve, connect, TLS.
 
-use super::stream::{ReadDecides, UpstreamStream};
+use super::stream::{ReadDecides, Stream, UpstreamStream};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use rustls_platform_verifier::BuilderVerifierExt;
@@ -75,10 +75,9 @@ impl Dialer {
     /// [`DialError`], of the last address tried.
     pub async fn connect(&self, origin: &Origin) -> Result<Connection, DialError> {
         let stream = self.connect_tcp(origin).await?;
+        let stream = Stream::new(stream).map_err(DialError::Connect)?;
         if !origin.tls {
-            return Ok(ReadDecides::new(UpstreamStream::Plain(TokioIo::new(
-                stream,
-            ))));
+            return Ok(ReadDecides::new(UpstreamStream::Plain(stream)));
         }
         let tls = self
             .tls
@@ -87,7 +86,7 @@ impl Dialer {
         let name = ServerName::try_from(origin.host.clone())
             .map_err(|_| DialError::Tls(format!("{:?} is not a server name", origin.host)))?;
         let stream = tls
-            .connect(name, stream)
+            .connect(name, TokioIo::new(stream))
             .await
             .map_err(|error| DialError::Tls(error.to_string()))?;
         Ok(ReadDecides::new(UpstreamStream::Tls(Box::new(

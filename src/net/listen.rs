@@ -50,12 +50,19 @@ impl Acceptor {
     pub async fn accept(&self) -> io::Result<(Accepted, SocketAddr)> {
         let (stream, peer) = self.0.accept().await?;
         stream.set_nodelay(true)?;
-        Ok((Accepted(stream), peer))
+        Ok((Accepted(Held::ByLoop(stream)), peer))
     }
 }
 
-/// A connection on the event loop that accepted it.
-pub struct Accepted(TcpStream);
+/// A connection on the worker that accepted it.
+pub struct Accepted(Held);
+
+enum Held {
+    /// The event loop watches it.
+    ByLoop(TcpStream),
+    /// No event loop does.
+    Free(std::net::TcpStream),
+}
 
 impl Accepted {
     /// Frees it from its event loop, for another worker.
@@ -63,15 +70,16 @@ impl Accepted {
     /// # Errors
     /// When it can't be taken off.
     pub fn detach(self) -> io::Result<std::net::TcpStream> {
-        self.0.into_std()
+        match self.0 {
+            Held::ByLoop(stream) => stream.into_std(),
+            Held::Free(stream) => Ok(stream),
+        }
     }
 
-    /// Puts a freed connection on the calling event loop.
-    ///
-    /// # Errors
-    /// When the loop can't watch it.
-    pub fn attach(stream: std::net::TcpStream) -> io::Result<Self> {
-        TcpStream::from_std(stream).map(Self)
+    /// Gives a freed connection to the calling worker.
+    #[must_use]
+    pub fn attach(stream: std::net::TcpStream) -> Self {
+        Self(Held::Free(stream))
     }
 
     /// Writes what the socket's buffer takes at once, and closes.
@@ -83,8 +91,13 @@ impl Accepted {
     }
 
     /// The stream as hyper reads and writes it.
-    #[must_use]
-    pub fn into_stream(self) -> ClientStream {
-        ClientStream::new(self.0)
+    ///
+    /// # Errors
+    /// When the event loop can't watch it, or can't let it go.
+    pub fn into_stream(self) -> io::Result<ClientStream> {
+        match self.0 {
+            Held::ByLoop(stream) => ClientStream::new(stream),
+            Held::Free(stream) => ClientStream::from_std(stream),
+        }
     }
 }

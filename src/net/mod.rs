@@ -3,6 +3,8 @@
 
 pub mod dial;
 pub mod listen;
+#[cfg(target_os = "linux")]
+pub mod ring;
 pub mod stream;
 pub mod time;
 pub mod worker;

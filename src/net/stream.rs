@@ -1,5 +1,7 @@
 //! Streams as hyper reads and writes them.
 
+#[cfg(target_os = "linux")]
+use super::ring;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use std::io::{self, IoSlice};
@@ -9,12 +11,46 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 /// A client's connection.
-pub type ClientStream = TokioIo<TcpStream>;
+pub type ClientStream = Stream;
+
+/// A connection on the back end of the calling worker.
+pub enum Stream {
+    Poll(TokioIo<TcpStream>),
+    #[cfg(target_os = "linux")]
+    Ring(ring::Stream),
+}
+
+impl Stream {
+    /// Of a socket that the event loop watches.
+    ///
+    /// # Errors
+    /// When the socket can't be taken off the loop for the ring.
+    pub fn new(socket: TcpStream) -> io::Result<Self> {
+        #[cfg(target_os = "linux")]
+        if let Some(ring) = ring::current() {
+            let socket = socket.into_std()?;
+            return Ok(Self::Ring(ring::Stream::new(ring, socket)));
+        }
+        Ok(Self::Poll(TokioIo::new(socket)))
+    }
+
+    /// Of a socket that no event loop watches.
+    ///
+    /// # Errors
+    /// When the loop can't watch it.
+    pub fn from_std(socket: std::net::TcpStream) -> io::Result<Self> {
+        #[cfg(target_os = "linux")]
+        if let Some(ring) = ring::current() {
+            return Ok(Self::Ring(ring::Stream::new(ring, socket)));
+        }
+        TcpStream::from_std(socket).map(|socket| Self::Poll(TokioIo::new(socket)))
+    }
+}
 
 /// A connection to an upstream.
 pub enum UpstreamStream {
-    Plain(TokioIo<TcpStream>),
-    Tls(Box<TokioIo<TlsStream<TcpStream>>>),
+    Plain(Stream),
+    Tls(Box<TokioIo<TlsStream<TokioIo<Stream>>>>),
 }
 
 /// Lets *reading* decide how a broken connection ends. A server that rejects an
@@ -106,60 +142,64 @@ impl<S: Write + Unpin> Write for ReadDecides<S> {
     }
 }
 
-impl Read for UpstreamStream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+/// Reading and writing, passed on to whichever variant it is.
+macro_rules! pass_on {
+    ($stream:ty: $($(#[$cfg:meta])? $variant:ident),+) => {
+        impl Read for $stream {
+            fn poll_read(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: ReadBufCursor<'_>,
+            ) -> Poll<io::Result<()>> {
+                match self.get_mut() {
+                    $($(#[$cfg])? Self::$variant(stream) => Pin::new(stream).poll_read(cx, buf),)+
+                }
+            }
         }
-    }
+
+        impl Write for $stream {
+            fn poll_write(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                match self.get_mut() {
+                    $($(#[$cfg])? Self::$variant(stream) => Pin::new(stream).poll_write(cx, buf),)+
+                }
+            }
+
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bufs: &[IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                match self.get_mut() {
+                    $($(#[$cfg])? Self::$variant(stream) => {
+                        Pin::new(stream).poll_write_vectored(cx, bufs)
+                    })+
+                }
+            }
+
+            fn is_write_vectored(&self) -> bool {
+                match self {
+                    $($(#[$cfg])? Self::$variant(stream) => stream.is_write_vectored(),)+
+                }
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                match self.get_mut() {
+                    $($(#[$cfg])? Self::$variant(stream) => Pin::new(stream).poll_flush(cx),)+
+                }
+            }
+
+            fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                match self.get_mut() {
+                    $($(#[$cfg])? Self::$variant(stream) => Pin::new(stream).poll_shutdown(cx),)+
+                }
+            }
+        }
+    };
 }
 
-impl Write for UpstreamStream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(stream) => stream.is_write_vectored(),
-            Self::Tls(stream) => stream.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
-    }
-}
+pass_on!(Stream: Poll, #[cfg(target_os = "linux")] Ring);
+pass_on!(UpstreamStream: Plain, Tls);

@@ -128,8 +128,11 @@ impl Connection {
 
 /// Serves a connection to its end.
 pub async fn serve(worker: Rc<Worker>, connection: Rc<Connection>, accepted: Accepted) {
+    let Ok(stream) = accepted.into_stream() else {
+        return;
+    };
     let io = Watched {
-        stream: accepted.into_stream(),
+        stream,
         connection: connection.clone(),
     };
     let service = service_fn(|request| forward(worker.clone(), connection.clone(), request));

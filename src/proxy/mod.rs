@@ -25,7 +25,7 @@ use crate::base::recycle::keep_buffers;
 use crate::config::checked::{Limits, Route};
 use crate::net::dial::Dialer;
 use crate::net::listen::Acceptor;
-use crate::net::worker::spawn;
+use crate::net::worker::{Io, spawn};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::requests::WorkerStats;
 use crate::token::{Asker, Shared};
@@ -63,6 +63,8 @@ pub struct Parts {
     pub token_wait: Duration,
     /// Threads; at least 1.
     pub workers: usize,
+    /// How they wait for sockets.
+    pub io: Io,
     /// `None`: no access log.
     pub access: Option<AccessLog>,
     pub clock: SystemClock,
@@ -82,6 +84,7 @@ struct RouteSet {
 pub struct Workers {
     commands: Vec<mpsc::UnboundedSender<Command>>,
     ended: tokio::sync::Mutex<mpsc::UnboundedReceiver<String>>,
+    io: Io,
 }
 
 /// Starts the worker threads.
@@ -117,6 +120,7 @@ pub fn start(parts: Parts) -> io::Result<Workers> {
         };
         start_one(
             seed,
+            parts.io,
             clone_listeners(&parts.listeners)?,
             inbox,
             ended.clone(),
@@ -125,6 +129,7 @@ pub fn start(parts: Parts) -> io::Result<Workers> {
     Ok(Workers {
         commands,
         ended: tokio::sync::Mutex::new(ends),
+        io: parts.io,
     })
 }
 
@@ -140,13 +145,14 @@ fn clone_listeners(listeners: &Listening) -> io::Result<Listening> {
 
 fn start_one(
     seed: Seed,
+    io: Io,
     listeners: Listening,
     inbox: mpsc::UnboundedReceiver<Command>,
     ended: mpsc::UnboundedSender<String>,
 ) -> io::Result<()> {
     let name = format!("worker-{}", seed.index);
     let says_goodbye = Goodbye(name.clone(), ended);
-    spawn(name, move || async move {
+    spawn(name, io, move || async move {
         let _says_goodbye = says_goodbye;
         keep_buffers();
         match accepting(listeners) {
@@ -177,6 +183,12 @@ impl Drop for Goodbye {
 }
 
 impl Workers {
+    /// How they wait for sockets.
+    #[must_use]
+    pub fn io(&self) -> Io {
+        self.io
+    }
+
     /// The counters of all workers together.
     pub async fn stats(&self) -> WorkerStats {
         let mut total = WorkerStats::default();

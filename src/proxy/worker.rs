@@ -135,12 +135,10 @@ impl Worker {
         spawn_local(self.clone().tick());
         while let Some(command) = commands.recv().await {
             match command {
-                Command::Adopt(stream, peer, listener) => {
-                    match (Accepted::attach(stream), known.get(listener)) {
-                        (Ok(accepted), Some(listener)) => self.serve(accepted, peer, listener),
-                        _ => self.unload(self.index),
-                    }
-                }
+                Command::Adopt(stream, peer, listener) => match known.get(listener) {
+                    Some(listener) => self.serve(Accepted::attach(stream), peer, listener),
+                    None => self.unload(self.index),
+                },
                 Command::Stats(reply) => {
                     let _ = reply.send(self.stats());
                 }

@@ -41,6 +41,8 @@ pub struct Snapshot {
     pub states: Vec<&'static str>,
     pub access_log_dropped: u64,
     pub log_dropped: u64,
+    /// How workers wait for sockets.
+    pub io: &'static str,
 }
 
 /// One account in a scrape.
@@ -253,7 +255,7 @@ fn account_families(snapshot: &Snapshot, refreshes: &RefreshMetrics) -> Vec<Metr
 }
 
 fn own_families(snapshot: &Snapshot) -> Vec<MetricFamily> {
-    let build = [("version", env!("CARGO_PKG_VERSION")), ("io", "epoll")];
+    let build = [("version", env!("CARGO_PKG_VERSION")), ("io", snapshot.io)];
     vec![
         family(
             "sidekey_build_info",
@@ -325,6 +327,7 @@ mod tests {
             ],
             states: vec!["connected", "waiting", "misconfigured"],
             access_log_dropped: 4,
+            io: "epoll",
             log_dropped: 0,
         };
         render(&snapshot, &refreshes)

@@ -5,7 +5,7 @@ use super::hosts::host_name;
 use crate::base::key::{self, Key};
 use crate::base::secret::Secret;
 use crate::config::checked::{
-    Admin, Drain, Limits, Listener, Log, LogFormat, RefreshSettings, Store, StoreKey, Workers,
+    Admin, Drain, Io, Limits, Listener, Log, LogFormat, RefreshSettings, Store, StoreKey, Workers,
 };
 use crate::config::keys::table::{LISTENER, STORE_KEY};
 use crate::config::mistakes::Mistake;
@@ -274,10 +274,14 @@ pub(super) fn log(reader: &Reader<'_, '_>) -> Option<Log> {
 
 pub(super) fn workers(reader: &Reader<'_, '_>) -> Option<Workers> {
     let workers = reader.section("workers")?;
-    workers.choice("io");
+    let io = match workers.choice("io") {
+        "epoll" => Io::Epoll,
+        "io_uring" => Io::Ring,
+        _ => Io::Auto,
+    };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let Some(scalar) = workers.text("count").filter(|s| s.text != "auto") else {
-        return Some(Workers { count: cores });
+        return Some(Workers { count: cores, io });
     };
     let count = values::number(&scalar.text).filter(|n| (1..=1024).contains(n));
     if count.is_none() {
@@ -288,7 +292,7 @@ pub(super) fn workers(reader: &Reader<'_, '_>) -> Option<Workers> {
             .report(Mistake::error(scalar.place, what).expected(expected));
     }
     let count = usize::try_from(count?).ok()?;
-    Some(Workers { count })
+    Some(Workers { count, io })
 }
 
 pub(super) fn limits(reader: &Reader<'_, '_>) -> Option<Limits> {

@@ -98,11 +98,6 @@ fn what_is_not_in_this_version() {
         "1:36 `routes` is not in this version",
     );
     one(
-        "listen:",
-        "workers: {io: io_uring}\nlisten:",
-        "1:15 `io: io_uring` is not in this version",
-    );
-    one(
         "client_id:",
         "token_endpoint_auth_method: private_key_jwt\n      client_id:",
         "8:35 `token_endpoint_auth_method: private_key_jwt` is not in this version",

@@ -202,6 +202,10 @@ fn at_home(mut command: Command, home: &tempfile::TempDir) -> Command {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
+    // The suite runs on either back end.
+    if let Some(io) = std::env::var_os("SIDEKEY_IO") {
+        command.env("SIDEKEY_IO", io);
+    }
     command
 }
 

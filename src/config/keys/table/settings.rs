@@ -1,6 +1,6 @@
 //! The keys of what stands for itself: log, workers, limits.
 
-use crate::config::keys::{Choice, Kind, Need, Section, key, later, now};
+use crate::config::keys::{Choice, Kind, Need, Section, key, now};
 use Kind::{Bool, Duration, Either, List, Size, Text};
 use Need::{Default, Optional};
 
@@ -33,7 +33,7 @@ pub(super) static LOG: Section = Section {
 };
 
 static AUTO: &[Choice] = &[now("auto")];
-static IO: &[Choice] = &[now("auto"), now("epoll"), later("io_uring")];
+static IO: &[Choice] = &[now("auto"), now("epoll"), now("io_uring")];
 
 pub(super) static WORKERS: Section = Section {
     what: "the workers' settings",
@@ -48,7 +48,8 @@ pub(super) static WORKERS: Section = Section {
             "io",
             Kind::Choice(IO),
             Default("auto"),
-            "How workers wait for sockets.",
+            "How workers wait for sockets; `auto` is `io_uring` where Linux (6.0 or later) allows it, \
+             else `epoll`.",
         ),
     ],
 };
