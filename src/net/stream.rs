@@ -47,6 +47,19 @@ impl Stream {
     }
 }
 
+impl Stream {
+    /// Ready when there is something to read, or an end or an error to be read;
+    /// needs no buffer for it.
+    pub fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            // What is wrong with it, the read will tell.
+            Self::Poll(stream) => stream.inner().poll_read_ready(cx).map(|_| ()),
+            #[cfg(target_os = "linux")]
+            Self::Ring(stream) => stream.poll_readable(cx),
+        }
+    }
+}
+
 /// A connection to an upstream.
 pub enum UpstreamStream {
     Plain(Stream),

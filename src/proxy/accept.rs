@@ -4,16 +4,18 @@ use super::callers::Listener;
 use super::forward::forward;
 use super::worker::Worker;
 use crate::net::listen::Accepted;
+use crate::net::stream::ClientStream;
+use bytes::Bytes;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::service::service_fn;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +48,12 @@ pub struct Connection {
     close: Cell<Close>,
     /// A request has come over it.
     used: Cell<bool>,
+    /// Something written may still be on its way.
+    unflushed: Cell<bool>,
+    /// hyper looks after it, with a buffer of its own.
+    holds_buffers: Cell<bool>,
+    /// It has been idle for a while and is to give its buffers back.
+    rest: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -68,6 +76,9 @@ impl Connection {
             since: Cell::new(None),
             close: Cell::new(Close::No),
             used: Cell::new(false),
+            unflushed: Cell::new(false),
+            holds_buffers: Cell::new(false),
+            rest: Cell::new(false),
             waker: RefCell::default(),
         }
     }
@@ -94,9 +105,18 @@ impl Connection {
             Phase::Head => worker.limits.header_timeout,
             Phase::Idle => worker.limits.idle_timeout,
         };
-        if now.saturating_duration_since(since) >= limit {
+        let waited = now.saturating_duration_since(since);
+        if waited >= limit {
             self.close(Close::Now);
+        } else if waited >= REST_AFTER && self.is_at_rest() && self.holds_buffers.get() {
+            self.rest.set(true);
+            self.wake();
         }
+    }
+
+    /// Between requests, with nothing on its way in either direction.
+    fn is_at_rest(&self) -> bool {
+        self.phase.get() == Phase::Idle && !self.unflushed.get()
     }
 
     /// Closes it once it is between requests. hyper waits for the first one of
@@ -112,6 +132,10 @@ impl Connection {
 
     fn close(&self, how: Close) {
         self.close.set(how);
+        self.wake();
+    }
+
+    fn wake(&self) {
         if let Some(waker) = self.waker.borrow_mut().take() {
             waker.wake();
         }
@@ -126,42 +150,93 @@ impl Connection {
     }
 }
 
-/// Serves a connection to its end.
+/// How long a connection is idle before it gives its buffers back.
+const REST_AFTER: Duration = Duration::from_secs(1);
+
+/// Serves a connection to its end. While it is silent, at first or for a while
+/// between requests, hyper and its buffers have no part in it.
 pub async fn serve(worker: Rc<Worker>, connection: Rc<Connection>, accepted: Accepted) {
     let Ok(stream) = accepted.into_stream() else {
         return;
     };
-    let io = Watched {
+    let mut io = Watched {
         stream,
+        rest: Bytes::new(),
         connection: connection.clone(),
     };
+    while io.readable().await {
+        match stretch(&worker, &connection, io).await {
+            Some(resting) => io = resting,
+            None => return,
+        }
+    }
+}
+
+/// Serves requests until the connection ends, or gives it back when it rests.
+async fn stretch(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Watched) -> Option<Watched> {
     let service = service_fn(|request| forward(worker.clone(), connection.clone(), request));
-    let mut http = pin!(worker.http.serve_connection(io, service));
-    poll_fn(|cx| {
+    let mut http = Box::new(worker.http.serve_connection(io, service));
+    connection.holds_buffers.set(true);
+    let rests = poll_fn(|cx| {
         connection.wake_with(cx);
         match connection.close.get() {
+            Close::No if connection.rest.take() && connection.is_at_rest() => {
+                return Poll::Ready(true);
+            }
             Close::No => {}
-            Close::Now => return Poll::Ready(()),
-            Close::Gently => http.as_mut().graceful_shutdown(),
+            Close::Now => return Poll::Ready(false),
+            Close::Gently => Pin::new(&mut *http).graceful_shutdown(),
         }
         // Its error is the client's doing, and the client is gone.
-        http.as_mut().poll(cx).map(drop)
+        Pin::new(&mut *http).poll(cx).map(|_| false)
+    });
+    let rests = rests.await;
+    connection.holds_buffers.set(false);
+    rests.then(|| {
+        tracing::trace!("the connection of {} rests", connection.peer);
+        let parts = http.into_parts();
+        Watched {
+            rest: parts.read_buf,
+            ..parts.io
+        }
     })
-    .await;
 }
 
 /// A client's stream that notices when a head begins to arrive.
-struct Watched<S> {
-    stream: S,
+struct Watched {
+    stream: ClientStream,
+    /// What was read before and not yet used.
+    rest: Bytes,
     connection: Rc<Connection>,
 }
 
-impl<S: Read + Unpin> Read for Watched<S> {
+impl Watched {
+    /// Waits until there is something to read; false when the connection is to
+    /// be closed before.
+    async fn readable(&mut self) -> bool {
+        poll_fn(|cx| {
+            self.connection.wake_with(cx);
+            match self.connection.close.get() {
+                Close::No if !self.rest.is_empty() => Poll::Ready(true),
+                Close::No => self.stream.poll_readable(cx).map(|()| true),
+                Close::Gently | Close::Now => Poll::Ready(false),
+            }
+        })
+        .await
+    }
+}
+
+impl Read for Watched {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buf: ReadBufCursor<'_>,
+        mut buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.rest.is_empty() {
+            let length = self.rest.len().min(buf.remaining());
+            buf.put_slice(&self.rest.split_to(length));
+            return Poll::Ready(Ok(()));
+        }
         let read = ready!(Pin::new(&mut self.stream).poll_read(cx, buf));
         if self.connection.phase.get() == Phase::Idle {
             self.connection.enter(Phase::Head);
@@ -170,12 +245,13 @@ impl<S: Read + Unpin> Read for Watched<S> {
     }
 }
 
-impl<S: Write + Unpin> Write for Watched<S> {
+impl Write for Watched {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.connection.unflushed.set(true);
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
@@ -184,6 +260,7 @@ impl<S: Write + Unpin> Write for Watched<S> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.connection.unflushed.set(true);
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 
@@ -192,7 +269,9 @@ impl<S: Write + Unpin> Write for Watched<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        self.connection.unflushed.set(false);
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -32,6 +32,7 @@ mod real_prometheus;
 mod redaction;
 mod refresh;
 mod replay;
+mod resting;
 mod store;
 mod store_bad_disk;
 mod store_full;

@@ -123,6 +123,16 @@ impl Conn {
         }
     }
 
+    /// Whether [`read`](Self::read) would find something. Where only the socket
+    /// knows, it is asked by reading, but not twice when it was found empty.
+    pub fn is_readable(&mut self) -> bool {
+        let asks = self.receiving == Receiving::Nothing && self.bulk > 0;
+        !self.unread.is_empty()
+            || self.ended
+            || self.read_error.is_some()
+            || asks && !std::mem::take(&mut self.drained)
+    }
+
     /// Reads what is here; `None` when nothing is, and the peer has not ended.
     pub fn read(
         &mut self,

@@ -28,6 +28,18 @@ impl Stream {
         self.index
     }
 
+    /// Ready when there is something to read.
+    pub fn poll_readable(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut driver = self.ring.driver.borrow_mut();
+        let (conn, _) = driver.conn(self.index);
+        if conn.is_readable() {
+            return Poll::Ready(());
+        }
+        conn.reader.wait(cx);
+        driver.receive(self.index);
+        Poll::Pending
+    }
+
     fn write(&self, cx: &Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let mut driver = self.ring.driver.borrow_mut();
         let (conn, _) = driver.conn(self.index);
