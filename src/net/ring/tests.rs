@@ -4,48 +4,56 @@
 use super::buffers::SIZE;
 use super::conn::{HELD, Receiving, UNSENT};
 use super::driver::SUBMISSIONS;
-use super::{Ring, Stream, current, enter, prepare, probe, watch};
+use super::{Ring, Stream, current, probe};
+use crate::net::worker::{Io, spawn, spawn_local};
 use hyper::rt::{Read as _, ReadBuf, Write as _};
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 use std::future::poll_fn;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::mpsc;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
-use tokio::runtime::{Builder, LocalOptions};
-use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 
 const LONG: Duration = Duration::from_secs(20);
 
-/// Runs a test on an event loop with a ring, as a worker has it; nothing where
-/// the machine has none.
-fn on_ring<F: Future<Output = ()> + 'static>(test: impl FnOnce(Rc<Ring>) -> F) {
+/// Runs a test on a worker with a ring; nothing where the machine has none.
+fn on_ring<F: Future<Output = ()> + 'static>(test: impl FnOnce(Rc<Ring>) -> F + Send + 'static) {
     if let Some(why) = probe() {
         eprintln!("not tested: {why}");
         return;
     }
-    let _entered = enter().unwrap();
-    let mut builder = Builder::new_current_thread();
-    prepare(builder.enable_all());
-    let ring = current().unwrap();
-    let runtime = builder.build_local(LocalOptions::default()).unwrap();
-    runtime.block_on(async {
-        let _watched = watch().unwrap();
-        timeout(LONG, test(ring)).await.unwrap();
+    let (done, is_done) = mpsc::channel();
+    let worker = spawn("test".into(), Io::Ring, || async move {
+        timeout(LONG, test(current().unwrap())).await.unwrap();
+        done.send(()).unwrap();
     });
+    worker.unwrap().join().unwrap();
+    is_done.recv().unwrap();
 }
 
 fn pair(ring: &Rc<Ring>) -> (Stream, TcpStream) {
+    pair_with(ring, None)
+}
+
+/// With a peer that takes this much at once.
+fn pair_with(ring: &Rc<Ring>, window: Option<usize>) -> (Stream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let peer = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    if let Some(window) = window {
+        peer.set_recv_buffer_size(window).unwrap();
+    }
+    peer.connect(&listener.local_addr().unwrap().into())
+        .unwrap();
     let (socket, _) = listener.accept().unwrap();
     socket.set_nonblocking(true).unwrap();
     peer.set_read_timeout(Some(LONG)).unwrap();
-    (Stream::new(ring.clone(), socket), peer)
+    (Stream::new(ring.clone(), socket), peer.into())
 }
 
 fn poll_read(stream: &mut Stream, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<Vec<u8>>> {
@@ -151,9 +159,30 @@ fn no_wake_up_is_lost_between_pauses() {
 }
 
 #[test]
+fn the_loop_sees_what_was_completed_between_its_turn_and_its_sleep() {
+    on_ring(|ring| async move {
+        let (mut stream, mut peer) = pair(&ring);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(poll_read(&mut stream, &mut cx, 1).is_pending());
+        ring.turn();
+        peer.write_all(b"x").unwrap();
+        // In the kernel, as by an interrupt: the completion is made here.
+        thread::sleep(Duration::from_millis(5));
+        let mut watched = libc::pollfd {
+            fd: ring.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        // SAFETY: one descriptor, which lives as long as the call.
+        assert_eq!(unsafe { libc::poll(&raw mut watched, 1, 0) }, 1);
+        assert_eq!(read_exactly(&mut stream, 1).await, b"x");
+    });
+}
+
+#[test]
 fn a_loop_that_is_never_idle_turns_its_ring_too() {
     on_ring(|ring| async move {
-        crate::net::worker::spawn_local(async {
+        spawn_local(async {
             loop {
                 tokio::task::yield_now().await;
             }
@@ -173,15 +202,27 @@ fn a_loop_that_is_never_idle_turns_its_ring_too() {
 #[test]
 fn short_sends_go_on_where_they_stopped() {
     on_ring(|ring| async move {
-        let (mut stream, mut peer) = pair(&ring);
-        SockRef::from(&peer).set_recv_buffer_size(65536).unwrap();
+        // The kernel then takes pieces of half as much.
+        let (mut stream, mut peer) = pair_with(&ring, Some(16_000));
+        let driver = &ring.driver;
+        let socket = driver
+            .borrow_mut()
+            .conn(stream.index())
+            .0
+            .socket
+            .try_clone();
+        SockRef::from(&socket.unwrap())
+            .set_send_buffer_size(9000)
+            .unwrap();
         const LENGTH: usize = 1024 * 1024;
         let all = pattern(LENGTH);
         let sent = all.clone();
         let reader = thread::spawn(move || {
             let mut got = Vec::new();
-            let mut piece = [0; 1777];
+            let mut piece = [0; 17_777];
             while got.len() < LENGTH {
+                // Slower than the writer, so that everything is full.
+                thread::sleep(Duration::from_millis(2));
                 let length = peer.read(&mut piece).unwrap();
                 got.extend_from_slice(&piece[..length]);
             }
