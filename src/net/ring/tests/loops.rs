@@ -1,6 +1,18 @@
 //! The loop and its ring: waking up, full queues, too few buffers, the end.
 
-use super::*;
+use super::super::buffers::SIZE;
+use super::super::conn::{HELD, Receiving};
+use super::super::driver::SUBMISSIONS;
+use super::{connections, ended, on_ring, pair, pattern, poll_read, read_exactly, until, write};
+use crate::net::worker::spawn_local;
+use hyper::rt::Write as _;
+use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::thread;
+use std::time::Duration;
+use tokio::time::sleep;
 
 #[test]
 fn no_wake_up_is_lost_between_pauses() {

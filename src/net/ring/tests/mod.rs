@@ -4,17 +4,13 @@
 mod loops;
 mod streams;
 
-use super::buffers::SIZE;
-use super::conn::{HELD, Receiving, UNSENT};
-use super::driver::SUBMISSIONS;
 use super::{Ring, Stream, current, probe};
-use crate::net::worker::{Io, spawn, spawn_local};
+use crate::net::worker::{Io, spawn};
 use hyper::rt::{Read as _, ReadBuf, Write as _};
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::{Domain, Socket, Type};
 use std::future::poll_fn;
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
+use std::io::{self};
+use std::net::{TcpListener, TcpStream};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::mpsc;

@@ -1,6 +1,17 @@
 //! A stream's own ways: short sends, waiting, ending, breaking.
 
-use super::*;
+use super::super::conn::UNSENT;
+use super::{
+    connections, ended, fill, on_ring, pair, pair_with, pattern, poll_read, read, read_exactly,
+    shut_down, until, write,
+};
+use socket2::SockRef;
+use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
+use std::task::{Context, Waker};
+use std::thread;
+use std::time::Duration;
+use tokio::time::sleep;
 
 #[test]
 fn short_sends_go_on_where_they_stopped() {
