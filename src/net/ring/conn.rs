@@ -10,9 +10,9 @@ use std::net::TcpStream;
 use std::task::{Context, Waker};
 
 /// Buffers that a connection may hold unread; then receiving stops.
-pub const HELD: usize = 4;
+pub const HELD: usize = 8;
 /// Bytes that a connection may hold unsent; then writing waits.
-pub const UNSENT: usize = 64 * 1024;
+pub const UNSENT: usize = 32 * 1024;
 /// How long a connection is taken for one of large bodies after the last sign.
 pub const BULK: u8 = 8;
 /// From here on a system call costs less than another copy.
