@@ -79,11 +79,16 @@ fn event_loop<F: Future<Output = ()>>(
     })
 }
 
+/// There was a ring when the process began; a worker that gets none all the
+/// same, for want of memory most likely, does without.
 #[cfg(target_os = "linux")]
 fn on_ring<F: Future<Output = ()>>(main: impl FnOnce() -> F) -> io::Result<()> {
-    let _entered = ring::enter()?;
+    let entered = ring::enter();
     let mut builder = Builder::new_current_thread();
-    ring::prepare(&mut builder);
+    match &entered {
+        Ok(_) => ring::prepare(&mut builder),
+        Err(error) => tracing::warn!("a worker goes on with epoll, without io_uring: {error}"),
+    }
     event_loop(&mut builder, main)
 }
 
