@@ -7,6 +7,7 @@ use hyper_util::rt::TokioIo;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
@@ -52,8 +53,13 @@ impl Stream {
     /// needs no buffer for it.
     pub fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
+            // The loop takes a new socket for readable until somebody has looked.
             // What is wrong with it, the read will tell.
-            Self::Poll(stream) => stream.inner().poll_read_ready(cx).map(|_| ()),
+            Self::Poll(stream) => {
+                let mut byte = [0; 1];
+                let peeked = stream.inner().poll_peek(cx, &mut ReadBuf::new(&mut byte));
+                peeked.map(drop)
+            }
             #[cfg(target_os = "linux")]
             Self::Ring(stream) => stream.poll_readable(cx),
         }
