@@ -13,6 +13,7 @@ use http::header::{
 use http::uri::PathAndQuery;
 use http::{Method, Request, Uri, request};
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::sync::LazyLock;
 
 /// Our own cookies never leave for an upstream.
@@ -27,7 +28,37 @@ pub struct Outbound<'a> {
     /// For the first sending, which takes them.
     headers: Option<HeaderMap>,
     /// For any other.
-    kept: Vec<(HeaderName, HeaderValue)>,
+    kept: Fields,
+    shelf: &'a Shelf,
+}
+
+type Fields = Vec<(HeaderName, HeaderValue)>;
+
+/// Lists that one request after another keeps its fields in.
+#[derive(Default)]
+pub struct Shelf(RefCell<Vec<Fields>>);
+
+impl Shelf {
+    /// Lists kept, for as many requests at once.
+    const MOST: usize = 64;
+
+    fn take(&self) -> Fields {
+        self.0.borrow_mut().pop().unwrap_or_default()
+    }
+
+    fn put(&self, mut fields: Fields) {
+        fields.clear();
+        let mut shelf = self.0.borrow_mut();
+        if shelf.len() < Self::MOST && fields.capacity() <= Self::MOST {
+            shelf.push(fields);
+        }
+    }
+}
+
+impl Drop for Outbound<'_> {
+    fn drop(&mut self) {
+        self.shelf.put(std::mem::take(&mut self.kept));
+    }
 }
 
 /// What an absolute target without a path means.
@@ -39,18 +70,20 @@ impl<'a> Outbound<'a> {
         head: &'a mut request::Parts,
         noted: Noted,
         route: &'a WorkerRoute,
+        shelf: &'a Shelf,
     ) -> Result<Self, Refusal> {
         let mut headers = std::mem::take(&mut head.headers);
         strip_hop_by_hop(&mut headers, noted)?;
         headers.insert(HOST, route.authority.clone());
-        let kept = headers.iter();
+        let mut kept = shelf.take();
+        let all = headers.iter();
+        kept.extend(all.map(|(name, value)| (name.clone(), value.clone())));
         Ok(Self {
             method: &head.method,
             target: head.uri.path_and_query().unwrap_or(&ROOT),
             route,
-            kept: kept
-                .map(|(name, value)| (name.clone(), value.clone()))
-                .collect(),
+            kept,
+            shelf,
             headers: Some(headers),
         })
     }

@@ -67,7 +67,7 @@ async fn pipeline(
 
     let upload = (!body.is_end_stream()).then(|| worker.upload(body, route));
     let upload = upload.as_ref();
-    let mut outbound = Outbound::prepare(head, noted, route)?;
+    let mut outbound = Outbound::prepare(head, noted, route, &worker.shelf)?;
     let mut credential = credential::current(worker, route, seen).await?;
     let mut answered = sent(worker, route, &mut outbound, &credential, upload, seen).await?;
 

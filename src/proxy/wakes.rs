@@ -26,8 +26,11 @@ impl Wakes {
         self.held.store(true, Ordering::Relaxed);
         let result = work();
         self.held.store(false, Ordering::Relaxed);
-        if self.missed.swap(false, Ordering::Relaxed) && !needless(&result) {
-            self.wake_task();
+        if self.missed.load(Ordering::Relaxed) {
+            self.missed.store(false, Ordering::Relaxed);
+            if !needless(&result) {
+                self.wake_task();
+            }
         }
         result
     }

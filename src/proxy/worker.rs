@@ -2,6 +2,7 @@
 //! shared with another thread but the seam, the route set and three numbers.
 
 use super::accept::{Connection, serve};
+use super::attach::Shelf;
 use super::callers::Listener;
 use super::refusal::{Code, Refusal};
 use super::replay::{Budget, Upload};
@@ -79,6 +80,7 @@ pub struct Worker {
     pub clock: SystemClock,
     pub public_url: String,
     pub deadlines: Rc<Deadlines>,
+    pub shelf: Shelf,
     pub http: http1::Builder,
     access: Option<RefCell<AccessWriter>>,
     refused: RefCell<BTreeMap<&'static str, u64>>,
@@ -110,6 +112,7 @@ impl Worker {
             clock: seed.clock,
             public_url: seed.public_url,
             deadlines: Rc::default(),
+            shelf: Shelf::default(),
             http,
             access: seed.access.map(RefCell::new),
             refused: RefCell::default(),
