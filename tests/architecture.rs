@@ -74,7 +74,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("cli", &["app", "config", "admin", "account", "base"]),
     // `lib.rs` declares modules and imports nothing.
     ("lib.rs", &[]),
-    ("main.rs", &["cli"]),
+    ("main.rs", &["cli", "base"]),
 ];
 
 /// `proxy/` names no runtime: sockets, spawning and time come from `net/`.
