@@ -12,7 +12,7 @@ use crate::config::mistakes::Mistake;
 use crate::config::reader::{Reader, listed};
 use crate::config::scalar::{Context, Scalar, resolve};
 use crate::config::written::Place;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// An account on its way: what routes need to be checked against, also where
@@ -28,18 +28,22 @@ pub(super) struct AccountDraft {
     pub built: Option<Account>,
 }
 
-/// The values of an account's parameters; those written have their places.
+/// The values of an account's parameters, each once; those written have their places.
 #[derive(Default)]
-pub(super) struct Values(BTreeMap<String, (ParameterValue, Option<Place>)>);
+pub(super) struct Values(Vec<(String, ParameterValue, Option<Place>)>);
 
 impl Values {
     /// The value of a parameter.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(|(value, _)| value.text())
+        self.find(name).map(|(_, value, _)| value.text())
     }
 
     fn place(&self, name: &str) -> Option<Place> {
-        self.0.get(name).and_then(|(_, place)| *place)
+        self.find(name).and_then(|(_, _, place)| *place)
+    }
+
+    fn find(&self, name: &str) -> Option<&(String, ParameterValue, Option<Place>)> {
+        self.0.iter().find(|(known, ..)| known == name)
     }
 
     fn insert(&mut self, parameter: &Parameter, text: String, place: Option<Place>) {
@@ -47,7 +51,9 @@ impl Values {
             true => ParameterValue::Secret(Secret::new(text)),
             false => ParameterValue::Plain(text),
         };
-        self.0.insert(parameter.spec.name.clone(), (value, place));
+        // Few, and of very many accounts: exactly as much room as they need.
+        self.0.reserve_exact(1);
+        self.0.push((parameter.spec.name.clone(), value, place));
     }
 }
 
@@ -141,7 +147,7 @@ fn account(reader: &Reader<'_, '_>, integrations: &[IntegrationDraft]) -> Accoun
             key,
             integration: Arc::clone(integration.built.as_ref()?),
             parameters: values
-                .map(|(name, (value, _))| (name.clone(), value.clone()))
+                .map(|(name, value, _)| (name.clone(), value.clone()))
                 .collect(),
         })
     });
