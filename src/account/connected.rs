@@ -20,7 +20,9 @@ use url::Url;
 pub struct ConnectedAccount {
     pub key: AccountKey,
     pub integration: Arc<Integration>,
-    pub parameters: BTreeMap<String, ParameterValue>,
+    /// In the order of their names. There may be very many accounts, so that what
+    /// few of them have, or little of, must take little room.
+    pub parameters: Box<[(String, ParameterValue)]>,
     pub oauth: OAuthClient,
     pub attach: AttachPlan,
 }
@@ -29,14 +31,14 @@ pub struct ConnectedAccount {
 pub struct OAuthClient {
     pub grant_type: GrantType,
     /// Where a person gives consent; there for every `authorization_code` account.
-    pub authorization_endpoint: Option<Url>,
+    pub authorization_endpoint: Option<Box<Url>>,
     pub token_endpoint: Url,
     pub token_endpoint_method: TokenMethod,
     pub token_endpoint_auth_method: ClientAuth,
     /// RFC 7009.
-    pub revocation_endpoint: Option<Url>,
+    pub revocation_endpoint: Option<Box<Url>>,
     /// Where another than the default one is registered.
-    pub redirect_uri: Option<Url>,
+    pub redirect_uri: Option<Box<Url>>,
     pub scope: Option<String>,
     pub client_id: String,
     pub client_secret: Option<SecretSource>,
@@ -124,7 +126,7 @@ impl ConnectedAccount {
         Ok(Self {
             key: account.key.clone(),
             integration: integration.clone(),
-            parameters: account.parameters.clone(),
+            parameters: account.parameters.clone().into_iter().collect(),
             oauth: resolve_oauth(&integration.oauth2, &values)?,
             attach: resolve_attach(integration, &values)?,
         })
@@ -253,8 +255,10 @@ impl<'a> Values<'a> {
         &self,
         input: &str,
         template: Option<&UrlTemplate>,
-    ) -> Result<Option<Url>, ResolveError> {
-        template.map(|t| self.url(input, t)).transpose()
+    ) -> Result<Option<Box<Url>>, ResolveError> {
+        template
+            .map(|t| self.url(input, t).map(Box::new))
+            .transpose()
     }
 
     fn pairs(

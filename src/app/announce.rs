@@ -77,12 +77,10 @@ pub fn page(format: Format, link: Option<(Secret, Duration)>) {
 /// Tells the third part, once every first attempt has ended or 2 s passed.
 pub async fn accounts(format: Format, handle: Handle) {
     let deadline = Instant::now() + PATIENCE;
-    let mut accounts = handle.accounts();
-    while !accounts.iter().all(|a| a.first_attempt_ended) && Instant::now() < deadline {
+    while !handle.first_attempts_ended() && Instant::now() < deadline {
         sleep(LOOK).await;
-        accounts = handle.accounts();
     }
-    part(format, "Accounts", &states(&accounts));
+    part(format, "Accounts", &states(&handle.accounts()));
 }
 
 fn states(accounts: &[AccountStatus]) -> Vec<String> {

@@ -2,6 +2,8 @@
 
 pub mod backoff;
 pub mod clock;
+#[cfg(test)]
+pub mod counting;
 pub mod crypto;
 pub mod directories;
 pub mod id;

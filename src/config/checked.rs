@@ -219,7 +219,7 @@ pub struct Route {
     pub allow_origins: Vec<String>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RouteMatch {
     pub host: Option<HostMatch>,
     pub path: PathMatch,
@@ -229,14 +229,14 @@ pub struct RouteMatch {
     pub headers: Vec<(HeaderName, String)>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum HostMatch {
     Exact(String),
     /// `*.suffix`, held without the `*`: `.suffix`.
     Suffix(String),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PathMatch {
     /// Held without a trailing slash: `/crm`; the root is the empty text.
     Prefix(String),

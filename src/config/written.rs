@@ -166,7 +166,10 @@ impl<'t> Composer<'t> {
         let mut items = Vec::new();
         loop {
             match self.next()? {
-                (Event::SequenceEnd, _) => return Ok(Node::Sequence(place, items)),
+                (Event::SequenceEnd, _) => {
+                    items.shrink_to_fit();
+                    return Ok(Node::Sequence(place, items));
+                }
                 (event, place) => items.push(self.node(event, place, depth + 1)?),
             }
         }
@@ -177,6 +180,8 @@ impl<'t> Composer<'t> {
         loop {
             let (event, key_place) = self.next()?;
             if event == Event::MappingEnd {
+                // Most maps are small, and a large file has very many.
+                entries.shrink_to_fit();
                 return Ok(Node::Map(place, entries));
             }
             let Node::Scalar(key) = self.node(event, key_place, depth + 1)? else {

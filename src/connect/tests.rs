@@ -17,7 +17,7 @@ const REDIRECT: &str = "http://127.0.0.1:7481/oauth/callback";
 fn client(endpoint: &str) -> OAuthClient {
     OAuthClient {
         grant_type: GrantType::AuthorizationCode,
-        authorization_endpoint: Some(endpoint.parse().unwrap()),
+        authorization_endpoint: Some(Box::new(endpoint.parse().unwrap())),
         token_endpoint: "https://a.example/token".parse().unwrap(),
         token_endpoint_method: TokenMethod::Post,
         token_endpoint_auth_method: ClientAuth::Basic,

@@ -35,7 +35,7 @@ pub fn authorization_url(
     state: &Secret,
     verifier: Option<&Secret>,
 ) -> Result<Url, Unfit> {
-    let Some(mut url) = client.authorization_endpoint.clone() else {
+    let Some(mut url) = client.authorization_endpoint.as_deref().cloned() else {
         return Err(Unfit("it names no authorization_endpoint".to_owned()));
     };
     refuse_ours(client, &url)?;

@@ -99,7 +99,7 @@ pub fn revocation(
     hint: &str,
     secret: Option<&Secret>,
 ) -> Result<TokenRequest, Failure> {
-    let Some(url) = client.revocation_endpoint.clone() else {
+    let Some(url) = client.revocation_endpoint.as_deref().cloned() else {
         let what = "the integration names no revocation_endpoint";
         return Err(Failure::new(FailureKind::Misconfigured, what));
     };

@@ -2,6 +2,8 @@
 //! (replay) → respond, on worker threads that share nothing but the seam.
 
 mod accept;
+#[cfg(test)]
+mod allocations;
 mod attach;
 mod body;
 mod callers;

@@ -3,8 +3,9 @@
 
 use super::attach;
 use super::fetch::Stamp;
-use super::machine::{Action, Answer, Machine, Publication, Rules, WaiterId};
+use super::machine::{Action, Answer, Machine, Publication, Rank, Rules, WaiterId};
 use super::record::{self, StoredTokens};
+use super::slots::{EndpointId, Place, Slots};
 use super::status::{AccountStatus, Attempt};
 use super::wing::{ManualOutcome, Setup};
 use crate::account::ConnectedAccount;
@@ -19,10 +20,14 @@ use tokio::sync::oneshot;
 /// An account with its machine.
 pub struct Entry {
     pub account: Arc<ConnectedAccount>,
-    pub endpoint: String,
+    pub endpoint: EndpointId,
     publisher: Publisher,
     pub machine: Machine,
+    /// Its record is read, or was.
+    pub is_started: bool,
     pub has_slot: bool,
+    /// Its place among those who wait for a turn at the endpoint.
+    pub place: Option<Place<Rank>>,
     pub wake: Option<Mono>,
     pub waiting: HashMap<WaiterId, Reply>,
     pub stamp: Option<Stamp>,
@@ -50,7 +55,13 @@ pub enum Reply {
 }
 
 impl Entry {
-    pub fn new(setup: Setup, settings: &RefreshSettings, owner: &str, now: Now) -> Self {
+    pub fn new(
+        setup: Setup,
+        settings: &RefreshSettings,
+        owner: &Arc<str>,
+        slots: &mut Slots<Rank>,
+        now: Now,
+    ) -> Self {
         let account = setup.account;
         let refresh = &account.integration.refresh;
         let rules = Rules {
@@ -60,12 +71,12 @@ impl Entry {
             token_wait: settings.token_wait,
             token_waiters: settings.token_waiters,
             timeout: settings.timeout,
-            owner: owner.to_owned(),
+            owner: owner.clone(),
             binding: record::binding(&account),
         };
         let machine = Machine::new(rules, fastrand::u64(..));
         Self {
-            endpoint: endpoint(&account),
+            endpoint: slots.endpoint(&endpoint(&account)),
             cell: Arc::new(Cell {
                 account: account.clone(),
                 status: ArcSwap::from_pointee(status(&account, &machine, now)),
@@ -74,7 +85,9 @@ impl Entry {
             machine,
             account,
             publisher: setup.publisher,
+            is_started: false,
             has_slot: false,
+            place: None,
             wake: None,
             waiting: HashMap::new(),
             stamp: None,

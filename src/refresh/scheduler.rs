@@ -2,12 +2,13 @@
 //! machines ask for, and is the only writer of tokens.
 
 mod people;
+mod start;
 
 use super::entry::{Entry, Reply};
 use super::fault::{self, Point};
 use super::fetch::{self, Fetch, Stamp};
 use super::history::{History, What};
-use super::machine::{Action, Event, Level, Publication, WaiterId};
+use super::machine::{Action, Event, Level, Publication, Rank, WaiterId};
 use super::record::{AccountRecord, StoredTokens};
 use super::records;
 use super::slots::Slots;
@@ -21,6 +22,7 @@ use crate::store::{Changes, Lease, Store, StoreError};
 use crate::telemetry::refreshes::RefreshMetrics;
 use crate::token::{Ask, AskReceiver, PassOn, Verdict, Waited};
 use arc_swap::ArcSwap;
+use start::Starts;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,14 +89,15 @@ pub struct Scheduler {
     setting: Setting,
     entries: Vec<Entry>,
     index: HashMap<AccountKey, usize>,
-    slots: Slots,
+    slots: Slots<Rank>,
     /// When which account is to be looked at; one entry an account at most.
     wakes: BTreeSet<(Mono, usize)>,
     all_looked_at: Mono,
+    starts: Starts,
     watch: Watch,
     statuses: Statuses,
     /// This process, as leases name it.
-    owner: String,
+    owner: Arc<str>,
     last_waiter: WaiterId,
     stopping: Vec<oneshot::Sender<()>>,
 }
@@ -102,17 +105,19 @@ pub struct Scheduler {
 impl Scheduler {
     /// The accounts, none of them looked at yet.
     pub fn new(accounts: Vec<Setup>, setting: Setting) -> Self {
-        let owner = format!("{:016x}", fastrand::u64(..));
+        let owner = Arc::from(format!("{:016x}", fastrand::u64(..)));
         let now = setting.clock.now();
-        let entry = |setup: Setup| Entry::new(setup, &setting.settings, &owner, now);
+        let mut slots = Slots::new(setting.settings.concurrency);
+        let entry = |setup: Setup| Entry::new(setup, &setting.settings, &owner, &mut slots, now);
         let entries: Vec<Entry> = accounts.into_iter().map(entry).collect();
         let cells: Vec<_> = entries.iter().map(|e| e.cell.clone()).collect();
         let keys = entries.iter().map(|e| e.account.key.clone());
         Self {
             index: keys.zip(0..).collect(),
-            slots: Slots::new(setting.settings.concurrency),
+            slots,
             wakes: BTreeSet::new(),
             all_looked_at: now.mono,
+            starts: Starts::default(),
             watch: Watch::starting(now.mono, setting.store.is_shared()),
             statuses: Arc::new(ArcSwap::from_pointee(cells)),
             owner,
@@ -130,7 +135,7 @@ impl Scheduler {
 
     /// Runs until it is stopped.
     pub async fn run(mut self, mut asks: AskReceiver, mut messages: mpsc::Receiver<Message>) {
-        (0..self.entries.len()).for_each(|at| self.feed(at, Event::Start));
+        self.start_more();
         let mut workers_live = true;
         while !self.has_stopped() {
             let sleep = tokio::time::sleep(self.pause());
@@ -173,8 +178,8 @@ impl Scheduler {
             | Ask::Rejected { account, .. }
             | Ask::ReplayEnded { account, .. } => account,
         };
-        match self.index.get(account) {
-            Some(&at) => self.hear_of(at, ask),
+        match self.started(account) {
+            Some(at) => self.hear_of(at, ask),
             None => refuse(ask),
         }
     }
@@ -217,11 +222,14 @@ impl Scheduler {
 
     fn take(&mut self, message: Message) {
         match message {
-            Message::Ended(at, event) => self.feed(at, event),
+            Message::Ended(at, event) => {
+                self.feed(at, event);
+                self.start_after(at);
+            }
             Message::Changes(told) => self.take_changes(told),
             Message::Looked(at, stamp) => self.looked(at, stamp),
-            Message::Manual { account, reply } => match self.index.get(&account) {
-                Some(&at) => {
+            Message::Manual { account, reply } => match self.started(&account) {
+                Some(at) => {
                     let waiter = self.remember(at, Reply::Manual(reply));
                     self.feed(at, Event::Manual(waiter));
                 }
@@ -276,6 +284,7 @@ impl Scheduler {
         for (key, version) in self.watch.end(now, told) {
             let at = records::account(&key).and_then(|key| self.index.get(&key).copied());
             if let Some(at) = at
+                && self.entries[at].is_started
                 && self.entries[at].machine.seen_version() != Some(version)
             {
                 self.feed(at, Event::Changed);
@@ -286,6 +295,9 @@ impl Scheduler {
     fn look_at_all(&mut self, now: Now) {
         self.all_looked_at = now.mono;
         for at in 0..self.entries.len() {
+            if !self.entries[at].is_started {
+                continue;
+            }
             self.feed(at, Event::Tick);
             if self.entries[at].machine.awaits_secret() {
                 self.look_at_secret(at);
@@ -309,8 +321,10 @@ impl Scheduler {
         let entry = &mut self.entries[at];
         if entry.has_slot && !entry.machine.holds_slot() {
             entry.has_slot = false;
-            self.slots.release(&entry.endpoint);
+            self.slots.release(entry.endpoint);
         }
+        let rank = entry.machine.rank();
+        entry.place = self.slots.place(entry.endpoint, at, entry.place, rank);
         let wake = entry.machine.next_wake(now);
         let wake = wake.map(|moment| now.mono.plus(now.until(moment)));
         self.wake_at(at, wake);
@@ -330,14 +344,10 @@ impl Scheduler {
 
     /// Gives the next turn at this account's token endpoint.
     fn give_turn(&mut self, at: usize) {
-        let entries = &self.entries;
-        let rank = |other: usize| {
-            let machine = &entries[other].machine;
-            machine.is_queued().then(|| machine.priority())
-        };
-        let next = self.slots.next(&entries[at].endpoint, rank);
+        let next = self.slots.next(self.entries[at].endpoint);
         if let Some(next) = next {
             self.entries[next].has_slot = true;
+            self.entries[next].place = None;
             self.feed(next, Event::Slot);
         }
     }
@@ -346,7 +356,8 @@ impl Scheduler {
         let entry = &mut self.entries[at];
         let key = &entry.account.key.clone();
         match action {
-            Action::Queue => self.slots.wait(&entry.endpoint, at),
+            // Every event's end sees to its place among those who wait.
+            Action::Queue => {}
             Action::Read => self.read(at),
             Action::Write {
                 expected,

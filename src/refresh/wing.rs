@@ -100,6 +100,15 @@ impl Handle {
         statuses.map(|s| AccountStatus::clone(&s)).collect()
     }
 
+    /// True once every account's first attempt has ended.
+    #[must_use]
+    pub fn first_attempts_ended(&self) -> bool {
+        let cells = self.statuses.load();
+        cells
+            .iter()
+            .all(|cell| cell.status.load().first_attempt_ended)
+    }
+
     /// One account.
     #[must_use]
     pub fn account(&self, key: &AccountKey) -> Option<AccountStatus> {

@@ -12,7 +12,7 @@ use crate::config::mistakes::Mistake;
 use crate::config::reader::{Reader, listed};
 use crate::config::scalar::{Context, Scalar, resolve};
 use crate::config::written::Place;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// An account on its way: what routes need to be checked against, also where
@@ -28,18 +28,22 @@ pub(super) struct AccountDraft {
     pub built: Option<Account>,
 }
 
-/// The values of an account's parameters; those written have their places.
+/// The values of an account's parameters, each once; those written have their places.
 #[derive(Default)]
-pub(super) struct Values(BTreeMap<String, (ParameterValue, Option<Place>)>);
+pub(super) struct Values(Vec<(String, ParameterValue, Option<Place>)>);
 
 impl Values {
     /// The value of a parameter.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(|(value, _)| value.text())
+        self.find(name).map(|(_, value, _)| value.text())
     }
 
     fn place(&self, name: &str) -> Option<Place> {
-        self.0.get(name).and_then(|(_, place)| *place)
+        self.find(name).and_then(|(_, _, place)| *place)
+    }
+
+    fn find(&self, name: &str) -> Option<&(String, ParameterValue, Option<Place>)> {
+        self.0.iter().find(|(known, ..)| known == name)
     }
 
     fn insert(&mut self, parameter: &Parameter, text: String, place: Option<Place>) {
@@ -47,30 +51,60 @@ impl Values {
             true => ParameterValue::Secret(Secret::new(text)),
             false => ParameterValue::Plain(text),
         };
-        self.0.insert(parameter.spec.name.clone(), (value, place));
+        // Few, and of very many accounts: exactly as much room as they need.
+        self.0.reserve_exact(1);
+        self.0.push((parameter.spec.name.clone(), value, place));
     }
 }
 
-pub(super) fn read(root: &Reader<'_, '_>, integrations: &[IntegrationDraft]) -> Vec<AccountDraft> {
-    let mut drafts: Vec<AccountDraft> = Vec::new();
+/// All of them; there may be many, so they are found by their keys.
+#[derive(Default)]
+pub(super) struct Accounts {
+    pub drafts: Vec<AccountDraft>,
+    by_key: HashMap<String, usize>,
+}
+
+impl Accounts {
+    /// The account that a scalar names; reports an unknown one.
+    pub fn find(&self, ctx: &Context<'_>, name: &Scalar) -> Option<&AccountDraft> {
+        let found = self.by_key.get(&name.text);
+        if found.is_none() {
+            let names = || self.drafts.iter().map(|draft| draft.key.as_str());
+            let what = format!("no such account: {}", name.named());
+            report_unknown(ctx, name, what, &mut names());
+        }
+        found.map(|at| &self.drafts[*at])
+    }
+
+    /// False where there is one of the same key.
+    fn add(&mut self, draft: AccountDraft) -> bool {
+        let at = self.drafts.len();
+        let is_first = *self.by_key.entry(draft.key.clone()).or_insert(at) == at;
+        self.drafts.push(draft);
+        is_first
+    }
+}
+
+pub(super) fn read(root: &Reader<'_, '_>, integrations: &[IntegrationDraft]) -> Accounts {
+    let mut accounts = Accounts::default();
     for node in root.list("accounts") {
         let Some(reader) = Reader::open(root.ctx, &ACCOUNT, node, node.place()) else {
             continue;
         };
         let draft = account(&reader, integrations);
-        if !draft.key.is_empty() && drafts.iter().any(|d| d.key == draft.key) {
-            let what = format!("a second account with the key `{}`", draft.key);
+        let key = draft.key.clone();
+        if !accounts.add(draft) && !key.is_empty() {
+            let what = format!("a second account with the key `{key}`");
             let mistake = Mistake::error(reader.value_place("key"), what);
             root.ctx.report(mistake.expected("a unique key"));
         }
-        drafts.push(draft);
     }
-    drafts
+    accounts
 }
 
 /// What a person has connected is gone with the process that holds it.
-pub(super) fn warn_of_memory(ctx: &Context<'_>, accounts: &[AccountDraft]) {
-    for draft in accounts {
+pub(super) fn warn_of_memory(ctx: &Context<'_>, accounts: &Accounts) {
+    for draft in &accounts.drafts {
         let Some(built) = &draft.built else {
             continue;
         };
@@ -113,7 +147,7 @@ fn account(reader: &Reader<'_, '_>, integrations: &[IntegrationDraft]) -> Accoun
             key,
             integration: Arc::clone(integration.built.as_ref()?),
             parameters: values
-                .map(|(name, (value, _))| (name.clone(), value.clone()))
+                .map(|(name, value, _)| (name.clone(), value.clone()))
                 .collect(),
         })
     });
@@ -141,21 +175,6 @@ fn find_integration(
     if found.is_none() {
         let names = || integrations.iter().map(|draft| draft.key.as_str());
         let what = format!("no such integration: {}", name.named());
-        report_unknown(ctx, name, what, &mut names());
-    }
-    found
-}
-
-/// The account that a scalar names; reports an unknown one.
-pub(super) fn find<'d>(
-    ctx: &Context<'_>,
-    accounts: &'d [AccountDraft],
-    name: &Scalar,
-) -> Option<&'d AccountDraft> {
-    let found = accounts.iter().find(|draft| draft.key == name.text);
-    if found.is_none() {
-        let names = || accounts.iter().map(|draft| draft.key.as_str());
-        let what = format!("no such account: {}", name.named());
         report_unknown(ctx, name, what, &mut names());
     }
     found

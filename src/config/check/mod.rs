@@ -59,7 +59,11 @@ pub(super) fn check(ctx: &Context<'_>, root: &Node) -> Option<Config> {
         readiness_require: readiness_require?,
         metrics_max_accounts: metrics?,
         integrations: integrations.into_iter().filter_map(|i| i.built).collect(),
-        accounts: accounts.into_iter().filter_map(|a| a.built).collect(),
+        accounts: accounts
+            .drafts
+            .into_iter()
+            .filter_map(|a| a.built)
+            .collect(),
         routes,
         warnings: Vec::new(),
     })

@@ -1,6 +1,6 @@
 //! Routes: what a request looks like, where it goes, who speaks for it.
 
-use super::accounts::{self, AccountDraft};
+use super::accounts::Accounts;
 use super::hosts::host_name;
 use super::integrations::IntegrationDraft;
 use super::{paths, upstream};
@@ -11,20 +11,22 @@ use crate::config::reader::Reader;
 use crate::config::scalar::{Context, Scalar, resolve};
 use crate::config::written::Place;
 use http::{HeaderName, HeaderValue, Method};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use url::Url;
 
 /// What earlier routes have taken.
 #[derive(Default)]
 struct Taken {
-    names: Vec<String>,
-    matchers: Vec<(RouteMatch, Place)>,
+    names: HashSet<String>,
+    matchers: HashMap<RouteMatch, Place>,
 }
 
 pub(super) fn read(
     root: &Reader<'_, '_>,
     integrations: &[IntegrationDraft],
-    accounts: &[AccountDraft],
+    accounts: &Accounts,
     own: &[SocketAddr],
 ) -> Vec<Route> {
     let nodes = root.list("routes");
@@ -37,7 +39,7 @@ pub(super) fn read(
     let mut routes = Vec::new();
     for (name, reader) in readers {
         let account = match reader.text("account") {
-            Some(written) => accounts::find(root.ctx, accounts, &written),
+            Some(written) => accounts.find(root.ctx, &written),
             None => None,
         };
         let upstream = upstream::read(&reader, account, integrations, own);
@@ -89,13 +91,13 @@ fn own_name(reader: &Reader<'_, '_>, taken: &mut Taken) -> Option<String> {
         let mistake = Mistake::error(scalar.place, what);
         reader.ctx.report(mistake.expected("a unique name"));
     }
-    taken.names.push(scalar.text.clone());
+    taken.names.insert(scalar.text.clone());
     Some(scalar.text)
 }
 
 /// `crm` of `/crm/`, `api.internal/v1` of a host and a path; with a number
 /// where that is taken.
-fn made_name(matcher: &RouteMatch, names: &mut Vec<String>) -> String {
+fn made_name(matcher: &RouteMatch, names: &mut HashSet<String>) -> String {
     let host = match &matcher.host {
         Some(HostMatch::Exact(name)) => name.clone(),
         Some(HostMatch::Suffix(suffix)) => format!("*{suffix}"),
@@ -114,7 +116,7 @@ fn made_name(matcher: &RouteMatch, names: &mut Vec<String>) -> String {
         name = format!("{base}-{number}");
         number += 1;
     }
-    names.push(name.clone());
+    names.insert(name.clone());
     name
 }
 
@@ -124,18 +126,16 @@ fn check_repeated(reader: &Reader<'_, '_>, matcher: &RouteMatch, taken: &mut Tak
     sorted
         .headers
         .sort_by(|a, b| (a.0.as_str(), &a.1).cmp(&(b.0.as_str(), &b.1)));
-    let earlier = taken.matchers.iter().find(|(other, _)| {
-        let conditions = other.methods == sorted.methods && other.headers == sorted.headers;
-        conditions && other.host == sorted.host && other.path == sorted.path
-    });
-    if let Some((_, first)) = earlier {
-        let what = format!(
-            "this route matches what the route in line {} matches, so it is never used",
-            first.line
-        );
-        reader.ctx.report(Mistake::error(reader.place, what));
+    match taken.matchers.entry(sorted) {
+        Entry::Vacant(free) => drop(free.insert(reader.place)),
+        Entry::Occupied(first) => {
+            let what = format!(
+                "this route matches what the route in line {} matches, so it is never used",
+                first.get().line
+            );
+            reader.ctx.report(Mistake::error(reader.place, what));
+        }
     }
-    taken.matchers.push((sorted, reader.place));
 }
 
 fn matcher(reader: &Reader<'_, '_>) -> Option<RouteMatch> {

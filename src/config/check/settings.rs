@@ -1,6 +1,6 @@
 //! The parts that stand for themselves: listeners, store, log, limits.
 
-use super::accounts::AccountDraft;
+use super::accounts::Accounts;
 use super::hosts::host_name;
 use crate::base::key::{self, Key};
 use crate::base::secret::Secret;
@@ -330,11 +330,11 @@ pub(super) fn drain(reader: &Reader<'_, '_>) -> Option<Drain> {
 
 pub(super) fn readiness(
     reader: &Reader<'_, '_>,
-    accounts: &[AccountDraft],
+    accounts: &Accounts,
 ) -> Option<Vec<crate::base::id::AccountKey>> {
     let required = reader.section("readiness")?.texts("require");
     let found = required.iter().filter_map(|scalar| {
-        let draft = super::accounts::find(reader.ctx, accounts, scalar)?;
+        let draft = accounts.find(reader.ctx, scalar)?;
         draft.built.as_ref().map(|account| account.key.clone())
     });
     Some(found.collect())

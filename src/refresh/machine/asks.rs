@@ -181,7 +181,8 @@ impl Machine {
         let due = self.next.filter(|(at, _)| now.reached(*at));
         if self.disconnecting.is_wanted() {
             self.take_disconnection(now);
-        } else if let Some((waiter, sent, answer)) = self.connected.take() {
+        } else if let Some(connected) = self.connected.take() {
+            let (waiter, sent, answer) = *connected;
             self.take_connection(now, waiter, sent, answer);
         } else if let (Some(trigger), false) = (self.again.take(), self.stopping) {
             self.begin(trigger);

@@ -36,6 +36,7 @@ use people::Disconnecting;
 use run::Phase;
 use schedule::Times;
 use standing::Standing;
+use std::sync::Arc;
 use std::time::Duration;
 use store_view::StoreView;
 use waiters::Waiters;
@@ -55,10 +56,14 @@ pub struct Rules {
     /// For one token request.
     pub timeout: Duration,
     /// This process, as leases name it.
-    pub owner: String,
+    pub owner: Arc<str>,
     /// Which client at which server stored tokens must belong to.
     pub binding: String,
 }
+
+/// Who goes first at a token endpoint, the smallest: somebody waits before
+/// nobody does, then the oldest expiry.
+pub type Rank = (bool, Wall);
 
 /// What has happened.
 #[derive(Debug)]
@@ -121,7 +126,7 @@ pub struct Loaded {
 /// What is to be done.
 #[derive(Debug)]
 pub enum Action {
-    /// Wait for a turn at the token endpoint, then say [`Event::Slot`].
+    /// Wait for a turn at the token endpoint ([`Machine::rank`]), then say [`Event::Slot`].
     Queue,
     /// Read the record, then say [`Event::Read`].
     Read,
@@ -182,13 +187,14 @@ struct Held {
     generation: u64,
 }
 
-/// One account's state.
+/// One account's state. There may be very many: what is there only while
+/// something happens is boxed.
 pub struct Machine {
     rules: Rules,
     dice: fastrand::Rng,
     held: Option<Held>,
     /// A refreshed grant whose answer is not durable yet.
-    fresh: Option<Held>,
+    fresh: Option<Box<Held>>,
     generation: u64,
     standing: Standing,
     phase: Phase,
@@ -202,7 +208,7 @@ pub struct Machine {
     /// The record was written by somebody, and is to be read when nothing else
     /// is under way.
     look_wanted: bool,
-    connected: Option<(WaiterId, Now, TokenAnswer)>,
+    connected: Option<Box<(WaiterId, Now, TokenAnswer)>>,
     disconnecting: Disconnecting,
     pauses: Backoff,
     budgets: [Budget; 2],
@@ -302,6 +308,11 @@ impl Machine {
             .min_by_key(|moment| now.until(*moment))
     }
 
+    /// True while the record is read for the first time.
+    pub fn is_starting(&self) -> bool {
+        matches!(self.phase, Phase::Starting)
+    }
+
     /// True while the run occupies a place at the token endpoint.
     pub fn holds_slot(&self) -> bool {
         matches!(
@@ -310,14 +321,12 @@ impl Machine {
         )
     }
 
-    /// True while the run waits for its turn.
-    pub fn is_queued(&self) -> bool {
-        matches!(self.phase, Phase::Queued)
+    /// While the run waits for its turn at the token endpoint: how pressing it is.
+    pub fn rank(&self) -> Option<Rank> {
+        matches!(self.phase, Phase::Queued).then(|| self.priority())
     }
 
-    /// Who goes first at a token endpoint: somebody waits before nobody does,
-    /// then the oldest expiry.
-    pub fn priority(&self) -> (bool, Wall) {
+    fn priority(&self) -> Rank {
         let nobody_waits = self.waiters.verdicts.is_empty()
             && self.waiters.tokens.is_empty()
             && self.waiters.manual.is_empty();

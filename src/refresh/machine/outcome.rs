@@ -38,7 +38,7 @@ impl Machine {
         self.unreadable = 0;
         self.last_error = None;
         self.standing = Standing::Fine;
-        self.fresh = Some(fresh);
+        self.fresh = Some(Box::new(fresh));
         if !self.is_personal() {
             self.install_fresh(now);
         }
@@ -87,7 +87,7 @@ impl Machine {
         let same = self.is_same(&fresh);
         self.tell_of(&fresh);
         self.generation = fresh.generation;
-        self.held = Some(fresh);
+        self.held = Some(*fresh);
         self.standing = Standing::Fine;
         self.plan(now);
         self.next = self.next.map(|(at, trigger)| (no_sooner(now, at), trigger));

@@ -15,7 +15,7 @@ pub struct Disconnecting {
     wanted: Vec<WaiterId>,
     /// Told as soon as the outcome is stored, with what was forgotten.
     storing: Vec<WaiterId>,
-    forgotten: Option<StoredTokens>,
+    forgotten: Option<Box<StoredTokens>>,
 }
 
 impl Disconnecting {
@@ -28,7 +28,7 @@ impl Disconnecting {
 impl Machine {
     pub(super) fn connect(&mut self, now: Now, waiter: WaiterId, sent: Now, answer: TokenAnswer) {
         self.drop_connection("the account was connected once more meanwhile");
-        self.connected = Some((waiter, sent, answer));
+        self.connected = Some(Box::new((waiter, sent, answer)));
         self.interrupt();
         self.pass_time(now);
     }
@@ -42,7 +42,7 @@ impl Machine {
 
     /// A connection that has not been taken in yet will not be.
     fn drop_connection(&mut self, why: &str) {
-        if let Some((waiter, ..)) = self.connected.take() {
+        if let Some((waiter, ..)) = self.connected.take().map(|connected| *connected) {
             let failed = ManualOutcome::Failed(why.to_owned());
             self.tell(vec![waiter], Answer::Manual(failed));
         }
@@ -83,7 +83,7 @@ impl Machine {
         let wanted = std::mem::take(&mut self.disconnecting.wanted);
         self.disconnecting.storing.extend(wanted);
         if let Some(held) = self.held.take() {
-            self.disconnecting.forgotten = Some(held.tokens);
+            self.disconnecting.forgotten = Some(Box::new(held.tokens));
             self.log(Level::Info, "was disconnected");
         }
         self.fresh = None;
@@ -109,7 +109,7 @@ impl Machine {
         }
         let forgotten = self.disconnecting.forgotten.take();
         let answer = match failure {
-            None => Ok(forgotten),
+            None => Ok(forgotten.map(|tokens| *tokens)),
             Some(why) => Err(why.to_owned()),
         };
         self.tell(waiters, Answer::Disconnected(answer));

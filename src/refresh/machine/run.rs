@@ -371,7 +371,7 @@ impl Machine {
                 return self.install_fresh(now);
             }
         };
-        let ours = self.fresh.as_ref().or(self.held.as_ref());
+        let ours = self.fresh.as_deref().or(self.held.as_ref());
         let theirs = loaded.as_ref().and_then(|l| l.record.tokens.as_ref());
         let theirs_is_newer = match (ours, theirs) {
             (Some(ours), Some(theirs)) => theirs.refreshed_at > ours.tokens.refreshed_at,
@@ -445,7 +445,7 @@ impl Machine {
 
     /// The record as it is to be written now.
     fn record(&self) -> AccountRecord {
-        let held = self.fresh.as_ref().or(self.held.as_ref());
+        let held = self.fresh.as_deref().or(self.held.as_ref());
         AccountRecord {
             binding: self.rules.binding.clone(),
             generation: held.map_or(self.generation, |h| h.generation),

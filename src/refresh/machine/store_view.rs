@@ -43,7 +43,7 @@ pub struct StoreView {
     /// A person's new connection overwrites whatever is there.
     pub force: bool,
     /// Another's lease, and when it was first seen.
-    foreign: Option<(Lease, Now)>,
+    foreign: Option<Box<(Lease, Now)>>,
 }
 
 impl Default for StoreView {
@@ -83,10 +83,10 @@ impl StoreView {
         if let Some(lease) = &lease {
             self.fencing = self.fencing.max(lease.fencing);
         }
-        let foreign = lease.filter(|l| l.owner != rules.owner && now.wall < l.deadline);
+        let foreign = lease.filter(|l| *l.owner != *rules.owner && now.wall < l.deadline);
         self.foreign = foreign.map(|lease| match self.foreign.take() {
-            Some((known, seen)) if known == lease => (known, seen),
-            _ => (lease, now),
+            Some(known) if known.0 == lease => known,
+            _ => Box::new((lease, now)),
         });
         changed
     }
@@ -94,7 +94,8 @@ impl StoreView {
     /// True while another process may be refreshing: until its lease's deadline,
     /// and for no longer than `patience`, for clocks of two hosts may differ.
     pub fn is_leased_away(&self, now: Now, patience: Duration) -> bool {
-        self.foreign.as_ref().is_some_and(|(lease, seen)| {
+        self.foreign.as_ref().is_some_and(|foreign| {
+            let (lease, seen) = &**foreign;
             now.wall < lease.deadline && !now.reached(seen.after(patience))
         })
     }
@@ -104,7 +105,7 @@ impl StoreView {
         self.fencing += 1;
         self.own_fencing = Some(self.fencing);
         Lease {
-            owner: rules.owner.clone(),
+            owner: (*rules.owner).to_owned(),
             fencing: self.fencing,
             deadline: now.wall.plus(length(rules)),
         }
@@ -113,7 +114,7 @@ impl StoreView {
     /// A lease that is over, so that its number is remembered.
     pub fn released(&self, rules: &Rules) -> Lease {
         Lease {
-            owner: rules.owner.clone(),
+            owner: (*rules.owner).to_owned(),
             fencing: self.fencing,
             deadline: Wall::default(),
         }

@@ -12,8 +12,8 @@ impl Scheduler {
                 sent,
                 answer,
                 reply,
-            } => match self.index.get(&account) {
-                Some(&at) => {
+            } => match self.started(&account) {
+                Some(at) => {
                     let waiter = self.remember(at, Reply::Manual(reply));
                     let event = Event::Connected {
                         waiter,
@@ -24,8 +24,8 @@ impl Scheduler {
                 }
                 None => drop(reply.send(ManualOutcome::UnknownAccount)),
             },
-            Person::Disconnect { account, reply } => match self.index.get(&account) {
-                Some(&at) => {
+            Person::Disconnect { account, reply } => match self.started(&account) {
+                Some(at) => {
                     let waiter = self.remember(at, Reply::Disconnected(reply));
                     self.feed(at, Event::Disconnect(waiter));
                 }
@@ -48,14 +48,20 @@ impl Scheduler {
             return;
         }
         let now = self.setting.clock.now();
-        let entry = Entry::new(setup, &self.setting.settings, &self.owner, now);
+        let entry = Entry::new(
+            setup,
+            &self.setting.settings,
+            &self.owner,
+            &mut self.slots,
+            now,
+        );
         let at = self.entries.len();
         self.index.insert(key, at);
         let mut cells = self.statuses.load().to_vec();
         cells.push(entry.cell.clone());
         self.statuses.store(std::sync::Arc::new(cells));
         self.entries.push(entry);
-        self.feed(at, Event::Start);
+        self.start(at);
     }
 
     /// The entry stays, stopped: others are named by their places.

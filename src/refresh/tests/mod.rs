@@ -2,5 +2,6 @@
 //! server that counts.
 
 mod attaching;
+mod many;
 mod stage;
 mod wing;

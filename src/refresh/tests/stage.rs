@@ -17,7 +17,6 @@ use crate::store::Store;
 use crate::store::memory::MemoryStore;
 use crate::telemetry::refreshes::{NamedAccounts, RefreshMetrics};
 use crate::token::{Asker, Shared, channel, slot};
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -240,6 +239,6 @@ pub fn account(number: usize, secret: Option<SecretSource>) -> ConnectedAccount 
             query: Vec::new(),
         },
         integration: Arc::new(integration),
-        parameters: BTreeMap::new(),
+        parameters: Box::default(),
     }
 }

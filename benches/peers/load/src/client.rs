@@ -10,6 +10,38 @@ use std::time::{Duration, Instant};
 pub struct Pool {
     pub request: Vec<u8>,
     pub clients: Vec<usize>,
+    pub numbers: Option<Numbers>,
+}
+
+/// Five digits in a request that are others in every one.
+pub struct Numbers {
+    at: usize,
+    count: usize,
+    last: usize,
+}
+
+const PLACE: &[u8] = b"#####";
+
+impl Pool {
+    pub fn number(&mut self, count: usize) -> Result<(), &'static str> {
+        let mut windows = self.request.windows(PLACE.len());
+        let at = windows.position(|window| window == PLACE);
+        let at = at.ok_or("numbers: there is no ##### in the path")?;
+        if !(1..=100_000).contains(&count) {
+            return Err("numbers: from 1 to 100000");
+        }
+        self.numbers = Some(Numbers { at, count, last: 0 });
+        Ok(())
+    }
+
+    /// Before a request is sent. The step is a prime, so that neighbours are far apart.
+    pub fn next_number(&mut self) {
+        if let Some(numbers) = &mut self.numbers {
+            numbers.last = (numbers.last + 7_919) % numbers.count;
+            let digits = format!("{:05}", numbers.last);
+            self.request[numbers.at..][..PLACE.len()].copy_from_slice(digits.as_bytes());
+        }
+    }
 }
 
 pub struct Client {

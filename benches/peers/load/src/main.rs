@@ -2,8 +2,9 @@
 //! event loop: whatever is measured on the other core is the proxy's.
 //!
 //! Commands come as lines on standard input, each is answered with a line of JSON:
-//!   upstream PORT [tls CERTIFICATE KEY] [shares UPSTREAM]
-//!   pool PORT[,PORT…] CONNECTIONS METHOD PATH BODY_BYTES [token]
+//!   upstream PORT [tls CERTIFICATE KEY] [shares UPSTREAM] [lives SHORTEST LONGEST]
+//!   pool PORT[,PORT…] CONNECTIONS METHOD PATH BODY_BYTES [token] [numbers COUNT]
+//! With `numbers`, `#####` in the path is another one of so many in every request.
 //!   run POOL MILLISECONDS
 //!   rate POOL MILLISECONDS PER_SECOND
 //!   storm POOL MILLISECONDS UPSTREAM EVERY_MILLISECONDS
@@ -72,6 +73,10 @@ fn command(world: &mut World, words: &[&str], token: &str) -> Reply {
             let request = request(method, path, body.parse()?, token);
             let ports = ports.split(',').map(local).collect::<Result<Vec<_>, _>>()?;
             let pool = world.open(&ports, connections.parse()?, request)?;
+            if let Some(at) = options.iter().position(|word| *word == "numbers") {
+                let count = options.get(at + 1).ok_or("numbers: how many?")?;
+                world.pools[pool].number(count.parse()?)?;
+            }
             Ok(format!(r#"{{"pool":{pool}}}"#))
         }
         ["run", pool, ms] => finish(world, pool, ms, Pace::Closed, None),
@@ -101,7 +106,7 @@ fn command(world: &mut World, words: &[&str], token: &str) -> Reply {
 }
 
 fn listen(world: &mut World, port: &str, options: &[&str], token: &str) -> Reply {
-    let (mut tls, mut shares) = (None, None);
+    let (mut tls, mut shares, mut lives) = (None, None, None);
     let mut rest = options;
     loop {
         match *rest {
@@ -114,10 +119,17 @@ fn listen(world: &mut World, port: &str, options: &[&str], token: &str) -> Reply
                 shares = Some(other.parse()?);
                 rest = more;
             }
+            ["lives", shortest, longest, ref more @ ..] => {
+                lives = Some((shortest.parse()?, longest.parse()?));
+                rest = more;
+            }
             _ => return Err("upstream: an unknown option".into()),
         }
     }
     let upstream = world.listen(local(port)?, tls, shares, token.as_bytes())?;
+    if let Some(lives) = lives {
+        world.upstreams[upstream].tokens.live(lives);
+    }
     Ok(format!(r#"{{"upstream":{upstream}}}"#))
 }
 

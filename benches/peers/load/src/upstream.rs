@@ -22,6 +22,8 @@ pub struct Tokens {
     pattern: Vec<u8>,
     issued: u32,
     revoked_until: u32,
+    /// Seconds that tokens live: the shortest and the longest.
+    lives: (u64, u64),
 }
 
 #[derive(Default)]
@@ -67,11 +69,23 @@ impl Tokens {
             pattern: pattern.to_vec(),
             issued: 0,
             revoked_until: 0,
+            lives: (86_400, 86_400),
         }
     }
 
     pub fn issued(&self) -> u32 {
         self.issued
+    }
+
+    /// Tokens from now on live so long, spread evenly between the two.
+    pub fn live(&mut self, lives: (u64, u64)) {
+        self.lives = (lives.0, lives.1.max(lives.0));
+    }
+
+    /// Of the last token. The step is a prime, so that neighbours are far apart.
+    fn life(&self) -> u64 {
+        let (shortest, longest) = self.lives;
+        shortest + u64::from(self.issued) * 7_919 % (longest - shortest + 1)
     }
 
     pub fn revoke(&mut self) {
@@ -244,7 +258,8 @@ fn judge(request: &http::Request, counts: &mut Counts, tokens: &Tokens) -> Answe
 
 fn token_answer(tokens: &mut Tokens) -> Vec<u8> {
     let token = String::from_utf8_lossy(&tokens.issue()).into_owned();
-    let body = format!(r#"{{"access_token":"{token}","token_type":"Bearer","expires_in":86400}}"#);
+    let life = tokens.life();
+    let body = format!(r#"{{"access_token":"{token}","token_type":"Bearer","expires_in":{life}}}"#);
     format!(
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n\
          Content-Length: {}\r\n\r\n{body}",

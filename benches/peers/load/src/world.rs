@@ -84,6 +84,7 @@ impl World {
         self.pools.push(Pool {
             request,
             clients: Vec::new(),
+            numbers: None,
         });
         for opened in 0..count {
             let client = Client::connect(pool, addresses[opened % addresses.len()])?;
@@ -240,6 +241,7 @@ impl World {
             return Ok(());
         }
         run.busy += 1;
+        self.pools[client.pool].next_number();
         match client.start(&self.pools[client.pool].request, since) {
             Ok(true) => Ok(()),
             Ok(false) => self

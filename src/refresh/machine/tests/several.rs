@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 fn named(owner: &str) -> Rules {
     Rules {
-        owner: owner.to_owned(),
+        owner: owner.into(),
         ..rules(GrantType::AuthorizationCode)
     }
 }
@@ -102,7 +102,7 @@ fn a_dead_process_is_succeeded_when_its_lease_is_over() {
 #[test]
 fn a_client_without_a_token_does_not_wait_for_the_dead() {
     let client = |owner: &str| Rules {
-        owner: owner.to_owned(),
+        owner: owner.into(),
         ..rules(GrantType::ClientCredentials)
     };
     let shelf: Rc<RefCell<Shelf>> = Rc::default();

@@ -31,7 +31,7 @@ pub fn rules(grant_type: GrantType) -> Rules {
         token_wait: secs(5),
         token_waiters: 1_024,
         timeout: secs(30),
-        owner: "me".to_owned(),
+        owner: "me".into(),
         binding: "client".to_owned(),
     }
 }

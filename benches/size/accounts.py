@@ -1,0 +1,134 @@
+"""What 100,000 accounts cost: start, memory, and their refreshes."""
+
+import time
+
+import proc
+from slices import progress
+
+STORES = {"memory": "{memory: true}",
+          "SQLite": "{path: ./sidekey.db, key: {env: SIDEKEY_STORE_KEY}}"}
+#: An hour of life, refreshed at its half less a jitter, is 28 refreshes a second for
+#: 100,000 accounts. Tokens of the start are due one after the other, spread over the
+#: hour that follows; so the lives of the first ones are spread over two hours.
+PER_SECOND = 28
+#: Below this the product warns of each.
+SHORTEST = 300
+STEADY_S = 60
+IDLE_S = 30
+PATIENCE_S = 1_800
+
+
+def measure(stage, count, token_bytes):
+    longest = SHORTEST + 2 * count // PER_SECOND
+    found = {"count": count, "token_bytes": token_bytes}
+    for name, store in STORES.items():
+        one = stage.make(f"1 account, {name}", store=store)
+        many = stage.make(f"{count} accounts, {name}", accounts=count, store=store,
+                          lives=(SHORTEST, longest))
+        found[name] = of_store(stage, one, many, count, token_bytes)
+    return found
+
+
+def of_store(stage, one, many, count, token_bytes):
+    found = start(one, 1)
+    alone = found["rss_kib"]
+    one.stop()
+    found = {"one_account_rss_kib": alone} | start(many, count)
+    per_account = (found["rss_kib"] - alone) * 1024 / count
+    # One copy is in the process's memory for the refresh, one prebuilt for requests;
+    # a store in memory has a third.
+    copies = 3 if many.store.startswith("{memory") else 2
+    found |= {"rss_bytes_per_account": round(per_account), "token_copies": copies,
+              "beyond_tokens_bytes": round(per_account - copies * token_bytes)}
+    found |= idle(many) | steady(many)
+    if "path" in many.store:
+        many.end_gently()
+        found["restart"] = restart(many)
+    many.stop()
+    progress("")
+    return found
+
+
+def start(proxy, count):
+    """Until it listens, until every account has its token, until /readyz says so."""
+    progress(f"accounts: {proxy.name}: start")
+    proxy.start()
+    listening_rss = proc.rss_kib(proxy.pids)
+    while proxy.issued() < count:
+        check(proxy)
+        progress(f"accounts: {proxy.name}: {proxy.issued()} tokens")
+        time.sleep(0.02)
+    tokens = time.monotonic() - proxy.began
+    cpu = proxy.cpu_s()
+    ready(proxy)
+    time.sleep(1)
+    return {"listening_s": round(proxy.listening, 2), "listening_rss_kib": listening_rss,
+            "all_tokens_s": round(tokens, 2),
+            "start_cpu_s": round(cpu, 2),
+            "cpu_us_per_token": round((cpu * 1e6) / count, 1),
+            "rss_kib": proc.rss_kib(proxy.pids), "peak_rss_kib": peak_kib(proxy)}
+
+
+def ready(proxy):
+    for _ in range(50):
+        try:
+            return proxy.until_ok(f"http://127.0.0.1:{proxy.admin}/readyz")
+        except Exception:
+            check(proxy)
+    return None
+
+
+def restart(proxy):
+    """With all tokens in the store: nothing has to be fetched."""
+    before = proxy.issued()
+    proxy.start()
+    proxy.until_ok(f"http://127.0.0.1:{proxy.admin}/readyz")
+    return {"listening_s": round(proxy.listening, 2),
+            "ready_s": round(time.monotonic() - proxy.began, 2),
+            "tokens_fetched": proxy.issued() - before}
+
+
+def idle(proxy):
+    """What watching over them costs while nothing is due."""
+    progress(f"accounts: {proxy.name}: idle")
+    used = window(proxy, IDLE_S)
+    return {"idle_cpu_share": used["cpu_share"], "idle_refreshes": used["refreshes"]}
+
+
+def steady(proxy):
+    """Once the first tokens are due: the share of a core that refreshes take."""
+    due = proxy.began + SHORTEST / 2 + 15
+    while time.monotonic() < due:
+        check(proxy)
+        progress(f"accounts: {proxy.name}: refreshes begin in {due - time.monotonic():.0f} s")
+        time.sleep(0.5)
+    progress(f"accounts: {proxy.name}: refreshes")
+    used = window(proxy, STEADY_S)
+    rate = used["refreshes"] / STEADY_S
+    share = used["cpu_share"]
+    return {"refreshes_per_s": round(rate, 1), "refreshing_cpu_share": share,
+            "cpu_share_at_28": round(share * PER_SECOND / rate, 4) if rate else None}
+
+
+def window(proxy, seconds):
+    issued, before = proxy.issued(), proxy.cpu_s()
+    began = time.monotonic()
+    time.sleep(seconds)
+    passed = time.monotonic() - began
+    after = proxy.cpu_s()
+    return {"refreshes": proxy.issued() - issued,
+            "cpu_share": round((after - before) / passed, 4)}
+
+
+def check(proxy):
+    if proxy.process.poll() is not None:
+        raise SystemExit(f"{proxy.name} has ended: {proxy.last_line()}")
+    if time.monotonic() - proxy.began > PATIENCE_S:
+        raise SystemExit(f"{proxy.name}: half an hour, and no end; {proxy.last_line()}")
+
+
+def peak_kib(proxy):
+    for line in proc.read(f"/proc/{proxy.process.pid}/status").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1])
+    return None

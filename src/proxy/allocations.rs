@@ -1,0 +1,109 @@
+//! That attaching a token allocates nothing.
+
+use super::attach::Outbound;
+use super::body::Outgoing;
+use super::hop::Noted;
+use super::route::WorkerRoute;
+use super::upstream::Pool;
+use crate::base::counting::allocations;
+use crate::base::id::AccountKey;
+use crate::config::checked::{PathMatch, Route, RouteMatch, Upstream, UpstreamScheme};
+use crate::token::{Attach, Credential, Published, TokenPlace, slot};
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, HOST, USER_AGENT};
+use http::{HeaderName, HeaderValue, Request, Uri, request};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+fn attach() -> Attach {
+    let token = HeaderValue::from_str(&format!("Bearer {}", "t".repeat(900))).unwrap();
+    let tenant = HeaderName::from_bytes(b"x-tenant-of-the-integration").unwrap();
+    Attach {
+        token: TokenPlace::Header {
+            name: AUTHORIZATION,
+            value: token,
+        },
+        headers: vec![(tenant, HeaderValue::from_str("dev").unwrap())],
+        query: Vec::new(),
+    }
+}
+
+fn route(shared: &crate::token::Shared) -> WorkerRoute {
+    let upstream = Upstream {
+        scheme: UpstreamScheme::Http,
+        host: "127.0.0.1".into(),
+        port: 1,
+        authority: "127.0.0.1:1".into(),
+        path: "/".into(),
+        query: None,
+    };
+    WorkerRoute {
+        name: Arc::from("crm"),
+        pool: Rc::new(Pool::for_upstream(&upstream, 1)),
+        authority: HeaderValue::from_static("127.0.0.1:1"),
+        credential: shared.reader(),
+        retry_on: Arc::from([401, 403]),
+        labels: None,
+        stats: RefCell::default(),
+        route: Arc::new(Route {
+            name: "crm".into(),
+            matcher: RouteMatch {
+                host: None,
+                path: PathMatch::Prefix(String::new()),
+                methods: Vec::new(),
+                headers: Vec::new(),
+            },
+            upstream,
+            account: AccountKey::new("a").unwrap(),
+            timeout: Duration::ZERO,
+            connect_timeout: Duration::ZERO,
+            replay_body_limit: 0,
+            allow_plaintext: false,
+            allow_origins: Vec::new(),
+        }),
+    }
+}
+
+/// A caller's request as hyper gives it, with a header of our name in it.
+fn head() -> request::Parts {
+    // Part of a buffer that others have parts of, too.
+    let target = Bytes::from_owner(b"/v1/reports?year=2026".to_vec());
+    let target = Uri::from_maybe_shared(target).unwrap();
+    let request = Request::get(target)
+        .header(HOST, "127.0.0.1:7480")
+        .header(USER_AGENT, "curl/8")
+        .header(ACCEPT, "*/*")
+        .header(AUTHORIZATION, "Bearer of the caller");
+    request.body(()).unwrap().into_parts().0
+}
+
+#[test]
+fn attaching_token_and_request_headers_allocates_nothing() {
+    let (publisher, shared) = slot();
+    publisher.publish(Published::Valid(Arc::new(Credential {
+        generation: 1,
+        expiry: None,
+        attach: attach(),
+    })));
+    let route = route(&shared);
+    let mut counts = Vec::new();
+    for _ in 0..3 {
+        let mut head = head();
+        let noted = Noted::in_fields(&head.headers);
+        let mut outbound = Outbound::prepare(&mut head, noted, &route).unwrap();
+        let (count, request) = allocations(|| {
+            let Published::Valid(credential) = route.credential.get() else {
+                panic!("not published")
+            };
+            outbound.request(&credential.attach, Outgoing::Empty)
+        });
+        let headers = request.unwrap().into_parts().0.headers;
+        assert_eq!(headers[AUTHORIZATION].len(), "Bearer ".len() + 900);
+        assert_eq!(headers["x-tenant-of-the-integration"], "dev");
+        counts.push(count);
+    }
+    // The first look at a new token makes this worker's copy of it.
+    assert_eq!(counts[1..], [0, 0], "{counts:?}");
+}
