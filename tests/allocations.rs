@@ -15,7 +15,7 @@ use std::{env, fs, thread};
 
 /// Allocations of a GET of 1 KiB on warm connections. Two of them are hyper's
 /// read buffers, which the allocator keeps at hand.
-const PER_GET: f64 = 7.0;
+const PER_GET: f64 = 6.0;
 const OF_THEM_BUFFERS: f64 = 2.0;
 
 /// Requests in a row. What the worker does ten times a second on the side
@@ -78,7 +78,7 @@ fn configuration(proxy: u16, admin: u16, upstream: u16) -> String {
 listen: 127.0.0.1:{proxy}
 admin: {{listen: "127.0.0.1:{admin}", token: a-token-of-the-test-alone}}
 store: {{memory: true}}
-workers: {{count: 1}}
+workers: {{count: 1, io: epoll}}
 integrations:
   - key: crm
     oauth2:

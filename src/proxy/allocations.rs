@@ -1,6 +1,6 @@
 //! That attaching a token allocates nothing.
 
-use super::attach::Outbound;
+use super::attach::{Outbound, Shelf};
 use super::body::Outgoing;
 use super::hop::Noted;
 use super::route::WorkerRoute;
@@ -88,11 +88,12 @@ fn attaching_token_and_request_headers_allocates_nothing() {
         attach: attach(),
     })));
     let route = route(&shared);
+    let shelf = Shelf::default();
     let mut counts = Vec::new();
     for _ in 0..3 {
         let mut head = head();
         let noted = Noted::in_fields(&head.headers);
-        let mut outbound = Outbound::prepare(&mut head, noted, &route).unwrap();
+        let mut outbound = Outbound::prepare(&mut head, noted, &route, &shelf).unwrap();
         let (count, request) = allocations(|| {
             let Published::Valid(credential) = route.credential.get() else {
                 panic!("not published")
