@@ -50,6 +50,8 @@ pub struct Connection {
     used: Cell<bool>,
     /// Something written may still be on its way.
     unflushed: Cell<bool>,
+    /// Bodies of requests that may not have been read to their end.
+    bodies: Cell<usize>,
     /// hyper looks after it, with a buffer of its own.
     holds_buffers: Cell<bool>,
     /// It has been idle for a while and is to give its buffers back.
@@ -66,6 +68,15 @@ impl Drop for InRequest {
     }
 }
 
+/// Says that a request's body may not have been read to its end, while it lives.
+pub struct Reading(Rc<Connection>);
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.bodies.set(self.0.bodies.get() - 1);
+    }
+}
+
 impl Connection {
     #[must_use]
     pub fn new(peer: IpAddr, listener: Rc<Listener>) -> Self {
@@ -77,6 +88,7 @@ impl Connection {
             close: Cell::new(Close::No),
             used: Cell::new(false),
             unflushed: Cell::new(false),
+            bodies: Cell::new(0),
             holds_buffers: Cell::new(false),
             rest: Cell::new(false),
             waker: RefCell::default(),
@@ -89,6 +101,13 @@ impl Connection {
         self.used.set(true);
         self.enter(Phase::Request);
         InRequest(self.clone())
+    }
+
+    /// A request has a body.
+    #[must_use]
+    pub fn reading(self: &Rc<Self>) -> Reading {
+        self.bodies.set(self.bodies.get() + 1);
+        Reading(self.clone())
     }
 
     fn enter(&self, phase: Phase) {
@@ -114,9 +133,11 @@ impl Connection {
         }
     }
 
-    /// Between requests, with nothing on its way in either direction.
+    /// Between requests, with nothing on its way in either direction. An answer
+    /// may be out long before its request's body is in: what follows then is
+    /// the rest of that body, which only hyper can tell from a request.
     fn is_at_rest(&self) -> bool {
-        self.phase.get() == Phase::Idle && !self.unflushed.get()
+        self.phase.get() == Phase::Idle && !self.unflushed.get() && self.bodies.get() == 0
     }
 
     /// Closes it once it is between requests. hyper waits for the first one of
@@ -180,15 +201,20 @@ async fn stretch(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Watched) 
     let rests = poll_fn(|cx| {
         connection.wake_with(cx);
         match connection.close.get() {
-            Close::No if connection.rest.take() && connection.is_at_rest() => {
-                return Poll::Ready(true);
-            }
             Close::No => {}
             Close::Now => return Poll::Ready(false),
             Close::Gently => Pin::new(&mut *http).graceful_shutdown(),
         }
-        // Its error is the client's doing, and the client is gone.
-        Pin::new(&mut *http).poll(cx).map(|_| false)
+        let asked = connection.rest.take();
+        if Pin::new(&mut *http).poll(cx).is_ready() {
+            // Its error is the client's doing, and the client is gone.
+            return Poll::Ready(false);
+        }
+        // Only after hyper has done all that it could.
+        match asked && connection.close.get() == Close::No && connection.is_at_rest() {
+            true => Poll::Ready(true),
+            false => Poll::Pending,
+        }
     });
     let rests = rests.await;
     connection.holds_buffers.set(false);
@@ -219,7 +245,9 @@ impl Watched {
             match self.connection.close.get() {
                 Close::No if !self.rest.is_empty() => Poll::Ready(true),
                 Close::No => self.stream.poll_readable(cx).map(|()| true),
-                Close::Gently | Close::Now => Poll::Ready(false),
+                // The end of an answer may still be on its way to a slow caller.
+                Close::Gently => Pin::new(&mut self.stream).poll_shutdown(cx).map(|_| false),
+                Close::Now => Poll::Ready(false),
             }
         })
         .await
@@ -235,6 +263,9 @@ impl Read for Watched {
         if !self.rest.is_empty() {
             let length = self.rest.len().min(buf.remaining());
             buf.put_slice(&self.rest.split_to(length));
+            if self.connection.phase.get() == Phase::Idle {
+                self.connection.enter(Phase::Head);
+            }
             return Poll::Ready(Ok(()));
         }
         let read = ready!(Pin::new(&mut self.stream).poll_read(cx, buf));
@@ -275,6 +306,8 @@ impl Write for Watched {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // It ends, and must not rest before it has, whatever a flush said.
+        self.connection.unflushed.set(true);
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

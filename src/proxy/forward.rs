@@ -52,7 +52,7 @@ pub fn forward(
 
 async fn pipeline(
     worker: &Worker,
-    connection: &Connection,
+    connection: &Rc<Connection>,
     head: &mut request::Parts,
     body: Incoming,
     seen: &mut Seen,
@@ -65,7 +65,7 @@ async fn pipeline(
         return Ok(preflight(head, origin));
     }
 
-    let upload = (!body.is_end_stream()).then(|| worker.upload(body, route));
+    let upload = (!body.is_end_stream()).then(|| worker.upload(body, connection.reading(), route));
     let upload = upload.as_ref();
     let mut outbound = Outbound::prepare(head, noted, route, &worker.shelf)?;
     let mut credential = credential::current(worker, route, seen).await?;

@@ -3,6 +3,7 @@
 //! The first sending is never delayed or cut for the keeping's sake: past its
 //! own limit or the process's total the body is simply no longer replayable.
 
+use super::accept::Reading;
 use super::body::SendError;
 use bytes::Bytes;
 use http::HeaderMap;
@@ -66,6 +67,8 @@ struct Shared {
 
 struct State {
     source: Incoming,
+    /// After `source`: it says that this is gone.
+    _reading: Reading,
     /// The whole body's length, as its head gave it.
     hint: SizeHint,
     /// What came so far; `None` once it can't be replayed.
@@ -101,7 +104,7 @@ impl Upload {
     /// Takes a body; `limit` bytes of it may be kept.
     #[must_use]
     pub fn new(
-        source: Incoming,
+        (source, reading): (Incoming, Reading),
         limit: usize,
         budget: std::sync::Arc<Budget>,
         patience: Duration,
@@ -112,6 +115,7 @@ impl Upload {
         Self(Rc::new(Shared {
             state: RefCell::new(State {
                 source,
+                _reading: reading,
                 hint,
                 kept: fits.then(Kept::default),
                 source_ended: false,

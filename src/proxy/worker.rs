@@ -1,7 +1,7 @@
 //! One worker: its connections, pools, routes and counters. Nothing here is
 //! shared with another thread but the seam, the route set and three numbers.
 
-use super::accept::{Connection, serve};
+use super::accept::{Connection, Reading, serve};
 use super::attach::Shelf;
 use super::callers::Listener;
 use super::refusal::{Code, Refusal};
@@ -163,9 +163,9 @@ impl Worker {
 
     /// A body that may be replayed on this route.
     #[must_use]
-    pub fn upload(&self, body: Incoming, route: &WorkerRoute) -> Upload {
+    pub fn upload(&self, body: Incoming, reading: Reading, route: &WorkerRoute) -> Upload {
         Upload::new(
-            body,
+            (body, reading),
             route.route.replay_body_limit,
             self.commons.budget.clone(),
             route.route.timeout,

@@ -19,8 +19,12 @@ pub const GROUP: u16 = 0;
 const FIRST: u16 = 64;
 /// As many as there may be (a power of two); their memory is untouched until lent.
 const MOST: u16 = 256;
-/// The kernel wants the table of buffers on a page.
-const PAGE: usize = 4096;
+/// The kernel wants the table of buffers on a page, which is larger elsewhere.
+const PAGE: usize = if cfg!(target_arch = "x86_64") {
+    4096
+} else {
+    65536
+};
 
 /// The buffers and the table in which they are lent.
 pub struct Buffers {

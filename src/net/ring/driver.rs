@@ -81,6 +81,8 @@ impl Driver {
             .setup_single_issuer()
             .build(SUBMISSIONS)?;
         let buffers = Buffers::new(&uring)?;
+        // What is forbidden may be this call alone.
+        uring.submit()?;
         Ok(Self {
             uring,
             buffers,

@@ -32,8 +32,8 @@ impl Scheduler {
                 None => drop(reply.send(Err("there is no such account".to_owned()))),
             },
             Person::Tokens { account, reply } => {
-                let at = self.index.get(&account);
-                let tokens = at.and_then(|&at| self.entries[at].machine.tokens().cloned());
+                let at = self.started(&account);
+                let tokens = at.and_then(|at| self.entries[at].machine.tokens().cloned());
                 // Whoever went away meanwhile hears nothing.
                 let _ = reply.send(tokens);
             }
@@ -72,6 +72,8 @@ impl Scheduler {
         let mut cells = self.statuses.load().to_vec();
         cells.retain(|cell| cell.account.key != *key);
         self.statuses.store(std::sync::Arc::new(cells));
+        // Its turn may not have come yet, and must not come now.
+        self.entries[at].is_started = true;
         self.feed(at, Event::Stop);
     }
 }
