@@ -111,7 +111,7 @@ def targets(results):
     return lines + [
         "  Measured elsewhere: allocations per request by tests/allocations.rs, credential reads",
         "  during refreshes by benches/credential.rs, cost against the number of routes and",
-        "  accounts, and instructions per request, by benches/size/run."]
+        "  accounts by benches/size/run, instructions per request by benches/instructions."]
 
 
 def interval(at):

@@ -3,19 +3,15 @@
 use super::attach::{Outbound, Shelf};
 use super::body::Outgoing;
 use super::hop::Noted;
-use super::route::WorkerRoute;
-use super::upstream::Pool;
+use super::route::{WorkerRoute, tests};
 use crate::base::counting::allocations;
-use crate::base::id::AccountKey;
-use crate::config::checked::{PathMatch, Route, RouteMatch, Upstream, UpstreamScheme};
-use crate::token::{Attach, Credential, Published, TokenPlace, slot};
+use crate::config::checked::PathMatch;
+use crate::token::{Attach, Credential, Published, Shared, TokenPlace, slot};
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, HOST, USER_AGENT};
 use http::{HeaderName, HeaderValue, Request, Uri, request};
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 fn attach() -> Attach {
     let token = HeaderValue::from_str(&format!("Bearer {}", "t".repeat(900))).unwrap();
@@ -30,39 +26,14 @@ fn attach() -> Attach {
     }
 }
 
-fn route(shared: &crate::token::Shared) -> WorkerRoute {
-    let upstream = Upstream {
-        scheme: UpstreamScheme::Http,
-        host: "127.0.0.1".into(),
-        port: 1,
-        authority: "127.0.0.1:1".into(),
-        path: "/".into(),
-        query: None,
-    };
+fn route(shared: &Shared) -> WorkerRoute {
+    let route = tests::route(
+        "crm",
+        tests::matcher(None, PathMatch::Prefix(String::new())),
+    );
     WorkerRoute {
-        name: Arc::from("crm"),
-        pool: Rc::new(Pool::for_upstream(&upstream, 1)),
-        authority: HeaderValue::from_static("127.0.0.1:1"),
         credential: shared.reader(),
-        retry_on: Arc::from([401, 403]),
-        labels: None,
-        stats: RefCell::default(),
-        route: Arc::new(Route {
-            name: "crm".into(),
-            matcher: RouteMatch {
-                host: None,
-                path: PathMatch::Prefix(String::new()),
-                methods: Vec::new(),
-                headers: Vec::new(),
-            },
-            upstream,
-            account: AccountKey::new("a").unwrap(),
-            timeout: Duration::ZERO,
-            connect_timeout: Duration::ZERO,
-            replay_body_limit: 0,
-            allow_plaintext: false,
-            allow_origins: Vec::new(),
-        }),
+        ..Rc::into_inner(route).unwrap()
     }
 }
 

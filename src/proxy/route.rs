@@ -35,6 +35,8 @@ pub struct Routes {
     host_suffixes: Vec<(String, Paths)>,
     any_host: Paths,
     all: Vec<Rc<WorkerRoute>>,
+    /// Of all routes, each once: routes of one origin share theirs.
+    pools: Vec<Rc<Pool>>,
 }
 
 /// The routes of one host.
@@ -69,6 +71,9 @@ impl Routes {
         routes
             .host_suffixes
             .sort_by_key(|(suffix, _)| std::cmp::Reverse(suffix.len()));
+        routes.pools = all.iter().map(|route| route.pool.clone()).collect();
+        routes.pools.sort_unstable_by_key(Rc::as_ptr);
+        routes.pools.dedup_by(|a, b| Rc::ptr_eq(a, b));
         routes.all = all;
         routes
     }
@@ -76,6 +81,11 @@ impl Routes {
     /// Every route, in the order of the configuration.
     pub fn iter(&self) -> impl Iterator<Item = &Rc<WorkerRoute>> {
         self.all.iter()
+    }
+
+    /// Every pool, once.
+    pub fn pools(&self) -> impl Iterator<Item = &Rc<Pool>> {
+        self.pools.iter()
     }
 
     /// Finds the route of a request; `host` in lower case, without a port.
@@ -216,7 +226,7 @@ impl WorkerRoute {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::{Found, Routes, WorkerRoute};
     use crate::base::id::AccountKey;
     use crate::config::checked::{
@@ -229,7 +239,7 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    fn matcher(host: Option<HostMatch>, path: PathMatch) -> RouteMatch {
+    pub fn matcher(host: Option<HostMatch>, path: PathMatch) -> RouteMatch {
         RouteMatch {
             host,
             path,
@@ -238,7 +248,7 @@ mod tests {
         }
     }
 
-    fn route(name: &str, matcher: RouteMatch) -> Rc<WorkerRoute> {
+    pub fn route(name: &str, matcher: RouteMatch) -> Rc<WorkerRoute> {
         let upstream = Upstream {
             scheme: UpstreamScheme::Http,
             host: "127.0.0.1".into(),
@@ -267,6 +277,10 @@ mod tests {
             labels: None,
             stats: std::cell::RefCell::default(),
         })
+    }
+
+    fn any() -> RouteMatch {
+        matcher(None, prefix(""))
     }
 
     fn prefix(path: &str) -> PathMatch {
@@ -335,6 +349,18 @@ mod tests {
             assert_eq!(name_of(&routes, host, path, &get), expected, "{host}{path}");
         }
         assert!(routes.names_host("a.b.internal") && !routes.names_host("internal"));
+    }
+
+    #[test]
+    fn a_shared_pool_is_counted_once() {
+        let (one, two) = (route("one", any()), route("two", any()));
+        let pool = two.pool.clone();
+        let three = WorkerRoute {
+            pool,
+            ..Rc::into_inner(route("three", any())).unwrap()
+        };
+        let routes = Routes::new(vec![two, one, Rc::new(three)]);
+        assert_eq!((routes.iter().count(), routes.pools().count()), (3, 2));
     }
 
     #[test]

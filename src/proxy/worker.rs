@@ -301,8 +301,8 @@ impl Worker {
                 connection.sweep(now, &self);
             }
             pooled = false;
-            for route in self.routes().iter() {
-                pooled |= route.pool.sweep(now, self.limits.pool_idle_timeout);
+            for pool in self.routes().pools() {
+                pooled |= pool.sweep(now, self.limits.pool_idle_timeout);
             }
             if let Some(access) = &self.access {
                 access.borrow_mut().flush();
