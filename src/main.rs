@@ -2,7 +2,7 @@
 //! can reach it.
 
 #[global_allocator]
-static ALLOCATOR: sidekey::base::recycle::Recycling = sidekey::base::recycle::Recycling;
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
     sidekey::cli::main()

@@ -16,7 +16,7 @@ use std::{env, fs, thread};
 /// Allocations of a GET of 1 KiB on warm connections. Two of them are hyper's
 /// read buffers, which the allocator keeps at hand.
 const PER_GET: f64 = 6.0;
-const OF_THEM_BUFFERS: f64 = 2.0;
+const READ_BUFFERS: f64 = 2.0;
 
 /// Requests in a row. What the worker does ten times a second on the side
 /// comes on top, and is far less than half an allocation a request.
@@ -66,10 +66,10 @@ fn count() {
     let per_get = |count: u64| (count as f64 / f64::from(REQUESTS)).round();
     let found = (per_get(all), per_get(buffers));
     eprintln!(
-        "allocations per GET: {}, {} of them kept buffers ({all} of {REQUESTS})",
+        "allocations per GET: {}, {} of them read buffers ({all} of {REQUESTS})",
         found.0, found.1
     );
-    assert_eq!(found, (PER_GET, OF_THEM_BUFFERS));
+    assert_eq!(found, (PER_GET, READ_BUFFERS));
 }
 
 fn configuration(proxy: u16, admin: u16, upstream: u16) -> String {

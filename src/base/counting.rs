@@ -1,7 +1,6 @@
 //! The allocator of the unit tests: counts what the calling thread allocates.
 
-use super::recycle::Recycling;
-use std::alloc::{GlobalAlloc, Layout};
+use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 #[global_allocator]
@@ -12,7 +11,7 @@ thread_local! {
     static COUNT: Cell<u64> = const { Cell::new(0) };
 }
 
-/// The binary's allocator, counted.
+/// The system's allocator, counted.
 struct Counting;
 
 /// How often `f` allocates, and what it gives.
@@ -27,24 +26,24 @@ unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         COUNT.set(COUNT.get() + 1);
         // SAFETY: the caller's promises are the same.
-        unsafe { Recycling.alloc(layout) }
+        unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         // SAFETY: the caller's promises are the same.
-        unsafe { Recycling.dealloc(pointer, layout) }
+        unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         COUNT.set(COUNT.get() + 1);
         // SAFETY: the caller's promises are the same.
-        unsafe { Recycling.alloc_zeroed(layout) }
+        unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         COUNT.set(COUNT.get() + 1);
         // SAFETY: the caller's promises are the same.
-        unsafe { Recycling.realloc(pointer, layout, new_size) }
+        unsafe { System.realloc(pointer, layout, new_size) }
     }
 }
 

@@ -8,6 +8,5 @@ pub mod crypto;
 pub mod directories;
 pub mod id;
 pub mod key;
-pub mod recycle;
 pub mod secret;
 pub mod template;

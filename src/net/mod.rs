@@ -5,6 +5,7 @@ pub mod dial;
 pub mod listen;
 #[cfg(target_os = "linux")]
 pub mod ring;
+pub mod share;
 pub mod stream;
 pub mod time;
 pub mod worker;

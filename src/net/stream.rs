@@ -2,6 +2,7 @@
 
 #[cfg(target_os = "linux")]
 use super::ring;
+use super::share::Share;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use std::io::{self, IoSlice};
@@ -80,6 +81,7 @@ pub enum UpstreamStream {
 pub struct ReadDecides<S> {
     stream: S,
     write_failed: bool,
+    share: Share,
 }
 
 impl<S> ReadDecides<S> {
@@ -88,6 +90,7 @@ impl<S> ReadDecides<S> {
         Self {
             stream,
             write_failed: false,
+            share: Share::default(),
         }
     }
 
@@ -112,7 +115,9 @@ impl<S: Read + Unpin> Read for ReadDecides<S> {
         cx: &mut Context<'_>,
         buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let this = &mut *self;
+        this.share
+            .read(buf, |buf| Pin::new(&mut this.stream).poll_read(cx, buf))
     }
 }
 

@@ -23,7 +23,6 @@ mod worker;
 
 use crate::base::clock::SystemClock;
 use crate::base::id::AccountKey;
-use crate::base::recycle::keep_buffers;
 use crate::config::checked::{Limits, Route};
 use crate::net::dial::Dialer;
 use crate::net::listen::Acceptor;
@@ -156,7 +155,6 @@ fn start_one(
     let says_goodbye = Goodbye(name.clone(), ended);
     spawn(name, io, move || async move {
         let _says_goodbye = says_goodbye;
-        keep_buffers();
         match accepting(listeners) {
             Ok(listeners) => Worker::new(seed).run(listeners, inbox).await,
             Err(error) => tracing::error!("a worker can't watch its listeners: {error}"),

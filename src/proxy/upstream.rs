@@ -10,6 +10,7 @@ use super::wakes::{Wakes, Woken};
 use super::worker::Worker;
 use crate::config::checked::{Upstream, UpstreamScheme};
 use crate::net::dial::{DialError, Origin};
+use crate::net::share::LARGE_READ;
 use crate::net::worker::spawn_local;
 use crate::token::Attach;
 use bytes::Bytes;
@@ -25,8 +26,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-/// What one upstream connection may hold unread and unsent.
-const UPSTREAM_BUFFER: usize = 64 * 1024;
+/// What one upstream connection may hold unread and unsent; reading keeps below
+/// it when many connections have much to read.
+const UPSTREAM_BUFFER: usize = LARGE_READ;
 
 /// An answer that is given up is read this far for its connection's sake.
 const DISCARD_BYTES: usize = 64 * 1024;

@@ -1,7 +1,6 @@
 //! An allocator that counts what one thread allocates.
 
-use sidekey::base::recycle::Recycling;
-use std::alloc::{GlobalAlloc, Layout};
+use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
@@ -27,7 +26,7 @@ pub fn counts() -> (u64, u64) {
     (ALL.load(Ordering::SeqCst), BUFFERS.load(Ordering::SeqCst))
 }
 
-/// The binary's allocator, counted.
+/// The system's allocator, counted.
 struct Counting;
 
 fn count(size: usize) {
@@ -53,23 +52,23 @@ unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size());
         // SAFETY: the caller's promises are the same.
-        unsafe { Recycling.alloc(layout) }
+        unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         // SAFETY: the caller's promises are the same.
-        unsafe { Recycling.dealloc(pointer, layout) }
+        unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(layout.size());
         // SAFETY: the caller's promises are the same.
-        unsafe { Recycling.alloc_zeroed(layout) }
+        unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         count(new_size);
         // SAFETY: the caller's promises are the same.
-        unsafe { Recycling.realloc(pointer, layout, new_size) }
+        unsafe { System.realloc(pointer, layout, new_size) }
     }
 }
