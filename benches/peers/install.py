@@ -75,7 +75,8 @@ def envoy():
 
 def load_generator():
     folder = os.path.join(TARGET, "load")
-    cargo("--manifest-path", os.path.join(CRATE, "Cargo.toml"), "--target-dir", folder)
+    build(["cargo", "build", "--release", "--locked", "--quiet",
+           "--manifest-path", os.path.join(CRATE, "Cargo.toml"), "--target-dir", folder])
     return os.path.join(folder, "release", "peers-load")
 
 
@@ -85,15 +86,15 @@ def sidekey():
         if not os.access(given, os.X_OK):
             sys.exit(f"SIDEKEY={given}: no such program")
         return os.path.abspath(given)
-    cargo("--manifest-path", os.path.join(ROOT, "Cargo.toml"))
+    build([os.path.join(ROOT, "deploy", "build"), "--quiet"])
     folder = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
-    return os.path.join(folder, "release", "sidekey")
+    return os.path.join(folder, "shipped", "sidekey")
 
 
-def cargo(*options):
+def build(command):
     if not shutil.which("cargo"):
         sys.exit("cargo is missing: see https://rustup.rs")
-    if subprocess.run(["cargo", "build", "--release", "--locked", "--quiet", *options]).returncode:
+    if subprocess.run(command).returncode:
         sys.exit("the build has failed")
 
 

@@ -10,6 +10,7 @@ mod failure;
 mod holder;
 mod keeping;
 mod listeners;
+mod pages;
 mod running;
 mod scrape;
 mod serve;

@@ -3,6 +3,7 @@
 use super::announce::{self, Addresses};
 use super::failure::Failure;
 use super::listeners::{self, Bound};
+use super::pages;
 use super::running::Running;
 use super::signals::Signals;
 use super::stored::{self, Surroundings};
@@ -91,7 +92,11 @@ async fn serve(config: Config, made: Made) -> Result<(), Failure> {
     let drain = config.drain.clone();
     let mut running = Running::start(config, made)?;
     announce::page(format, running.page_link());
-    tokio::spawn(announce::accounts(format, running.accounts.clone()));
+    let accounts = announce::accounts(format, running.accounts.clone());
+    tokio::spawn(async move {
+        accounts.await;
+        pages::give_back();
+    });
     tokio::select! {
         _ = signals.next() => {}
         what = running.ended() => return Err(Failure::Ended(what)),
