@@ -2,17 +2,17 @@
 //! who wait for it.
 
 use super::attach;
+use super::cell::{Cell, Known};
 use super::fetch::Stamp;
 use super::machine::{Action, Answer, Machine, Publication, Rank, Rules, WaiterId};
 use super::record::{self, StoredTokens};
 use super::slots::{EndpointId, Place, Slots};
-use super::status::{AccountStatus, Attempt};
+use super::status::Attempt;
 use super::wing::{ManualOutcome, Setup};
 use crate::account::ConnectedAccount;
-use crate::base::clock::{Moment, Mono, Now, Wall};
-use crate::config::checked::{GrantType, ParameterValue, RefreshSettings};
+use crate::base::clock::{Moment, Mono, Now};
+use crate::config::checked::{GrantType, RefreshSettings};
 use crate::token::{Credential, Published, Publisher, Unavailable, Verdict, Waited};
-use arc_swap::ArcSwap;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -31,19 +31,10 @@ pub struct Entry {
     pub wake: Option<Mono>,
     pub waiting: HashMap<WaiterId, Reply>,
     pub stamp: Option<Stamp>,
-    pub last_attempt: Option<Attempt>,
     /// Until when the token serves that workers see.
     serves_until: Option<Moment>,
     /// Where others read its status.
     pub cell: Arc<Cell>,
-}
-
-/// An account as those outside the scheduler see it.
-pub struct Cell {
-    pub account: Arc<ConnectedAccount>,
-    pub status: ArcSwap<AccountStatus>,
-    /// It was created while a process ran, and is in no configuration.
-    pub created: bool,
 }
 
 /// How to reach somebody who waits.
@@ -77,11 +68,11 @@ impl Entry {
         let machine = Machine::new(rules, fastrand::u64(..));
         Self {
             endpoint: slots.endpoint(&endpoint(&account)),
-            cell: Arc::new(Cell {
-                account: account.clone(),
-                status: ArcSwap::from_pointee(status(&account, &machine, now)),
-                created: setup.created,
-            }),
+            cell: Arc::new(Cell::new(
+                account.clone(),
+                setup.created,
+                known(&account, &machine, now),
+            )),
             machine,
             account,
             publisher: setup.publisher,
@@ -91,7 +82,6 @@ impl Entry {
             wake: None,
             waiting: HashMap::new(),
             stamp: None,
-            last_attempt: None,
             serves_until: None,
         }
     }
@@ -133,19 +123,6 @@ impl Entry {
         self.publisher.publish(published);
     }
 
-    /// Remembers the last token request among these actions.
-    pub fn note(&mut self, at: Wall, actions: &[Action]) {
-        for action in actions {
-            if let Action::Count(trigger, outcome) = *action {
-                self.last_attempt = Some(Attempt {
-                    at,
-                    trigger,
-                    outcome,
-                });
-            }
-        }
-    }
-
     pub fn tell(&mut self, waiters: &[WaiterId], answer: &Answer) {
         for waiter in waiters {
             let Some(reply) = self.waiting.remove(waiter) else {
@@ -162,31 +139,36 @@ impl Entry {
             .forget(&|waiter| !waiting.contains_key(&waiter));
     }
 
-    /// Shows others the present status.
-    pub fn show(&self, now: Now) {
-        let mut status = status(&self.account, &self.machine, now);
-        status.last_attempt = self.last_attempt;
-        self.cell.status.store(Arc::new(status));
+    /// Shows others the present status, and the last token request among these actions.
+    pub fn show(&self, now: Now, actions: &[Action]) {
+        let mut attempts = actions.iter().rev().filter_map(|action| match *action {
+            Action::Count(trigger, outcome) => Some(Attempt {
+                at: now.wall,
+                trigger,
+                outcome,
+            }),
+            _ => None,
+        });
+        let mut known = known(&self.account, &self.machine, now);
+        known.last_attempt = attempts.next();
+        self.cell.show(known);
     }
 }
 
-fn status(account: &ConnectedAccount, machine: &Machine, now: Now) -> AccountStatus {
+fn known(account: &ConnectedAccount, machine: &Machine, now: Now) -> Known {
     let tokens = machine.tokens();
     let personal = account.oauth.grant_type == GrantType::AuthorizationCode;
-    AccountStatus {
-        key: account.key.clone(),
-        integration: account.integration.key.clone(),
-        parameters: parameters(account),
+    let scope = tokens.and_then(|t| t.scope.as_deref());
+    let is_other = |scope: &&str| account.oauth.scope.as_deref() != Some(scope);
+    Known {
         state: machine.state(now),
-        scope: tokens
-            .and_then(|t| t.scope.clone())
-            .or_else(|| account.oauth.scope.clone()),
+        scope: scope.filter(is_other).map(Box::from),
         expires_at: tokens.and_then(|t| t.expires_at),
         refreshed_at: tokens.map(|t| t.refreshed_at),
         generation: machine.generation(),
         has_refresh_token: tokens.is_some_and(|t| t.refresh_token.is_some()),
         reconnect_at_expiry: personal && tokens.is_some_and(|t| t.refresh_token.is_none()),
-        last_error: machine.last_error().cloned(),
+        last_error: machine.last_error().cloned().map(Box::new),
         last_attempt: None,
         next_attempt: machine.next_attempt().map(|moment| moment.wall),
         first_attempt_ended: machine.first_attempt_ended(),
@@ -225,13 +207,4 @@ fn endpoint(account: &ConnectedAccount) -> String {
     let mut url = account.oauth.token_endpoint.clone();
     url.set_query(None);
     url.into()
-}
-
-fn parameters(account: &ConnectedAccount) -> Vec<(String, Option<String>)> {
-    let parameters = account.parameters.iter();
-    let shown = parameters.map(|(name, value)| match value {
-        ParameterValue::Plain(text) => (name.clone(), Some(text.clone())),
-        ParameterValue::Secret(_) => (name.clone(), None),
-    });
-    shown.collect()
 }

@@ -32,6 +32,10 @@ use tokio::sync::{mpsc, oneshot};
 /// within this.
 const LONGEST_SLEEP: Duration = Duration::from_secs(15);
 
+/// The clocks may part by so much before all accounts are looked at: far less
+/// than the margin by which a token's life is shortened.
+const CLOCKS_PART: Duration = Duration::from_millis(250);
+
 /// What reaches the scheduler besides the workers' asks.
 pub enum Message {
     /// A step that was begun for an account has ended.
@@ -92,7 +96,11 @@ pub struct Scheduler {
     slots: Slots<Rank>,
     /// When which account is to be looked at; one entry an account at most.
     wakes: BTreeSet<(Mono, usize)>,
-    all_looked_at: Mono,
+    /// When all accounts were looked at.
+    all_looked_at: Now,
+    /// When the files of those were looked at that wait for another secret.
+    secrets_looked_at: Mono,
+    awaiting_secret: BTreeSet<usize>,
     starts: Starts,
     watch: Watch,
     statuses: Statuses,
@@ -116,7 +124,9 @@ impl Scheduler {
             index: keys.zip(0..).collect(),
             slots,
             wakes: BTreeSet::new(),
-            all_looked_at: now.mono,
+            all_looked_at: now,
+            secrets_looked_at: now.mono,
+            awaiting_secret: BTreeSet::new(),
             starts: Starts::default(),
             watch: Watch::starting(now.mono, setting.store.is_shared()),
             statuses: Arc::new(ArcSwap::from_pointee(cells)),
@@ -249,12 +259,18 @@ impl Scheduler {
         self.last_waiter
     }
 
-    /// Looks at the accounts whose time has come, and now and then at all:
-    /// the wall clock may have moved by itself.
+    /// Looks at the accounts whose time has come, and at all where the wall
+    /// clock has moved by itself: other times may have come then.
     fn pass_time(&mut self) {
         let now = self.setting.clock.now();
-        if now.mono.since(self.all_looked_at) >= LONGEST_SLEEP {
+        if have_parted(self.all_looked_at, now) {
             self.look_at_all(now);
+        }
+        if now.mono.since(self.secrets_looked_at) >= LONGEST_SLEEP {
+            self.secrets_looked_at = now.mono;
+            self.awaiting_secret
+                .iter()
+                .for_each(|at| self.look_at_secret(*at));
         }
         if let Some(mark) = self.watch.begin(now.mono) {
             self.ask_for_changes(mark);
@@ -293,14 +309,10 @@ impl Scheduler {
     }
 
     fn look_at_all(&mut self, now: Now) {
-        self.all_looked_at = now.mono;
+        self.all_looked_at = now;
         for at in 0..self.entries.len() {
-            if !self.entries[at].is_started {
-                continue;
-            }
-            self.feed(at, Event::Tick);
-            if self.entries[at].machine.awaits_secret() {
-                self.look_at_secret(at);
+            if self.entries[at].is_started {
+                self.feed(at, Event::Tick);
             }
         }
     }
@@ -309,11 +321,10 @@ impl Scheduler {
     fn feed(&mut self, at: usize, event: Event) {
         let now = self.setting.clock.now();
         let actions = self.entries[at].machine.handle(now, event);
-        self.entries[at].note(now.wall, &actions);
         if !actions.is_empty() {
             // Before the actions: whoever is told that a refresh has ended
             // looks at the state next.
-            self.entries[at].show(now);
+            self.entries[at].show(now, &actions);
         }
         for action in actions {
             self.act(at, now, action);
@@ -322,6 +333,11 @@ impl Scheduler {
         if entry.has_slot && !entry.machine.holds_slot() {
             entry.has_slot = false;
             self.slots.release(entry.endpoint);
+        }
+        if entry.machine.awaits_secret() {
+            self.awaiting_secret.insert(at);
+        } else {
+            self.awaiting_secret.remove(&at);
         }
         let rank = entry.machine.rank();
         entry.place = self.slots.place(entry.endpoint, at, entry.place, rank);
@@ -448,6 +464,13 @@ impl Scheduler {
             self.feed(at, Event::SecretChanged);
         }
     }
+}
+
+/// True when the wall clock was stepped since `then`, or the machine suspended.
+fn have_parted(then: Now, now: Now) -> bool {
+    let by_mono = now.mono.since(then.mono);
+    let by_wall = now.wall.since(then.wall);
+    by_mono.abs_diff(by_wall) > CLOCKS_PART
 }
 
 /// An account that nobody looks after.
