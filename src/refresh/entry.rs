@@ -4,16 +4,15 @@
 use super::attach;
 use super::cell::{Cell, Known};
 use super::fetch::Stamp;
-use super::machine::{Action, Answer, Machine, Publication, Rank, Rules, WaiterId};
+use super::machine::{Action, Answer, Machine, Publication, Rank, Rules};
 use super::record::{self, StoredTokens};
 use super::slots::{EndpointId, Place, Slots};
 use super::status::Attempt;
 use super::wing::{ManualOutcome, Setup};
 use crate::account::ConnectedAccount;
-use crate::base::clock::{Moment, Mono, Now};
-use crate::config::checked::{GrantType, RefreshSettings};
+use crate::base::clock::{Mono, Now};
+use crate::config::checked::GrantType;
 use crate::token::{Credential, Published, Publisher, Unavailable, Verdict, Waited};
-use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -29,10 +28,8 @@ pub struct Entry {
     /// Its place among those who wait for a turn at the endpoint.
     pub place: Option<Place<Rank>>,
     pub wake: Option<Mono>,
-    pub waiting: HashMap<WaiterId, Reply>,
-    pub stamp: Option<Stamp>,
-    /// Until when the token serves that workers see.
-    serves_until: Option<Moment>,
+    /// Of the client secret's file.
+    pub stamp: Option<Box<Stamp>>,
     /// Where others read its status.
     pub cell: Arc<Cell>,
 }
@@ -46,26 +43,10 @@ pub enum Reply {
 }
 
 impl Entry {
-    pub fn new(
-        setup: Setup,
-        settings: &RefreshSettings,
-        owner: &Arc<str>,
-        slots: &mut Slots<Rank>,
-        now: Now,
-    ) -> Self {
+    pub fn new(setup: Setup, rules: Arc<Rules>, slots: &mut Slots<Rank>, now: Now) -> Self {
         let account = setup.account;
-        let refresh = &account.integration.refresh;
-        let rules = Rules {
-            grant_type: account.oauth.grant_type,
-            before_expiry: refresh.before_expiry,
-            reuse_grace: refresh.reuse_grace,
-            token_wait: settings.token_wait,
-            token_waiters: settings.token_waiters,
-            timeout: settings.timeout,
-            owner: owner.clone(),
-            binding: record::binding(&account),
-        };
-        let machine = Machine::new(rules, fastrand::u64(..));
+        let binding = record::binding(&account).into();
+        let machine = Machine::new(rules, binding, fastrand::u64(..));
         Self {
             endpoint: slots.endpoint(&endpoint(&account)),
             cell: Arc::new(Cell::new(
@@ -80,20 +61,17 @@ impl Entry {
             has_slot: false,
             place: None,
             wake: None,
-            waiting: HashMap::new(),
             stamp: None,
-            serves_until: None,
         }
     }
 
     /// Shows workers the new state; true where a token has run out without a
     /// newer one in its place.
-    pub fn publish(&mut self, now: Now, publication: Publication) -> bool {
-        let expiry = match &publication {
-            Publication::Token { expiry, .. } => *expiry,
-            Publication::Unavailable(_) => None,
+    pub fn publish(&self, now: Now, publication: Publication) -> bool {
+        let served_until = match &*self.publisher.current() {
+            Published::Valid(credential) => credential.expiry,
+            Published::Unavailable(_) => None,
         };
-        let served_until = std::mem::replace(&mut self.serves_until, expiry);
         let is_gone = matches!(publication, Publication::Unavailable(_));
         self.tell_workers(now, publication);
         is_gone && served_until.is_some_and(|until| now.reached(until))
@@ -121,22 +99,6 @@ impl Entry {
             }
         };
         self.publisher.publish(published);
-    }
-
-    pub fn tell(&mut self, waiters: &[WaiterId], answer: &Answer) {
-        for waiter in waiters {
-            let Some(reply) = self.waiting.remove(waiter) else {
-                continue;
-            };
-            reply.send(answer);
-        }
-    }
-
-    pub fn forget_gone(&mut self) {
-        self.waiting.retain(|_, reply| !reply.is_closed());
-        let waiting = &self.waiting;
-        self.machine
-            .forget(&|waiter| !waiting.contains_key(&waiter));
     }
 
     /// Shows others the present status, and the last token request among these actions.
@@ -177,7 +139,7 @@ fn known(account: &ConnectedAccount, machine: &Machine, now: Now) -> Known {
 }
 
 impl Reply {
-    fn send(self, answer: &Answer) {
+    pub fn send(self, answer: &Answer) {
         let heard = match (self, answer) {
             (Self::Token(reply), Answer::Token(waited)) => reply.send(*waited).is_ok(),
             (Self::Verdict(reply), Answer::Verdict(verdict)) => reply.send(*verdict).is_ok(),
@@ -192,7 +154,7 @@ impl Reply {
         let _ = heard;
     }
 
-    fn is_closed(&self) -> bool {
+    pub fn is_closed(&self) -> bool {
         match self {
             Self::Token(reply) => reply.is_closed(),
             Self::Verdict(reply) => reply.is_closed(),

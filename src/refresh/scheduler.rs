@@ -2,13 +2,15 @@
 //! machines ask for, and is the only writer of tokens.
 
 mod people;
+mod shared_rules;
 mod start;
+mod waiting;
 
 use super::entry::{Entry, Reply};
 use super::fault::{self, Point};
 use super::fetch::{self, Fetch, Stamp};
 use super::history::{History, What};
-use super::machine::{Action, Event, Level, Publication, Rank, WaiterId};
+use super::machine::{Action, Event, Level, Publication, Rank};
 use super::record::{AccountRecord, StoredTokens};
 use super::records;
 use super::slots::Slots;
@@ -22,11 +24,13 @@ use crate::store::{Changes, Lease, Store, StoreError};
 use crate::telemetry::refreshes::RefreshMetrics;
 use crate::token::{Ask, AskReceiver, PassOn, Verdict, Waited};
 use arc_swap::ArcSwap;
+use shared_rules::SharedRules;
 use start::Starts;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use waiting::Waiting;
 
 /// No timer sleeps longer: a stepped clock or a suspended machine is noticed
 /// within this.
@@ -93,6 +97,8 @@ pub struct Scheduler {
     setting: Setting,
     entries: Vec<Entry>,
     index: HashMap<AccountKey, usize>,
+    rules: SharedRules,
+    waiting: Waiting,
     slots: Slots<Rank>,
     /// When which account is to be looked at; one entry an account at most.
     wakes: BTreeSet<(Mono, usize)>,
@@ -104,19 +110,19 @@ pub struct Scheduler {
     starts: Starts,
     watch: Watch,
     statuses: Statuses,
-    /// This process, as leases name it.
-    owner: Arc<str>,
-    last_waiter: WaiterId,
     stopping: Vec<oneshot::Sender<()>>,
 }
 
 impl Scheduler {
     /// The accounts, none of them looked at yet.
     pub fn new(accounts: Vec<Setup>, setting: Setting) -> Self {
-        let owner = Arc::from(format!("{:016x}", fastrand::u64(..)));
+        let mut rules = SharedRules::new(&setting.settings);
         let now = setting.clock.now();
         let mut slots = Slots::new(setting.settings.concurrency);
-        let entry = |setup: Setup| Entry::new(setup, &setting.settings, &owner, &mut slots, now);
+        let entry = |setup: Setup| {
+            let rules = rules.of(&setup.account);
+            Entry::new(setup, rules, &mut slots, now)
+        };
         let entries: Vec<Entry> = accounts.into_iter().map(entry).collect();
         let cells: Vec<_> = entries.iter().map(|e| e.cell.clone()).collect();
         let keys = entries.iter().map(|e| e.account.key.clone());
@@ -130,8 +136,8 @@ impl Scheduler {
             starts: Starts::default(),
             watch: Watch::starting(now.mono, setting.store.is_shared()),
             statuses: Arc::new(ArcSwap::from_pointee(cells)),
-            owner,
-            last_waiter: 0,
+            rules,
+            waiting: Waiting::default(),
             stopping: Vec::new(),
             setting,
             entries,
@@ -203,7 +209,7 @@ impl Scheduler {
                 reply,
                 ..
             } => Event::Rejected {
-                waiter: self.remember(at, Reply::Verdict(reply)),
+                waiter: self.waiting.add(Reply::Verdict(reply)),
                 generation,
                 status,
             },
@@ -224,9 +230,9 @@ impl Scheduler {
     fn token_wanted(&mut self, at: usize, reply: oneshot::Sender<Waited>) {
         let entry = &mut self.entries[at];
         if entry.machine.token_waiters() >= self.setting.settings.token_waiters {
-            entry.forget_gone();
+            self.waiting.forget_gone(&mut entry.machine);
         }
-        let waiter = self.remember(at, Reply::Token(reply));
+        let waiter = self.waiting.add(Reply::Token(reply));
         self.feed(at, Event::Token(waiter));
     }
 
@@ -240,7 +246,7 @@ impl Scheduler {
             Message::Looked(at, stamp) => self.looked(at, stamp),
             Message::Manual { account, reply } => match self.started(&account) {
                 Some(at) => {
-                    let waiter = self.remember(at, Reply::Manual(reply));
+                    let waiter = self.waiting.add(Reply::Manual(reply));
                     self.feed(at, Event::Manual(waiter));
                 }
                 None => drop(reply.send(ManualOutcome::UnknownAccount)),
@@ -251,12 +257,6 @@ impl Scheduler {
                 (0..self.entries.len()).for_each(|at| self.feed(at, Event::Stop));
             }
         }
-    }
-
-    fn remember(&mut self, at: usize, reply: Reply) -> WaiterId {
-        self.last_waiter += 1;
-        self.entries[at].waiting.insert(self.last_waiter, reply);
-        self.last_waiter
     }
 
     /// Looks at the accounts whose time has come, and at all where the wall
@@ -390,7 +390,7 @@ impl Scheduler {
                     fault::pass(Point::AfterPublish);
                 }
             }
-            Action::Tell(waiters, answer) => entry.tell(&waiters, &answer),
+            Action::Tell(waiters, answer) => self.waiting.tell(&waiters, &answer),
             Action::Count(trigger, outcome) => {
                 self.setting.metrics.ended(key.as_str(), trigger, outcome);
                 let what = What::Asked(trigger, outcome);
@@ -459,7 +459,7 @@ impl Scheduler {
 
     fn looked(&mut self, at: usize, stamp: Stamp) {
         let entry = &mut self.entries[at];
-        let known = entry.stamp.replace(stamp);
+        let known = entry.stamp.replace(Box::new(stamp));
         if known.is_some() && known != entry.stamp {
             self.feed(at, Event::SecretChanged);
         }
