@@ -15,6 +15,7 @@ use crate::store::Store;
 use crate::telemetry::Format;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::log::{self, Log};
+use std::collections::HashMap;
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,10 +105,17 @@ async fn serve(config: Config, made: Made) -> Result<(), Failure> {
 
 fn resolve(config: &Config) -> Result<Vec<Arc<ConnectedAccount>>, Failure> {
     let mut errors = Vec::new();
-    let mut accounts = Vec::new();
+    let mut accounts = Vec::with_capacity(config.accounts.len());
+    let mut firsts: HashMap<&str, Arc<ConnectedAccount>> = HashMap::new();
     for account in &config.accounts {
-        match ConnectedAccount::resolve(account) {
-            Ok(account) => accounts.push(Arc::new(account)),
+        let integration = account.integration.key.as_str();
+        let like = firsts.get(integration).map(|first| &**first);
+        match ConnectedAccount::resolve_like(account, like) {
+            Ok(account) => {
+                let account = Arc::new(account);
+                firsts.entry(integration).or_insert_with(|| account.clone());
+                accounts.push(account);
+            }
             Err(why) => errors.push((account.key.clone(), why)),
         }
     }

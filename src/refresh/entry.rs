@@ -15,6 +15,7 @@ use crate::config::checked::GrantType;
 use crate::token::{Credential, Published, Publisher, Unavailable, Verdict, Waited};
 use std::sync::Arc;
 use tokio::sync::oneshot;
+use url::Url;
 
 /// An account with its machine.
 pub struct Entry {
@@ -166,7 +167,7 @@ impl Reply {
 
 /// The endpoint without its query: accounts of one server share its turns.
 fn endpoint(account: &ConnectedAccount) -> String {
-    let mut url = account.oauth.token_endpoint.clone();
+    let mut url = Url::clone(&account.oauth.token_endpoint);
     url.set_query(None);
     url.into()
 }
