@@ -9,8 +9,10 @@ use super::stored::{self, Surroundings};
 use crate::account::ConnectedAccount;
 use crate::admin::token::{TokenError, find_or_make};
 use crate::base::directories::state_directory;
+use crate::base::recycle;
 use crate::base::secret::Secret;
 use crate::config::checked::{self, Config, LogFormat};
+use crate::refresh::Handle;
 use crate::store::Store;
 use crate::telemetry::Format;
 use crate::telemetry::access::AccessLog;
@@ -20,11 +22,15 @@ use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
+use tokio::time::sleep;
 
 /// Threads for everything that is not a proxied request.
 const COLD_THREADS: usize = 2;
 /// What the last lines of the logs may take, and whatever blocks at the end.
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether all first token requests have ended.
+const LOOK_AT_START: Duration = Duration::from_secs(2);
 
 /// What is made before anything runs.
 pub(super) struct Made {
@@ -93,6 +99,7 @@ async fn serve(config: Config, made: Made) -> Result<(), Failure> {
     let mut running = Running::start(config, made)?;
     announce::page(format, running.page_link());
     tokio::spawn(announce::accounts(format, running.accounts.clone()));
+    tokio::spawn(give_back(running.accounts.clone()));
     tokio::select! {
         _ = signals.next() => {}
         what = running.ended() => return Err(Failure::Ended(what)),
@@ -101,6 +108,17 @@ async fn serve(config: Config, made: Made) -> Result<(), Failure> {
     tokio::spawn(async move { std::process::exit(signals.next().await.exit_code()) });
     running.wind_down(&drain).await;
     Ok(())
+}
+
+/// Gives back the memory that the start took: the configuration's at once, that of
+/// the first token requests when they have ended.
+async fn give_back(accounts: Handle) {
+    let give_back = || tokio::task::spawn_blocking(recycle::give_back);
+    let _ = give_back().await;
+    while !accounts.first_attempts_ended() {
+        sleep(LOOK_AT_START).await;
+    }
+    let _ = give_back().await;
 }
 
 fn resolve(config: &Config) -> Result<Vec<Arc<ConnectedAccount>>, Failure> {

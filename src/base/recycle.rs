@@ -42,6 +42,17 @@ pub fn keep_buffers() {
     SHELF.with(|shelf| shelf.open.set(true));
 }
 
+/// Gives back to the system what the process has freed, for once a start is over:
+/// that needs more than what follows, and glibc keeps free what lies between what
+/// is in use. Takes a while, and holds up who allocates meanwhile.
+pub fn give_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: glibc looks through its own lists only, under their locks.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 impl Shelf {
     fn take(&self) -> Option<*mut u8> {
         let filled = self.filled.get().checked_sub(1)?;

@@ -1,6 +1,7 @@
 //! The scheduler: one task that feeds every account's machine, does what the
 //! machines ask for, and is the only writer of tokens.
 
+mod asks;
 mod people;
 mod shared_rules;
 mod start;
@@ -22,7 +23,7 @@ use crate::config::checked::RefreshSettings;
 use crate::oauth::{Failure, FailureKind, Grant, TokenAnswer};
 use crate::store::{Changes, Lease, Store, StoreError};
 use crate::telemetry::refreshes::RefreshMetrics;
-use crate::token::{Ask, AskReceiver, PassOn, Verdict, Waited};
+use crate::token::AskReceiver;
 use arc_swap::ArcSwap;
 use shared_rules::SharedRules;
 use start::Starts;
@@ -186,54 +187,6 @@ impl Scheduler {
             let _ = ended.send(());
         }
         true
-    }
-
-    fn hear(&mut self, ask: Ask) {
-        let account = match &ask {
-            Ask::Token { account, .. }
-            | Ask::Rejected { account, .. }
-            | Ask::ReplayEnded { account, .. } => account,
-        };
-        match self.started(account) {
-            Some(at) => self.hear_of(at, ask),
-            None => refuse(ask),
-        }
-    }
-
-    fn hear_of(&mut self, at: usize, ask: Ask) {
-        let event = match ask {
-            Ask::Token { reply, .. } => return self.token_wanted(at, reply),
-            Ask::Rejected {
-                generation,
-                status,
-                reply,
-                ..
-            } => Event::Rejected {
-                waiter: self.waiting.add(Reply::Verdict(reply)),
-                generation,
-                status,
-            },
-            Ask::ReplayEnded {
-                generation,
-                status,
-                cured,
-                ..
-            } => Event::ReplayEnded {
-                generation,
-                status,
-                cured,
-            },
-        };
-        self.feed(at, event);
-    }
-
-    fn token_wanted(&mut self, at: usize, reply: oneshot::Sender<Waited>) {
-        let entry = &mut self.entries[at];
-        if entry.machine.token_waiters() >= self.setting.settings.token_waiters {
-            self.waiting.forget_gone(&mut entry.machine);
-        }
-        let waiter = self.waiting.add(Reply::Token(reply));
-        self.feed(at, Event::Token(waiter));
     }
 
     fn take(&mut self, message: Message) {
@@ -471,14 +424,4 @@ fn have_parted(then: Now, now: Now) -> bool {
     let by_mono = now.mono.since(then.mono);
     let by_wall = now.wall.since(then.wall);
     by_mono.abs_diff(by_wall) > CLOCKS_PART
-}
-
-/// An account that nobody looks after.
-fn refuse(ask: Ask) {
-    // Whoever went away meanwhile hears nothing.
-    let _ = match ask {
-        Ask::Token { reply, .. } => reply.send(Waited::Refused).is_ok(),
-        Ask::Rejected { reply, .. } => reply.send(Verdict::PassOn(PassOn::Refused)).is_ok(),
-        Ask::ReplayEnded { .. } => false,
-    };
 }

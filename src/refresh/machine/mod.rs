@@ -341,10 +341,19 @@ impl Machine {
             .map(|(at, _)| at)
             .filter(|_| idle && !self.stopping);
         let save = self.store.pending.save_at.filter(|_| idle);
-        [expiry, attempt, save, self.waiters.first_deadline(now)]
+        // One thing is begun at a time, and may have been nothing.
+        let left_over = (idle && self.is_wanted()).then(|| now.after(Duration::ZERO));
+        let waiting = self.waiters.first_deadline(now);
+        [expiry, attempt, save, waiting, left_over]
             .into_iter()
             .flatten()
             .min_by_key(|moment| now.until(*moment))
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.disconnecting.is_wanted()
+            || self.connected.is_some()
+            || (!self.stopping && (self.again.is_some() || self.look_wanted))
     }
 
     /// True while the record is read for the first time.

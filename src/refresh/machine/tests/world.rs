@@ -234,7 +234,7 @@ impl World {
         }
     }
 
-    fn now_after(&self, step: Duration) -> Now {
+    pub fn now_after(&self, step: Duration) -> Now {
         let moment = self.now.after(step);
         Now {
             mono: moment.mono,
