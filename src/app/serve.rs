@@ -70,7 +70,7 @@ fn say_first(config: &Config) {
     }
 }
 
-fn start_and_serve(config: Config, format: Format, log: Arc<Log>) -> Result<(), Failure> {
+fn start_and_serve(mut config: Config, format: Format, log: Arc<Log>) -> Result<(), Failure> {
     // Fails only where a provider is installed already, which is as good.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let made = Made {
@@ -78,7 +78,7 @@ fn start_and_serve(config: Config, format: Format, log: Arc<Log>) -> Result<(), 
         log,
         bound: listeners::bind_all(&config).map_err(Failure::Listen)?,
         admin_token: admin_token(&config.admin)?,
-        accounts: resolve(&config)?,
+        accounts: resolve(std::mem::take(&mut config.accounts))?,
         access: access_log(&config.log, format)?,
         store: open_store(&config.store)?,
     };
@@ -121,24 +121,28 @@ async fn give_back(accounts: Handle) {
     let _ = give_back().await;
 }
 
-fn resolve(config: &Config) -> Result<Vec<Arc<ConnectedAccount>>, Failure> {
+/// Each account gives its room in the configuration to what is made of it: there may
+/// be very many, and what is freed later would stay as gaps between what is in use.
+fn resolve(accounts: Vec<checked::Account>) -> Result<Vec<Arc<ConnectedAccount>>, Failure> {
     let mut errors = Vec::new();
-    let mut accounts = Vec::with_capacity(config.accounts.len());
-    let mut firsts: HashMap<&str, Arc<ConnectedAccount>> = HashMap::new();
-    for account in &config.accounts {
-        let integration = account.integration.key.as_str();
-        let like = firsts.get(integration).map(|first| &**first);
-        match ConnectedAccount::resolve_like(account, like) {
-            Ok(account) => {
-                let account = Arc::new(account);
-                firsts.entry(integration).or_insert_with(|| account.clone());
-                accounts.push(account);
+    let mut resolved = Vec::with_capacity(accounts.len());
+    let mut firsts: HashMap<String, Arc<ConnectedAccount>> = HashMap::new();
+    for account in accounts {
+        let integration = &account.integration.key;
+        let first = firsts.get(integration);
+        match ConnectedAccount::resolve_like(&account, first.map(|first| &**first)) {
+            Ok(made) => {
+                let made = Arc::new(made);
+                if first.is_none() {
+                    firsts.insert(integration.clone(), made.clone());
+                }
+                resolved.push(made);
             }
             Err(why) => errors.push((account.key.clone(), why)),
         }
     }
     if errors.is_empty() {
-        Ok(accounts)
+        Ok(resolved)
     } else {
         Err(Failure::Accounts(errors))
     }
