@@ -43,11 +43,13 @@ def accounts(case):
     lines = ["", f"{case['count']:,} accounts, a token of {case['token_bytes']} bytes each",
              row("", *STORES)]
     rows = [("listens after", "listening_s", "s"), ("all tokens there after", "all_tokens_s", "s"),
-            ("CPU of the start", "start_cpu_s", "s"), ("CPU per first token", "cpu_us_per_token", "µs"),
+            ("ready after", "ready_s", "s"), ("CPU of the start", "start_cpu_s", "s"), ("CPU per first token", "cpu_us_per_token", "µs"),
             ("RSS, 1 account", "one_account_rss_kib", "KiB"), ("RSS", "rss_kib", "KiB"),
             ("RSS, highest", "peak_rss_kib", "KiB"), ("RSS per account", "rss_bytes_per_account", "B"),
             ("copies of its token", "token_copies", ""), ("beyond these", "beyond_tokens_bytes", "B"),
-            ("CPU, nothing due", "idle_cpu_share", "%"), ("refreshes per second", "refreshes_per_s", ""),
+            ("CPU, nothing due", "idle_cpu_share", "%"), ("refreshes meanwhile", "idle_refreshes", ""),
+            ("CPU of one /readyz", "readyz_cpu_ms", "ms"), ("CPU of one /metrics", "metrics_cpu_ms", "ms"),
+            ("refreshes per second", "refreshes_per_s", ""),
             ("CPU, refreshing", "refreshing_cpu_share", "%"),
             (f"CPU at {PER_SECOND}/s", "cpu_share_at_28", "%")]
     for title, key, unit in rows:

@@ -24,7 +24,8 @@ pub struct ConnectedAccount {
     /// few of them have, or little of, must take little room.
     pub parameters: Box<[(String, ParameterValue)]>,
     pub oauth: OAuthClient,
-    pub attach: AttachPlan,
+    /// One for all accounts of an integration where their parameters are not in it.
+    pub attach: Arc<AttachPlan>,
 }
 
 /// The integration's `oauth2` block for this account.
@@ -32,7 +33,8 @@ pub struct OAuthClient {
     pub grant_type: GrantType,
     /// Where a person gives consent; there for every `authorization_code` account.
     pub authorization_endpoint: Option<Box<Url>>,
-    pub token_endpoint: Url,
+    /// One for all accounts of an integration likewise.
+    pub token_endpoint: Arc<Url>,
     pub token_endpoint_method: TokenMethod,
     pub token_endpoint_auth_method: ClientAuth,
     /// RFC 7009.
@@ -41,7 +43,8 @@ pub struct OAuthClient {
     pub redirect_uri: Option<Box<Url>>,
     pub scope: Option<String>,
     pub client_id: String,
-    pub client_secret: Option<SecretSource>,
+    /// One for all accounts of an integration likewise.
+    pub client_secret: Option<Arc<SecretSource>>,
     pub code_challenge_method: CodeChallenge,
     /// Names and values as they go into the address, before form-encoding.
     pub authorization_parameters: Vec<(String, String)>,
@@ -53,6 +56,7 @@ pub struct OAuthClient {
 
 /// How the token and the request parameters are written, all parameters but
 /// `{token}` filled in.
+#[derive(Clone, PartialEq)]
 pub struct AttachPlan {
     pub place: Placement,
     /// A valid header name, or a decoded query parameter name.
@@ -65,7 +69,7 @@ pub struct AttachPlan {
 }
 
 /// Where the client secret is taken from at each token request.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretSource {
     /// Read again each time, so that a rotated secret is picked up.
     File(PathBuf),
@@ -121,19 +125,44 @@ impl ConnectedAccount {
     /// # Errors
     /// When a value does not fit where its parameter stands.
     pub fn resolve(account: &Account) -> Result<Self, ResolveError> {
+        Self::resolve_like(account, None)
+    }
+
+    /// The same, sharing with another account of the integration what is equal.
+    ///
+    /// # Errors
+    /// As [`ConnectedAccount::resolve`].
+    pub fn resolve_like(account: &Account, like: Option<&Self>) -> Result<Self, ResolveError> {
         let integration = &account.integration;
         let values = Values(&account.parameters);
         Ok(Self {
-            key: account.key.clone(),
+            key: account.key.own_copy(),
             integration: integration.clone(),
             parameters: account.parameters.clone().into_iter().collect(),
-            oauth: resolve_oauth(&integration.oauth2, &values)?,
-            attach: resolve_attach(integration, &values)?,
+            oauth: resolve_oauth(&integration.oauth2, &values, like.map(|like| &like.oauth))?,
+            attach: shared(
+                resolve_attach(integration, &values)?,
+                like.map(|like| &like.attach),
+            ),
         })
     }
 }
 
-fn resolve_oauth(oauth: &OAuth2, values: &Values<'_>) -> Result<OAuthClient, ResolveError> {
+/// What was made, or what is equal to it and lies in memory already.
+fn shared<T: PartialEq>(made: T, like: Option<&Arc<T>>) -> Arc<T> {
+    match like {
+        Some(like) if **like == made => like.clone(),
+        _ => Arc::new(made),
+    }
+}
+
+fn resolve_oauth(
+    oauth: &OAuth2,
+    values: &Values<'_>,
+    like: Option<&OAuthClient>,
+) -> Result<OAuthClient, ResolveError> {
+    let endpoint = values.url("oauth2.token_endpoint", &oauth.token_endpoint)?;
+    let like_secret = like.and_then(|like| like.client_secret.as_ref());
     let scope = oauth.scope.as_ref();
     let secret = oauth.client_secret.as_ref();
     let (authorization, revocation) = (&oauth.authorization_endpoint, &oauth.revocation_endpoint);
@@ -141,7 +170,7 @@ fn resolve_oauth(oauth: &OAuth2, values: &Values<'_>) -> Result<OAuthClient, Res
         grant_type: oauth.grant_type,
         authorization_endpoint: values
             .some_url("oauth2.authorization_endpoint", authorization.as_ref())?,
-        token_endpoint: values.url("oauth2.token_endpoint", &oauth.token_endpoint)?,
+        token_endpoint: shared(endpoint, like.map(|like| &like.token_endpoint)),
         token_endpoint_method: oauth.token_endpoint_method,
         token_endpoint_auth_method: oauth.token_endpoint_auth_method,
         revocation_endpoint: values.some_url("oauth2.revocation_endpoint", revocation.as_ref())?,
@@ -150,7 +179,10 @@ fn resolve_oauth(oauth: &OAuth2, values: &Values<'_>) -> Result<OAuthClient, Res
             .map(|scope| values.text("oauth2.scope", scope))
             .transpose()?,
         client_id: values.text("oauth2.client_id", &oauth.client_id)?,
-        client_secret: secret.map(|s| values.secret(s)).transpose()?,
+        client_secret: secret
+            .map(|secret| values.secret(secret))
+            .transpose()?
+            .map(|secret| shared(secret, like_secret)),
         code_challenge_method: oauth.code_challenge_method,
         authorization_parameters: values.pairs(
             "oauth2.authorization_parameters",

@@ -97,7 +97,7 @@ fn every_input_is_filled_in() {
         oauth.token_parameters,
         [("audience".to_owned(), "https://dev".to_owned())]
     );
-    let Some(SecretSource::Text(secret)) = &oauth.client_secret else {
+    let Some(SecretSource::Text(secret)) = oauth.client_secret.as_deref() else {
         panic!("no secret")
     };
     assert_eq!(secret.expose(), "hunter2!");
@@ -110,6 +110,28 @@ fn every_input_is_filled_in() {
     assert_eq!(attach.headers[0].1, "hunter2");
     assert!(attach.headers[0].1.is_sensitive());
     assert_eq!(attach.query, [("a b".to_owned(), "t1&".to_owned())]);
+}
+
+#[test]
+fn accounts_share_what_is_equal_and_nothing_else() {
+    let integration = Arc::new(integration());
+    let account = |tenant: &str| Account {
+        integration: integration.clone(),
+        ..account(self::integration(), tenant, "hunter2")
+    };
+    let first = ConnectedAccount::resolve(&account("t1")).unwrap();
+    let like = |tenant| ConnectedAccount::resolve_like(&account(tenant), Some(&first)).unwrap();
+    let (same, other) = (like("t1"), like("t2"));
+    assert!(Arc::ptr_eq(&first.attach, &same.attach));
+    assert!(Arc::ptr_eq(
+        &first.oauth.token_endpoint,
+        &same.oauth.token_endpoint
+    ));
+    assert_eq!(other.attach.name, "X-t2");
+    assert_eq!(
+        other.oauth.token_endpoint.as_str(),
+        "https://dev.example.com/token?t=t2"
+    );
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::{openapi, plain, reply};
 use crate::base::secret::Secret;
 use crate::config::checked::Integration;
 use crate::connect::Connector;
-use crate::refresh::{AccountStatus, Handle};
+use crate::refresh::{Cells, Handle};
 use crate::telemetry::metrics;
 use bytes::Bytes;
 use http::header::{ACCEPT, HeaderMap};
@@ -192,8 +192,8 @@ impl Desk {
     }
 
     fn ready(&self, headers: &HeaderMap) -> Answer {
-        let accounts = self.accounts.accounts();
-        let verdict = self.readiness.judge(&accounts);
+        let accounts = self.accounts.cells();
+        let verdict = self.readiness.judge(accounts.iter());
         let (status, why) = match verdict {
             Verdict::Ready => (StatusCode::OK, None),
             Verdict::NotReady(why) => (StatusCode::SERVICE_UNAVAILABLE, Some(why)),
@@ -255,18 +255,18 @@ fn accepts(headers: &HeaderMap, kind: &str) -> bool {
 }
 
 /// The body of `/readyz` for people.
-fn ready_text(why: Option<&str>, accounts: &[AccountStatus]) -> String {
+fn ready_text(why: Option<&str>, accounts: &Cells) -> String {
     let mut text = match why {
         None => "ready\n".to_owned(),
         Some(why) => format!("not ready: {why}\n"),
     };
-    for account in accounts {
-        text.push_str(&format!("{} {}\n", account.key, account.state.as_str()));
+    for account in accounts.iter() {
+        text.extend([account.key.as_str(), " ", account.state.as_str(), "\n"]);
     }
     text
 }
 
-fn ready_json(why: Option<&str>, accounts: &[AccountStatus]) -> serde_json::Value {
+fn ready_json(why: Option<&str>, accounts: &Cells) -> serde_json::Value {
     let states = accounts.iter().map(|account| {
         let state = account.state.as_str();
         serde_json::json!({"key": account.key.as_str(), "state": state})

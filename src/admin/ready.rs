@@ -1,7 +1,7 @@
 //! Whether the process may be sent traffic.
 
 use crate::base::id::AccountKey;
-use crate::refresh::{AccountState, AccountStatus};
+use crate::refresh::{AccountState, Glimpse};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -44,24 +44,29 @@ impl Readiness {
 
     /// Judges now.
     #[must_use]
-    pub fn judge(&self, accounts: &[AccountStatus]) -> Verdict {
+    pub fn judge<'a>(&self, accounts: impl Iterator<Item = Glimpse<'a>> + Clone) -> Verdict {
         self.judge_after(self.started.elapsed(), accounts)
     }
 
-    fn judge_after(&self, passed: Duration, accounts: &[AccountStatus]) -> Verdict {
+    fn judge_after<'a>(
+        &self,
+        passed: Duration,
+        accounts: impl Iterator<Item = Glimpse<'a>> + Clone,
+    ) -> Verdict {
         if self.draining.load(Ordering::Relaxed) {
             return Verdict::NotReady("shutting down".into());
         }
-        if let Some(account) = accounts.iter().find(|account| self.is_missed(account)) {
-            let (key, state) = (&account.key, account.state.as_str());
+        if !self.required.is_empty()
+            && let Some(account) = accounts.clone().find(|account| self.is_missed(account))
+        {
+            let (key, state) = (account.key, account.state.as_str());
             return Verdict::NotReady(format!("required account {key} is {state}"));
         }
         if self.reached.load(Ordering::Relaxed) {
             return Verdict::Ready;
         }
         let waiting: Vec<_> = accounts
-            .iter()
-            .filter(|account| is_expected(account))
+            .filter(is_expected)
             .map(|account| account.key.as_str())
             .collect();
         if waiting.is_empty() || passed >= PATIENCE {
@@ -74,13 +79,13 @@ impl Readiness {
         ))
     }
 
-    fn is_missed(&self, account: &AccountStatus) -> bool {
-        account.state != AccountState::Connected && self.required.contains(&account.key)
+    fn is_missed(&self, account: &Glimpse<'_>) -> bool {
+        account.state != AccountState::Connected && self.required.contains(account.key)
     }
 }
 
 /// True while the first attempt of an account that needs no person runs.
-fn is_expected(account: &AccountStatus) -> bool {
+fn is_expected(account: &Glimpse<'_>) -> bool {
     let needs_person = matches!(
         account.state,
         AccountState::NotConnected | AccountState::ReconnectRequired
@@ -92,33 +97,31 @@ fn is_expected(account: &AccountStatus) -> bool {
 mod tests {
     use super::{PATIENCE, Readiness, Verdict};
     use crate::base::id::AccountKey;
-    use crate::refresh::{AccountState, AccountStatus};
+    use crate::refresh::{AccountState, Glimpse};
     use std::time::Duration;
 
     const START: Duration = Duration::ZERO;
 
-    fn account(key: &str, state: AccountState, first_attempt_ended: bool) -> AccountStatus {
-        AccountStatus {
-            key: AccountKey::new(key).unwrap(),
-            integration: "crm".into(),
-            parameters: Vec::new(),
-            state,
-            scope: None,
-            expires_at: None,
-            refreshed_at: None,
-            generation: 0,
-            has_refresh_token: false,
-            reconnect_at_expiry: false,
-            last_error: None,
-            last_attempt: None,
-            next_attempt: None,
-            first_attempt_ended,
-            short_life: false,
-        }
+    /// An account by its key, with its state and whether its first attempt has ended.
+    type Account = (AccountKey, AccountState, bool);
+
+    fn account(key: &str, state: AccountState, first_attempt_ended: bool) -> Account {
+        (AccountKey::new(key).unwrap(), state, first_attempt_ended)
     }
 
-    fn is_ready(readiness: &Readiness, passed: Duration, accounts: &[AccountStatus]) -> bool {
-        readiness.judge_after(passed, accounts) == Verdict::Ready
+    fn judge(readiness: &Readiness, passed: Duration, accounts: &[Account]) -> Verdict {
+        let accounts = accounts.iter().map(|(key, state, ended)| Glimpse {
+            key,
+            state: *state,
+            expires_at: None,
+            reconnect_at_expiry: false,
+            first_attempt_ended: *ended,
+        });
+        readiness.judge_after(passed, accounts)
+    }
+
+    fn is_ready(readiness: &Readiness, passed: Duration, accounts: &[Account]) -> bool {
+        judge(readiness, passed, accounts) == Verdict::Ready
     }
 
     #[test]
@@ -126,7 +129,7 @@ mod tests {
         let readiness = Readiness::new(Vec::new());
         let waiting = [account("a", AccountState::Waiting, false)];
         assert_eq!(
-            readiness.judge_after(START, &waiting),
+            judge(&readiness, START, &waiting),
             Verdict::NotReady("waiting for the first token of a".into())
         );
         let failed = [account("a", AccountState::Misconfigured, true)];
@@ -170,7 +173,7 @@ mod tests {
         let with = |state| [account("a", state, true), account("b", state, true)];
         assert!(is_ready(&readiness, START, &with(AccountState::Connected)));
         assert_eq!(
-            readiness.judge_after(PATIENCE, &with(AccountState::ReconnectRequired)),
+            judge(&readiness, PATIENCE, &with(AccountState::ReconnectRequired)),
             Verdict::NotReady("required account a is reconnect_required".into())
         );
     }

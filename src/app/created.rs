@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// Those that the store keeps and the configuration still has room for; of the
 /// others it is said why not. Blocks.
-pub fn setups(store: &dyn Store, config: &Config) -> Vec<Setup> {
+pub fn setups(store: &dyn Store, config: &Config, configured: &[Setup]) -> Vec<Setup> {
     let kept = match refresh::created(store) {
         Ok((kept, problems)) => {
             for problem in problems {
@@ -23,7 +23,7 @@ pub fn setups(store: &dyn Store, config: &Config) -> Vec<Setup> {
         }
     };
     let setups = kept.iter().filter_map(|created| {
-        setup(created, config)
+        setup(created, config, configured)
             .map_err(|why| {
                 tracing::error!(account = %created.key, "was created, and can't be used now: {why}");
             })
@@ -32,8 +32,8 @@ pub fn setups(store: &dyn Store, config: &Config) -> Vec<Setup> {
     setups.collect()
 }
 
-fn setup(created: &Created, config: &Config) -> Result<Setup, String> {
-    if config.accounts.iter().any(|a| a.key == created.key) {
+fn setup(created: &Created, config: &Config, configured: &[Setup]) -> Result<Setup, String> {
+    if configured.iter().any(|a| a.account.key == created.key) {
         return Err("the configuration has an account of the same key, which is used".to_owned());
     }
     let mut integrations = config.integrations.iter();

@@ -19,7 +19,7 @@ use crate::store::Store;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::refreshes::{NamedAccounts, RefreshMetrics};
 use crate::token;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -151,8 +151,9 @@ fn start_wings(
 ) -> Result<(Arc<Workers>, Handle), Failure> {
     let io = back_end::choose(config.workers.io)?;
     let (asker, asks) = token::channel();
-    let (mut setups, seams) = seams(accounts);
-    setups.extend(created::setups(&*store, &config));
+    let (mut setups, seams) = seams(accounts, &config.routes);
+    let created = created::setups(&*store, &config, &setups);
+    setups.extend(created);
     let token_wait = config.refresh.token_wait;
     let handle = refresh::start(refresh::Parts {
         accounts: setups,
@@ -182,13 +183,19 @@ fn start_wings(
 }
 
 /// A cell of the seam for each account: its writer for the refresh wing, its
-/// readers for the workers.
-fn seams(accounts: Vec<Arc<ConnectedAccount>>) -> (Vec<refresh::Setup>, HashMap<AccountKey, Seam>) {
+/// readers for the workers where a route names it.
+fn seams(
+    accounts: Vec<Arc<ConnectedAccount>>,
+    routes: &[checked::Route],
+) -> (Vec<refresh::Setup>, HashMap<AccountKey, Seam>) {
+    let routed: HashSet<&AccountKey> = routes.iter().map(|route| &route.account).collect();
     let mut seams = HashMap::new();
     let setups = accounts.into_iter().map(|account| {
         let (publisher, shared) = token::slot();
-        let retry_on = Arc::from(&*account.integration.refresh.retry_on);
-        seams.insert(account.key.clone(), Seam { shared, retry_on });
+        if routed.contains(&account.key) {
+            let retry_on = Arc::from(&*account.integration.refresh.retry_on);
+            seams.insert(account.key.clone(), Seam { shared, retry_on });
+        }
         refresh::Setup {
             account,
             publisher,

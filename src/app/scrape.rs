@@ -2,10 +2,11 @@
 
 use crate::admin::Scrape;
 use crate::proxy::Workers;
-use crate::refresh::{AccountState, AccountStatus, Handle};
+use crate::refresh::{AccountState, Glimpse, Handle};
 use crate::telemetry::access::AccessLog;
+use crate::telemetry::accounts::{AccountFigures, AccountSample};
 use crate::telemetry::log::Log;
-use crate::telemetry::metrics::{AccountSample, Snapshot, render};
+use crate::telemetry::metrics::{Snapshot, render};
 use crate::telemetry::refreshes::RefreshMetrics;
 use std::sync::Arc;
 
@@ -37,17 +38,25 @@ pub fn scrape(sources: Sources) -> Scrape {
 async fn snapshot(sources: &Sources) -> Snapshot {
     Snapshot {
         workers: sources.workers.stats().await,
-        accounts: sources.accounts.accounts().iter().map(sample).collect(),
-        states: AccountState::ALL.map(AccountState::as_str).to_vec(),
+        accounts: figures(sources),
         access_log_dropped: sources.access.as_ref().map_or(0, AccessLog::dropped),
         log_dropped: sources.log.dropped(),
         io: sources.workers.io().as_str(),
     }
 }
 
-fn sample(account: &AccountStatus) -> AccountSample {
+fn figures(sources: &Sources) -> AccountFigures {
+    let mut figures = AccountFigures::new(AccountState::ALL.map(AccountState::as_str));
+    let named = sources.refreshes.named();
+    for account in sources.accounts.cells().iter() {
+        figures.add(named, &sample(&account));
+    }
+    figures
+}
+
+fn sample<'a>(account: &Glimpse<'a>) -> AccountSample<'a> {
     AccountSample {
-        key: account.key.to_string(),
+        key: account.key.as_str(),
         state: account.state.as_str(),
         reconnect_at_expiry: account.reconnect_at_expiry,
         connected: account.state == AccountState::Connected,

@@ -12,19 +12,25 @@ use crate::admin::token::{TokenError, find_or_make};
 use crate::base::directories::state_directory;
 use crate::base::secret::Secret;
 use crate::config::checked::{self, Config, LogFormat};
+use crate::refresh::Handle;
 use crate::store::Store;
 use crate::telemetry::Format;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::log::{self, Log};
+use std::collections::HashMap;
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
+use tokio::time::sleep;
 
 /// Threads for everything that is not a proxied request.
 const COLD_THREADS: usize = 2;
 /// What the last lines of the logs may take, and whatever blocks at the end.
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether all first token requests have ended.
+const LOOK_AT_START: Duration = Duration::from_millis(500);
 
 /// What is made before anything runs.
 pub(super) struct Made {
@@ -64,7 +70,7 @@ fn say_first(config: &Config) {
     }
 }
 
-fn start_and_serve(config: Config, format: Format, log: Arc<Log>) -> Result<(), Failure> {
+fn start_and_serve(mut config: Config, format: Format, log: Arc<Log>) -> Result<(), Failure> {
     // Fails only where a provider is installed already, which is as good.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let made = Made {
@@ -72,7 +78,7 @@ fn start_and_serve(config: Config, format: Format, log: Arc<Log>) -> Result<(), 
         log,
         bound: listeners::bind_all(&config).map_err(Failure::Listen)?,
         admin_token: admin_token(&config.admin)?,
-        accounts: resolve(&config)?,
+        accounts: resolve(std::mem::take(&mut config.accounts))?,
         access: access_log(&config.log, format)?,
         store: open_store(&config.store)?,
     };
@@ -92,11 +98,8 @@ async fn serve(config: Config, made: Made) -> Result<(), Failure> {
     let drain = config.drain.clone();
     let mut running = Running::start(config, made)?;
     announce::page(format, running.page_link());
-    let accounts = announce::accounts(format, running.accounts.clone());
-    tokio::spawn(async move {
-        accounts.await;
-        pages::give_back();
-    });
+    tokio::spawn(announce::accounts(format, running.accounts.clone()));
+    tokio::spawn(give_back(running.accounts.clone()));
     tokio::select! {
         _ = signals.next() => {}
         what = running.ended() => return Err(Failure::Ended(what)),
@@ -107,17 +110,36 @@ async fn serve(config: Config, made: Made) -> Result<(), Failure> {
     Ok(())
 }
 
-fn resolve(config: &Config) -> Result<Vec<Arc<ConnectedAccount>>, Failure> {
+/// Gives back the code that only the start needed, once that is over.
+async fn give_back(accounts: Handle) {
+    while !accounts.first_attempts_ended() {
+        sleep(LOOK_AT_START).await;
+    }
+    pages::give_back();
+}
+
+/// Each account gives its room in the configuration to what is made of it: there may
+/// be very many, and what is freed later would stay as gaps between what is in use.
+fn resolve(accounts: Vec<checked::Account>) -> Result<Vec<Arc<ConnectedAccount>>, Failure> {
     let mut errors = Vec::new();
-    let mut accounts = Vec::new();
-    for account in &config.accounts {
-        match ConnectedAccount::resolve(account) {
-            Ok(account) => accounts.push(Arc::new(account)),
+    let mut resolved = Vec::with_capacity(accounts.len());
+    let mut firsts: HashMap<String, Arc<ConnectedAccount>> = HashMap::new();
+    for account in accounts {
+        let integration = &account.integration.key;
+        let first = firsts.get(integration);
+        match ConnectedAccount::resolve_like(&account, first.map(|first| &**first)) {
+            Ok(made) => {
+                let made = Arc::new(made);
+                if first.is_none() {
+                    firsts.insert(integration.clone(), made.clone());
+                }
+                resolved.push(made);
+            }
             Err(why) => errors.push((account.key.clone(), why)),
         }
     }
     if errors.is_empty() {
-        Ok(accounts)
+        Ok(resolved)
     } else {
         Err(Failure::Accounts(errors))
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Counts failures in a row and says how long to pause after each.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backoff {
     first: Duration,
     longest: Duration,

@@ -18,7 +18,10 @@ fn client(endpoint: &str) -> OAuthClient {
     OAuthClient {
         grant_type: GrantType::AuthorizationCode,
         authorization_endpoint: Some(Box::new(endpoint.parse().unwrap())),
-        token_endpoint: "https://a.example/token".parse().unwrap(),
+        token_endpoint: "https://a.example/token"
+            .parse::<url::Url>()
+            .unwrap()
+            .into(),
         token_endpoint_method: TokenMethod::Post,
         token_endpoint_auth_method: ClientAuth::Basic,
         revocation_endpoint: None,

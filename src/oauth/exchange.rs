@@ -61,7 +61,7 @@ impl Exchange {
         grant: &Grant,
         sent: Wall,
     ) -> Result<TokenAnswer, Failure> {
-        let secret = client_secret(client.client_secret.as_ref()).await?;
+        let secret = client_secret(client.client_secret.as_deref()).await?;
         let request = build(client, grant, secret.as_ref())?;
         let raw = self.send(request).await?;
         let redactor = redactor(client, grant, secret.as_ref());
@@ -81,7 +81,7 @@ impl Exchange {
         hint: &str,
         sent: Wall,
     ) -> Result<(), Failure> {
-        let secret = client_secret(client.client_secret.as_ref()).await?;
+        let secret = client_secret(client.client_secret.as_deref()).await?;
         let request = revocation(client, token, hint, secret.as_ref())?;
         let raw = self.send(request).await.map_err(of_revocation)?;
         if (200..300).contains(&raw.status) {

@@ -69,7 +69,7 @@ pub fn build(
     for (name, value) in &client.token_parameters {
         form.add_extra(name, value, "token_parameters")?;
     }
-    let mut url = client.token_endpoint.clone();
+    let mut url = Url::clone(&client.token_endpoint);
     let body = match client.token_endpoint_method {
         TokenMethod::Post => Some(form.encode()),
         TokenMethod::Get => {

@@ -2,20 +2,20 @@
 //! who wait for it.
 
 use super::attach;
+use super::cell::{Cell, Known};
 use super::fetch::Stamp;
-use super::machine::{Action, Answer, Machine, Publication, Rank, Rules, WaiterId};
+use super::machine::{Action, Answer, Machine, Publication, Rank, Rules};
 use super::record::{self, StoredTokens};
 use super::slots::{EndpointId, Place, Slots};
-use super::status::{AccountStatus, Attempt};
+use super::status::Attempt;
 use super::wing::{ManualOutcome, Setup};
 use crate::account::ConnectedAccount;
-use crate::base::clock::{Moment, Mono, Now, Wall};
-use crate::config::checked::{GrantType, ParameterValue, RefreshSettings};
+use crate::base::clock::{Mono, Now};
+use crate::config::checked::GrantType;
 use crate::token::{Credential, Published, Publisher, Unavailable, Verdict, Waited};
-use arc_swap::ArcSwap;
-use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::oneshot;
+use url::Url;
 
 /// An account with its machine.
 pub struct Entry {
@@ -29,21 +29,10 @@ pub struct Entry {
     /// Its place among those who wait for a turn at the endpoint.
     pub place: Option<Place<Rank>>,
     pub wake: Option<Mono>,
-    pub waiting: HashMap<WaiterId, Reply>,
-    pub stamp: Option<Stamp>,
-    pub last_attempt: Option<Attempt>,
-    /// Until when the token serves that workers see.
-    serves_until: Option<Moment>,
+    /// Of the client secret's file.
+    pub stamp: Option<Box<Stamp>>,
     /// Where others read its status.
     pub cell: Arc<Cell>,
-}
-
-/// An account as those outside the scheduler see it.
-pub struct Cell {
-    pub account: Arc<ConnectedAccount>,
-    pub status: ArcSwap<AccountStatus>,
-    /// It was created while a process ran, and is in no configuration.
-    pub created: bool,
 }
 
 /// How to reach somebody who waits.
@@ -55,33 +44,17 @@ pub enum Reply {
 }
 
 impl Entry {
-    pub fn new(
-        setup: Setup,
-        settings: &RefreshSettings,
-        owner: &Arc<str>,
-        slots: &mut Slots<Rank>,
-        now: Now,
-    ) -> Self {
+    pub fn new(setup: Setup, rules: Arc<Rules>, slots: &mut Slots<Rank>, now: Now) -> Self {
         let account = setup.account;
-        let refresh = &account.integration.refresh;
-        let rules = Rules {
-            grant_type: account.oauth.grant_type,
-            before_expiry: refresh.before_expiry,
-            reuse_grace: refresh.reuse_grace,
-            token_wait: settings.token_wait,
-            token_waiters: settings.token_waiters,
-            timeout: settings.timeout,
-            owner: owner.clone(),
-            binding: record::binding(&account),
-        };
-        let machine = Machine::new(rules, fastrand::u64(..));
+        let binding = record::binding(&account).into();
+        let machine = Machine::new(rules, binding, fastrand::u64(..));
         Self {
             endpoint: slots.endpoint(&endpoint(&account)),
-            cell: Arc::new(Cell {
-                account: account.clone(),
-                status: ArcSwap::from_pointee(status(&account, &machine, now)),
-                created: setup.created,
-            }),
+            cell: Arc::new(Cell::new(
+                account.clone(),
+                setup.created,
+                known(&account, &machine, now),
+            )),
             machine,
             account,
             publisher: setup.publisher,
@@ -89,21 +62,17 @@ impl Entry {
             has_slot: false,
             place: None,
             wake: None,
-            waiting: HashMap::new(),
             stamp: None,
-            last_attempt: None,
-            serves_until: None,
         }
     }
 
     /// Shows workers the new state; true where a token has run out without a
     /// newer one in its place.
-    pub fn publish(&mut self, now: Now, publication: Publication) -> bool {
-        let expiry = match &publication {
-            Publication::Token { expiry, .. } => *expiry,
-            Publication::Unavailable(_) => None,
+    pub fn publish(&self, now: Now, publication: Publication) -> bool {
+        let served_until = match &*self.publisher.current() {
+            Published::Valid(credential) => credential.expiry,
+            Published::Unavailable(_) => None,
         };
-        let served_until = std::mem::replace(&mut self.serves_until, expiry);
         let is_gone = matches!(publication, Publication::Unavailable(_));
         self.tell_workers(now, publication);
         is_gone && served_until.is_some_and(|until| now.reached(until))
@@ -133,60 +102,36 @@ impl Entry {
         self.publisher.publish(published);
     }
 
-    /// Remembers the last token request among these actions.
-    pub fn note(&mut self, at: Wall, actions: &[Action]) {
-        for action in actions {
-            if let Action::Count(trigger, outcome) = *action {
-                self.last_attempt = Some(Attempt {
-                    at,
-                    trigger,
-                    outcome,
-                });
-            }
-        }
-    }
-
-    pub fn tell(&mut self, waiters: &[WaiterId], answer: &Answer) {
-        for waiter in waiters {
-            let Some(reply) = self.waiting.remove(waiter) else {
-                continue;
-            };
-            reply.send(answer);
-        }
-    }
-
-    pub fn forget_gone(&mut self) {
-        self.waiting.retain(|_, reply| !reply.is_closed());
-        let waiting = &self.waiting;
-        self.machine
-            .forget(&|waiter| !waiting.contains_key(&waiter));
-    }
-
-    /// Shows others the present status.
-    pub fn show(&self, now: Now) {
-        let mut status = status(&self.account, &self.machine, now);
-        status.last_attempt = self.last_attempt;
-        self.cell.status.store(Arc::new(status));
+    /// Shows others the present status, and the last token request among these actions.
+    pub fn show(&self, now: Now, actions: &[Action]) {
+        let mut attempts = actions.iter().rev().filter_map(|action| match *action {
+            Action::Count(trigger, outcome) => Some(Attempt {
+                at: now.wall,
+                trigger,
+                outcome,
+            }),
+            _ => None,
+        });
+        let mut known = known(&self.account, &self.machine, now);
+        known.last_attempt = attempts.next();
+        self.cell.show(known);
     }
 }
 
-fn status(account: &ConnectedAccount, machine: &Machine, now: Now) -> AccountStatus {
+fn known(account: &ConnectedAccount, machine: &Machine, now: Now) -> Known {
     let tokens = machine.tokens();
     let personal = account.oauth.grant_type == GrantType::AuthorizationCode;
-    AccountStatus {
-        key: account.key.clone(),
-        integration: account.integration.key.clone(),
-        parameters: parameters(account),
+    let scope = tokens.and_then(|t| t.scope.as_deref());
+    let is_other = |scope: &&str| account.oauth.scope.as_deref() != Some(scope);
+    Known {
         state: machine.state(now),
-        scope: tokens
-            .and_then(|t| t.scope.clone())
-            .or_else(|| account.oauth.scope.clone()),
+        scope: scope.filter(is_other).map(Box::from),
         expires_at: tokens.and_then(|t| t.expires_at),
         refreshed_at: tokens.map(|t| t.refreshed_at),
         generation: machine.generation(),
         has_refresh_token: tokens.is_some_and(|t| t.refresh_token.is_some()),
         reconnect_at_expiry: personal && tokens.is_some_and(|t| t.refresh_token.is_none()),
-        last_error: machine.last_error().cloned(),
+        last_error: machine.last_error().cloned().map(Box::new),
         last_attempt: None,
         next_attempt: machine.next_attempt().map(|moment| moment.wall),
         first_attempt_ended: machine.first_attempt_ended(),
@@ -195,7 +140,7 @@ fn status(account: &ConnectedAccount, machine: &Machine, now: Now) -> AccountSta
 }
 
 impl Reply {
-    fn send(self, answer: &Answer) {
+    pub fn send(self, answer: &Answer) {
         let heard = match (self, answer) {
             (Self::Token(reply), Answer::Token(waited)) => reply.send(*waited).is_ok(),
             (Self::Verdict(reply), Answer::Verdict(verdict)) => reply.send(*verdict).is_ok(),
@@ -210,7 +155,7 @@ impl Reply {
         let _ = heard;
     }
 
-    fn is_closed(&self) -> bool {
+    pub fn is_closed(&self) -> bool {
         match self {
             Self::Token(reply) => reply.is_closed(),
             Self::Verdict(reply) => reply.is_closed(),
@@ -222,16 +167,7 @@ impl Reply {
 
 /// The endpoint without its query: accounts of one server share its turns.
 fn endpoint(account: &ConnectedAccount) -> String {
-    let mut url = account.oauth.token_endpoint.clone();
+    let mut url = Url::clone(&account.oauth.token_endpoint);
     url.set_query(None);
     url.into()
-}
-
-fn parameters(account: &ConnectedAccount) -> Vec<(String, Option<String>)> {
-    let parameters = account.parameters.iter();
-    let shown = parameters.map(|(name, value)| match value {
-        ParameterValue::Plain(text) => (name.clone(), Some(text.clone())),
-        ParameterValue::Secret(_) => (name.clone(), None),
-    });
-    shown.collect()
 }

@@ -60,7 +60,7 @@ pub struct Stamp(Option<(SystemTime, u64)>);
 
 /// The state of the file that holds the client secret; `None` when it is in none.
 pub fn secret_file(account: &ConnectedAccount) -> Option<&Path> {
-    match &account.oauth.client_secret {
+    match account.oauth.client_secret.as_deref() {
         Some(SecretSource::File(path)) => Some(path),
         _ => None,
     }

@@ -2,6 +2,7 @@
 //! scheduler that feeds it and is the only writer of tokens.
 
 mod attach;
+mod cell;
 mod created;
 mod entry;
 mod fault;
@@ -20,9 +21,10 @@ mod wing;
 #[cfg(test)]
 mod tests;
 
+pub use cell::Glimpse;
 pub use created::{Created, created};
 pub use history::{Happening, History, Slice, What};
 pub use people::CreateError;
 pub use record::StoredTokens;
 pub use status::{AccountState, AccountStatus, Attempt, LastError};
-pub use wing::{Handle, ManualOutcome, Parts, Setup, start};
+pub use wing::{Cells, Handle, ManualOutcome, Parts, Setup, start};

@@ -1,14 +1,17 @@
 //! The scheduler: one task that feeds every account's machine, does what the
 //! machines ask for, and is the only writer of tokens.
 
+mod asks;
 mod people;
+mod shared_rules;
 mod start;
+mod waiting;
 
 use super::entry::{Entry, Reply};
 use super::fault::{self, Point};
 use super::fetch::{self, Fetch, Stamp};
 use super::history::{History, What};
-use super::machine::{Action, Event, Level, Publication, Rank, WaiterId};
+use super::machine::{Action, Event, Level, Publication, Rank};
 use super::record::{AccountRecord, StoredTokens};
 use super::records;
 use super::slots::Slots;
@@ -20,17 +23,23 @@ use crate::config::checked::RefreshSettings;
 use crate::oauth::{Failure, FailureKind, Grant, TokenAnswer};
 use crate::store::{Changes, Lease, Store, StoreError};
 use crate::telemetry::refreshes::RefreshMetrics;
-use crate::token::{Ask, AskReceiver, PassOn, Verdict, Waited};
+use crate::token::AskReceiver;
 use arc_swap::ArcSwap;
+use shared_rules::SharedRules;
 use start::Starts;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use waiting::Waiting;
 
 /// No timer sleeps longer: a stepped clock or a suspended machine is noticed
 /// within this.
 const LONGEST_SLEEP: Duration = Duration::from_secs(15);
+
+/// The clocks may part by so much before all accounts are looked at: far less
+/// than the margin by which a token's life is shortened.
+const CLOCKS_PART: Duration = Duration::from_millis(250);
 
 /// What reaches the scheduler besides the workers' asks.
 pub enum Message {
@@ -89,26 +98,32 @@ pub struct Scheduler {
     setting: Setting,
     entries: Vec<Entry>,
     index: HashMap<AccountKey, usize>,
+    rules: SharedRules,
+    waiting: Waiting,
     slots: Slots<Rank>,
     /// When which account is to be looked at; one entry an account at most.
     wakes: BTreeSet<(Mono, usize)>,
-    all_looked_at: Mono,
+    /// When all accounts were looked at.
+    all_looked_at: Now,
+    /// When the files of those were looked at that wait for another secret.
+    secrets_looked_at: Mono,
+    awaiting_secret: BTreeSet<usize>,
     starts: Starts,
     watch: Watch,
     statuses: Statuses,
-    /// This process, as leases name it.
-    owner: Arc<str>,
-    last_waiter: WaiterId,
     stopping: Vec<oneshot::Sender<()>>,
 }
 
 impl Scheduler {
     /// The accounts, none of them looked at yet.
     pub fn new(accounts: Vec<Setup>, setting: Setting) -> Self {
-        let owner = Arc::from(format!("{:016x}", fastrand::u64(..)));
+        let mut rules = SharedRules::new(&setting.settings);
         let now = setting.clock.now();
         let mut slots = Slots::new(setting.settings.concurrency);
-        let entry = |setup: Setup| Entry::new(setup, &setting.settings, &owner, &mut slots, now);
+        let entry = |setup: Setup| {
+            let rules = rules.of(&setup.account);
+            Entry::new(setup, rules, &mut slots, now)
+        };
         let entries: Vec<Entry> = accounts.into_iter().map(entry).collect();
         let cells: Vec<_> = entries.iter().map(|e| e.cell.clone()).collect();
         let keys = entries.iter().map(|e| e.account.key.clone());
@@ -116,12 +131,14 @@ impl Scheduler {
             index: keys.zip(0..).collect(),
             slots,
             wakes: BTreeSet::new(),
-            all_looked_at: now.mono,
+            all_looked_at: now,
+            secrets_looked_at: now.mono,
+            awaiting_secret: BTreeSet::new(),
             starts: Starts::default(),
             watch: Watch::starting(now.mono, setting.store.is_shared()),
             statuses: Arc::new(ArcSwap::from_pointee(cells)),
-            owner,
-            last_waiter: 0,
+            rules,
+            waiting: Waiting::default(),
             stopping: Vec::new(),
             setting,
             entries,
@@ -172,54 +189,6 @@ impl Scheduler {
         true
     }
 
-    fn hear(&mut self, ask: Ask) {
-        let account = match &ask {
-            Ask::Token { account, .. }
-            | Ask::Rejected { account, .. }
-            | Ask::ReplayEnded { account, .. } => account,
-        };
-        match self.started(account) {
-            Some(at) => self.hear_of(at, ask),
-            None => refuse(ask),
-        }
-    }
-
-    fn hear_of(&mut self, at: usize, ask: Ask) {
-        let event = match ask {
-            Ask::Token { reply, .. } => return self.token_wanted(at, reply),
-            Ask::Rejected {
-                generation,
-                status,
-                reply,
-                ..
-            } => Event::Rejected {
-                waiter: self.remember(at, Reply::Verdict(reply)),
-                generation,
-                status,
-            },
-            Ask::ReplayEnded {
-                generation,
-                status,
-                cured,
-                ..
-            } => Event::ReplayEnded {
-                generation,
-                status,
-                cured,
-            },
-        };
-        self.feed(at, event);
-    }
-
-    fn token_wanted(&mut self, at: usize, reply: oneshot::Sender<Waited>) {
-        let entry = &mut self.entries[at];
-        if entry.machine.token_waiters() >= self.setting.settings.token_waiters {
-            entry.forget_gone();
-        }
-        let waiter = self.remember(at, Reply::Token(reply));
-        self.feed(at, Event::Token(waiter));
-    }
-
     fn take(&mut self, message: Message) {
         match message {
             Message::Ended(at, event) => {
@@ -230,7 +199,7 @@ impl Scheduler {
             Message::Looked(at, stamp) => self.looked(at, stamp),
             Message::Manual { account, reply } => match self.started(&account) {
                 Some(at) => {
-                    let waiter = self.remember(at, Reply::Manual(reply));
+                    let waiter = self.waiting.add(Reply::Manual(reply));
                     self.feed(at, Event::Manual(waiter));
                 }
                 None => drop(reply.send(ManualOutcome::UnknownAccount)),
@@ -243,18 +212,18 @@ impl Scheduler {
         }
     }
 
-    fn remember(&mut self, at: usize, reply: Reply) -> WaiterId {
-        self.last_waiter += 1;
-        self.entries[at].waiting.insert(self.last_waiter, reply);
-        self.last_waiter
-    }
-
-    /// Looks at the accounts whose time has come, and now and then at all:
-    /// the wall clock may have moved by itself.
+    /// Looks at the accounts whose time has come, and at all where the wall
+    /// clock has moved by itself: other times may have come then.
     fn pass_time(&mut self) {
         let now = self.setting.clock.now();
-        if now.mono.since(self.all_looked_at) >= LONGEST_SLEEP {
+        if have_parted(self.all_looked_at, now) {
             self.look_at_all(now);
+        }
+        if now.mono.since(self.secrets_looked_at) >= LONGEST_SLEEP {
+            self.secrets_looked_at = now.mono;
+            self.awaiting_secret
+                .iter()
+                .for_each(|at| self.look_at_secret(*at));
         }
         if let Some(mark) = self.watch.begin(now.mono) {
             self.ask_for_changes(mark);
@@ -293,14 +262,10 @@ impl Scheduler {
     }
 
     fn look_at_all(&mut self, now: Now) {
-        self.all_looked_at = now.mono;
+        self.all_looked_at = now;
         for at in 0..self.entries.len() {
-            if !self.entries[at].is_started {
-                continue;
-            }
-            self.feed(at, Event::Tick);
-            if self.entries[at].machine.awaits_secret() {
-                self.look_at_secret(at);
+            if self.entries[at].is_started {
+                self.feed(at, Event::Tick);
             }
         }
     }
@@ -309,11 +274,10 @@ impl Scheduler {
     fn feed(&mut self, at: usize, event: Event) {
         let now = self.setting.clock.now();
         let actions = self.entries[at].machine.handle(now, event);
-        self.entries[at].note(now.wall, &actions);
         if !actions.is_empty() {
             // Before the actions: whoever is told that a refresh has ended
             // looks at the state next.
-            self.entries[at].show(now);
+            self.entries[at].show(now, &actions);
         }
         for action in actions {
             self.act(at, now, action);
@@ -322,6 +286,11 @@ impl Scheduler {
         if entry.has_slot && !entry.machine.holds_slot() {
             entry.has_slot = false;
             self.slots.release(entry.endpoint);
+        }
+        if entry.machine.awaits_secret() {
+            self.awaiting_secret.insert(at);
+        } else {
+            self.awaiting_secret.remove(&at);
         }
         let rank = entry.machine.rank();
         entry.place = self.slots.place(entry.endpoint, at, entry.place, rank);
@@ -374,7 +343,7 @@ impl Scheduler {
                     fault::pass(Point::AfterPublish);
                 }
             }
-            Action::Tell(waiters, answer) => entry.tell(&waiters, &answer),
+            Action::Tell(waiters, answer) => self.waiting.tell(&waiters, &answer),
             Action::Count(trigger, outcome) => {
                 self.setting.metrics.ended(key.as_str(), trigger, outcome);
                 let what = What::Asked(trigger, outcome);
@@ -443,19 +412,16 @@ impl Scheduler {
 
     fn looked(&mut self, at: usize, stamp: Stamp) {
         let entry = &mut self.entries[at];
-        let known = entry.stamp.replace(stamp);
+        let known = entry.stamp.replace(Box::new(stamp));
         if known.is_some() && known != entry.stamp {
             self.feed(at, Event::SecretChanged);
         }
     }
 }
 
-/// An account that nobody looks after.
-fn refuse(ask: Ask) {
-    // Whoever went away meanwhile hears nothing.
-    let _ = match ask {
-        Ask::Token { reply, .. } => reply.send(Waited::Refused).is_ok(),
-        Ask::Rejected { reply, .. } => reply.send(Verdict::PassOn(PassOn::Refused)).is_ok(),
-        Ask::ReplayEnded { .. } => false,
-    };
+/// True when the wall clock was stepped since `then`, or the machine suspended.
+fn have_parted(then: Now, now: Now) -> bool {
+    let by_mono = now.mono.since(then.mono);
+    let by_wall = now.wall.since(then.wall);
+    by_mono.abs_diff(by_wall) > CLOCKS_PART
 }

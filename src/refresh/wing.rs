@@ -1,6 +1,6 @@
 //! The refresh wing as the rest of the program sees it.
 
-use super::entry::Cell;
+use super::cell::{Cell, Glimpse};
 use super::fetch::{Fetch, OverHttp};
 use super::history::History;
 use super::scheduler::{Message, Scheduler, Setting};
@@ -91,29 +91,42 @@ pub(super) fn start_with(parts: Parts, fetch: Arc<dyn Fetch>) -> Handle {
     }
 }
 
+/// The accounts at one moment.
+pub struct Cells(Arc<Vec<Arc<Cell>>>);
+
+impl Cells {
+    /// Each account as it is when its turn comes.
+    pub fn iter(&self) -> impl Iterator<Item = Glimpse<'_>> + Clone {
+        self.0.iter().map(|cell| cell.glimpse())
+    }
+}
+
 impl Handle {
     /// Every account, in the order of the configuration, created ones last.
     #[must_use]
     pub fn accounts(&self) -> Vec<AccountStatus> {
         let cells = self.statuses.load();
-        let statuses = cells.iter().map(|cell| cell.status.load());
-        statuses.map(|s| AccountStatus::clone(&s)).collect()
+        cells.iter().map(|cell| cell.status()).collect()
+    }
+
+    /// Every account likewise, for a look that copies nothing.
+    #[must_use]
+    pub fn cells(&self) -> Cells {
+        Cells(self.statuses.load_full())
     }
 
     /// True once every account's first attempt has ended.
     #[must_use]
     pub fn first_attempts_ended(&self) -> bool {
-        let cells = self.statuses.load();
-        cells
+        self.cells()
             .iter()
-            .all(|cell| cell.status.load().first_attempt_ended)
+            .all(|account| account.first_attempt_ended)
     }
 
     /// One account.
     #[must_use]
     pub fn account(&self, key: &AccountKey) -> Option<AccountStatus> {
-        let cell = self.cell(key)?;
-        Some(AccountStatus::clone(&cell.status.load()))
+        Some(self.cell(key)?.status())
     }
 
     pub(super) fn cell(&self, key: &AccountKey) -> Option<Arc<Cell>> {

@@ -1,8 +1,9 @@
 //! Records in memory: gone with the process.
 
 use super::{Changes, Lease, Record, Store, StoreError};
+use crate::base::clock::Wall;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use zeroize::Zeroize;
 
 /// A store that lives as long as the process.
@@ -13,11 +14,55 @@ pub struct MemoryStore {
 
 #[derive(Default)]
 struct Held {
-    records: BTreeMap<String, Record>,
+    /// There may be very many.
+    records: BTreeMap<Box<str>, Kept>,
     /// Counts writes.
     changes: u64,
-    /// The count at each record's last write.
-    changed: BTreeMap<String, u64>,
+    /// Who took a lease last.
+    owner: Arc<str>,
+}
+
+struct Kept {
+    version: u64,
+    /// The count at its last write.
+    change: u64,
+    lease: Option<KeptLease>,
+    body: Box<[u8]>,
+}
+
+/// A lease; all of one owner share its name.
+struct KeptLease {
+    owner: Arc<str>,
+    fencing: u64,
+    deadline: Wall,
+}
+
+impl Held {
+    fn keep(&mut self, lease: &Lease) -> KeptLease {
+        if *self.owner != *lease.owner {
+            self.owner = Arc::from(&*lease.owner);
+        }
+        KeptLease {
+            owner: self.owner.clone(),
+            fencing: lease.fencing,
+            deadline: lease.deadline,
+        }
+    }
+}
+
+impl Kept {
+    fn record(&self) -> Record {
+        let lease = self.lease.as_ref().map(|lease| Lease {
+            owner: lease.owner.to_string(),
+            fencing: lease.fencing,
+            deadline: lease.deadline,
+        });
+        Record {
+            version: self.version,
+            lease,
+            body: self.body.to_vec(),
+        }
+    }
 }
 
 impl MemoryStore {
@@ -37,7 +82,7 @@ impl MemoryStore {
 
 impl Store for MemoryStore {
     fn get(&self, key: &str) -> Result<Option<Record>, StoreError> {
-        Ok(self.held().records.get(key).cloned())
+        Ok(self.held().records.get(key).map(Kept::record))
     }
 
     fn put(
@@ -56,15 +101,15 @@ impl Store for MemoryStore {
             old.body.zeroize();
         }
         let version = expected.unwrap_or(0) + 1;
-        let record = Record {
-            version,
-            lease: lease.cloned(),
-            body: body.to_vec(),
-        };
-        held.records.insert(key.to_owned(), record);
         held.changes += 1;
-        let change = held.changes;
-        held.changed.insert(key.to_owned(), change);
+        let lease = lease.map(|lease| held.keep(lease));
+        let kept = Kept {
+            version,
+            change: held.changes,
+            lease,
+            body: Box::from(body),
+        };
+        held.records.insert(Box::from(key), kept);
         Ok(version)
     }
 
@@ -74,7 +119,6 @@ impl Store for MemoryStore {
             Some(record) if record.version == expected => {
                 record.body.zeroize();
                 held.records.remove(key);
-                held.changed.remove(key);
                 Ok(())
             }
             _ => Err(StoreError::Conflict),
@@ -87,18 +131,17 @@ impl Store for MemoryStore {
             .records
             .keys()
             .filter(|key| key.starts_with(prefix))
-            .cloned()
+            .map(|key| key.to_string())
             .collect())
     }
 
     fn changes(&self, since: u64) -> Result<Changes, StoreError> {
         let held = self.held();
-        let written = held.changed.iter().filter(|(_, change)| **change > since);
-        let version = |key: &String| held.records.get(key).map(|r| r.version);
+        let written = held.records.iter().filter(|(_, kept)| kept.change > since);
         Ok(Changes {
             upto: held.changes,
             written: written
-                .filter_map(|(key, _)| Some((key.clone(), version(key)?)))
+                .map(|(key, kept)| (key.to_string(), kept.version))
                 .collect(),
         })
     }

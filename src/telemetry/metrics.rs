@@ -1,8 +1,9 @@
 //! `/metrics`: everything counted, in the Prometheus text format.
 
+use super::accounts::AccountFigures;
 use super::families::{count, counter, family, float, gauge, labelled, level};
 use super::process;
-use super::refreshes::{OTHER, RefreshMetrics};
+use super::refreshes::RefreshMetrics;
 use super::requests::{BOUNDS, Histogram, RouteStats, WorkerStats};
 use prometheus::proto::{Bucket, Histogram as HistogramValue, Metric, MetricFamily, MetricType};
 use prometheus::{Encoder, TextEncoder};
@@ -36,25 +37,11 @@ const NO_ROUTE: &str = "_none";
 #[derive(Default)]
 pub struct Snapshot {
     pub workers: WorkerStats,
-    pub accounts: Vec<AccountSample>,
-    /// Every state, also those that no account is in.
-    pub states: Vec<&'static str>,
+    pub accounts: AccountFigures,
     pub access_log_dropped: u64,
     pub log_dropped: u64,
     /// How workers wait for sockets.
     pub io: &'static str,
-}
-
-/// One account in a scrape.
-pub struct AccountSample {
-    pub key: String,
-    pub state: &'static str,
-    /// True when it has a token that may be sent.
-    pub connected: bool,
-    /// Its grant has no refresh token.
-    pub reconnect_at_expiry: bool,
-    /// In seconds since 1970.
-    pub expires_at: Option<f64>,
 }
 
 /// Renders a scrape. Reads `/proc`, so call it off an event loop.
@@ -62,7 +49,7 @@ pub struct AccountSample {
 pub fn render(snapshot: &Snapshot, refreshes: &RefreshMetrics) -> String {
     let mut families = route_families(&snapshot.workers);
     families.extend(worker_families(&snapshot.workers));
-    families.extend(account_families(snapshot, refreshes));
+    families.extend(snapshot.accounts.families());
     families.extend(refreshes.collect());
     families.extend(own_families(snapshot));
     families.extend(process::collect());
@@ -190,70 +177,6 @@ fn worker_families(workers: &WorkerStats) -> Vec<MetricFamily> {
     ]
 }
 
-fn account_families(snapshot: &Snapshot, refreshes: &RefreshMetrics) -> Vec<MetricFamily> {
-    let mut states: BTreeMap<&str, u64> = snapshot.states.iter().map(|s| (*s, 0)).collect();
-    let mut connected: BTreeMap<&str, u64> = BTreeMap::new();
-    let mut ending: BTreeMap<&str, u64> = BTreeMap::new();
-    let mut expires: BTreeMap<&str, f64> = BTreeMap::new();
-    for account in &snapshot.accounts {
-        let label = refreshes.named().label(&account.key);
-        *states.entry(account.state).or_default() += 1;
-        *connected.entry(label).or_default() += u64::from(account.connected);
-        *ending.entry(label).or_default() += u64::from(account.reconnect_at_expiry);
-        if let Some(at) = account.expires_at {
-            let earliest = expires.entry(label).or_insert(at);
-            *earliest = earliest.min(at);
-        }
-    }
-    let of_accounts = |values: Vec<(&str, f64)>| {
-        values
-            .into_iter()
-            .map(|(account, value)| level(&[("account", account)], value))
-            .collect()
-    };
-    let connected = connected
-        .into_iter()
-        .map(|(label, n)| (label, float(n)))
-        .collect();
-    let ending = ending
-        .into_iter()
-        .map(|(label, n)| (label, float(n)))
-        .collect();
-    let states = states
-        .into_iter()
-        .map(|(state, n)| level(&[("state", state)], float(n)))
-        .collect();
-    vec![
-        family(
-            "sidekey_account_connected",
-            &format!("1 when the account has a token that may be sent ({OTHER}: how many have)."),
-            MetricType::GAUGE,
-            of_accounts(connected),
-        ),
-        family(
-            "sidekey_account_reconnect_at_expiry",
-            &format!(
-                "1 when the account has no refresh token: a person has to connect it again when \
-                 its token expires ({OTHER}: how many)."
-            ),
-            MetricType::GAUGE,
-            of_accounts(ending),
-        ),
-        family(
-            "sidekey_token_expiration_timestamp_seconds",
-            &format!("When the account's token expires ({OTHER}: the earliest)."),
-            MetricType::GAUGE,
-            of_accounts(expires.into_iter().collect()),
-        ),
-        family(
-            "sidekey_accounts",
-            "Connected accounts, by state.",
-            MetricType::GAUGE,
-            states,
-        ),
-    ]
-}
-
 fn own_families(snapshot: &Snapshot) -> Vec<MetricFamily> {
     let build = [("version", env!("CARGO_PKG_VERSION")), ("io", snapshot.io)];
     vec![
@@ -283,17 +206,18 @@ fn own_families(snapshot: &Snapshot) -> Vec<MetricFamily> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::accounts::AccountSample;
     use super::super::refreshes::{NamedAccounts, Outcome, RefreshMetrics, Trigger};
     use super::super::requests::{ReplayOutcome, RouteStats, WorkerStats};
-    use super::{AccountSample, Snapshot, render};
+    use super::{AccountFigures, Snapshot, render};
     use std::io::Write;
     use std::process::{Command, Stdio};
     use std::time::Duration;
 
-    fn sample(key: &str, connected: bool, expires_at: Option<f64>) -> AccountSample {
+    fn sample(key: &str, connected: bool, expires_at: Option<f64>) -> AccountSample<'_> {
         let state = if connected { "connected" } else { "waiting" };
         AccountSample {
-            key: key.into(),
+            key,
             state,
             connected,
             reconnect_at_expiry: false,
@@ -318,14 +242,17 @@ mod tests {
         workers.routes.insert("_none".into(), unrouted);
         let refreshes = RefreshMetrics::new(NamedAccounts::first(1, ["a", "b", "c"]));
         refreshes.ended("b", Trigger::Scheduled, Outcome::Success);
+        let mut accounts = AccountFigures::new(["connected", "waiting", "misconfigured"]);
+        for (key, connected, expires_at) in [
+            ("a", true, Some(100.0)),
+            ("b", true, Some(300.0)),
+            ("c", false, Some(200.0)),
+        ] {
+            accounts.add(refreshes.named(), &sample(key, connected, expires_at));
+        }
         let snapshot = Snapshot {
             workers,
-            accounts: vec![
-                sample("a", true, Some(100.0)),
-                sample("b", true, Some(300.0)),
-                sample("c", false, Some(200.0)),
-            ],
-            states: vec!["connected", "waiting", "misconfigured"],
+            accounts,
             access_log_dropped: 4,
             io: "epoll",
             log_dropped: 0,

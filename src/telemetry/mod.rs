@@ -1,6 +1,7 @@
 //! What people see of a running process: log, access log, metrics.
 
 pub mod access;
+pub mod accounts;
 mod families;
 pub mod lines;
 pub mod log;

@@ -43,6 +43,12 @@ impl Publisher {
         // After the store: whoever sees the new epoch finds the new value.
         self.0.epoch.fetch_add(1, Ordering::Release);
     }
+
+    /// What was published last.
+    #[must_use]
+    pub fn current(&self) -> Arc<Published> {
+        self.0.current.load_full()
+    }
 }
 
 impl Shared {

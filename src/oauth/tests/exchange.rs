@@ -77,7 +77,7 @@ async fn against(answer: Vec<u8>) -> Result<TokenAnswer, Failure> {
 
 fn with_secret(endpoint: &str) -> OAuthClient {
     let mut client = client(endpoint);
-    client.client_secret = Some(SecretSource::Text(secret("hunter2-hunter2")));
+    client.client_secret = Some(SecretSource::Text(secret("hunter2-hunter2")).into());
     client
 }
 
@@ -104,7 +104,7 @@ async fn by_get_and_with_the_secret_from_a_file_read_each_time() {
         let mut client = client(&endpoint);
         client.token_endpoint_method = TokenMethod::Get;
         client.token_endpoint_auth_method = ClientAuth::Post;
-        client.client_secret = Some(SecretSource::File(file.path().to_owned()));
+        client.client_secret = Some(SecretSource::File(file.path().to_owned()).into());
         run(&client).await.unwrap();
         let request = served.await.unwrap();
         let sent = format!("&client_secret={key} HTTP/1.1\r\n");
@@ -117,7 +117,7 @@ async fn a_secret_file_that_is_no_good_is_said() {
     let empty = tempfile::NamedTempFile::new().unwrap();
     for path in [empty.path(), "/nonexistent/secret".as_ref()] {
         let mut client = client("http://127.0.0.1:1/");
-        client.client_secret = Some(SecretSource::File(path.to_owned()));
+        client.client_secret = Some(SecretSource::File(path.to_owned()).into());
         let failure = run(&client).await.unwrap_err();
         assert_eq!(failure.kind, Misconfigured);
         assert!(

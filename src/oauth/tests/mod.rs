@@ -17,7 +17,7 @@ fn client(endpoint: &str) -> OAuthClient {
         redirect_uri: None,
         code_challenge_method: CodeChallenge::S256,
         authorization_parameters: Vec::new(),
-        token_endpoint: endpoint.parse().unwrap(),
+        token_endpoint: endpoint.parse::<url::Url>().unwrap().into(),
         token_endpoint_method: TokenMethod::Post,
         token_endpoint_auth_method: ClientAuth::Basic,
         scope: Some("api read".to_owned()),

@@ -149,7 +149,7 @@ impl Machine {
             self.phase = Phase::Idle;
             self.yielded = false;
             self.tell_failure(now, "sidekey is stopping", None);
-            if self.store.unsaved.is_some() {
+            if self.store.pending.unsaved.is_some() {
                 self.save();
             }
         }
@@ -186,7 +186,7 @@ impl Machine {
             self.take_connection(now, waiter, sent, answer);
         } else if let (Some(trigger), false) = (self.again.take(), self.stopping) {
             self.begin(trigger);
-        } else if self.store.save_at.is_some_and(|at| now.reached(at)) {
+        } else if self.store.pending.save_at.is_some_and(|at| now.reached(at)) {
             self.save();
         } else if let (Some((_, trigger)), false) = (due, self.stopping) {
             self.begin(trigger);

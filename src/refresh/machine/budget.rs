@@ -9,7 +9,7 @@ const FIRST: Duration = Duration::from_secs(30);
 const LONGEST: Duration = Duration::from_mins(10);
 
 /// Closed for a while after each refresh that cured nothing.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Budget {
     pauses: Backoff,
     closed_until: Option<Moment>,

@@ -12,6 +12,7 @@ mod budget;
 mod look;
 mod outcome;
 mod people;
+mod rare;
 mod run;
 mod schedule;
 mod standing;
@@ -33,6 +34,7 @@ use crate::telemetry::refreshes::{Outcome, Trigger};
 use crate::token::{RejectedStatus, Unavailable, Verdict, Waited};
 use budget::Budget;
 use people::Disconnecting;
+use rare::{Rare, usually_default};
 use run::Phase;
 use schedule::Times;
 use standing::Standing;
@@ -44,7 +46,7 @@ use waiters::Waiters;
 /// Names somebody who waits; the wing knows how to reach them.
 pub type WaiterId = u64;
 
-/// What does not change while the account lives.
+/// What is the same for all accounts of an integration.
 #[derive(Clone, Debug)]
 pub struct Rules {
     pub grant_type: GrantType,
@@ -57,8 +59,6 @@ pub struct Rules {
     pub timeout: Duration,
     /// This process, as leases name it.
     pub owner: Arc<str>,
-    /// Which client at which server stored tokens must belong to.
-    pub binding: String,
 }
 
 /// Who goes first at a token endpoint, the smallest: somebody waits before
@@ -187,10 +187,43 @@ struct Held {
     generation: u64,
 }
 
+/// What has gone wrong.
+#[derive(Debug, PartialEq)]
+struct Trouble {
+    pauses: Backoff,
+    /// Unreadable 400s and 401s in a row.
+    unreadable: u32,
+    last_error: Option<LastError>,
+}
+
+impl Default for Trouble {
+    fn default() -> Self {
+        Self {
+            pauses: Backoff::new(Duration::from_secs(1), Duration::from_mins(1)),
+            unreadable: 0,
+            last_error: None,
+        }
+    }
+}
+
+/// Of each status that rejects.
+#[derive(Debug, Default, PartialEq)]
+struct Budgets([Budget; 2]);
+
+usually_default!(
+    Trouble,
+    Budgets,
+    Disconnecting,
+    Waiters,
+    store_view::Pending
+);
+
 /// One account's state. There may be very many: what is there only while
 /// something happens is boxed.
 pub struct Machine {
-    rules: Rules,
+    rules: Arc<Rules>,
+    /// Which client at which server stored tokens must belong to.
+    binding: Box<str>,
     dice: fastrand::Rng,
     held: Option<Held>,
     /// A refreshed grant whose answer is not durable yet.
@@ -209,13 +242,11 @@ pub struct Machine {
     /// is under way.
     look_wanted: bool,
     connected: Option<Box<(WaiterId, Now, TokenAnswer)>>,
-    disconnecting: Disconnecting,
-    pauses: Backoff,
-    budgets: [Budget; 2],
-    waiters: Waiters,
+    disconnecting: Rare<Disconnecting>,
+    trouble: Rare<Trouble>,
+    budgets: Rare<Budgets>,
+    waiters: Rare<Waiters>,
     store: StoreView,
-    unreadable: u32,
-    last_error: Option<LastError>,
     published: Option<Publication>,
     first_attempt_ended: bool,
     short_life: bool,
@@ -225,9 +256,10 @@ pub struct Machine {
 
 impl Machine {
     /// An account of which nothing is known yet. `seed` is for jitter.
-    pub fn new(rules: Rules, seed: u64) -> Self {
+    pub fn new(rules: Arc<Rules>, binding: Box<str>, seed: u64) -> Self {
         Self {
             rules,
+            binding,
             dice: fastrand::Rng::with_seed(seed),
             held: None,
             fresh: None,
@@ -240,13 +272,11 @@ impl Machine {
             again: None,
             look_wanted: false,
             connected: None,
-            disconnecting: Disconnecting::default(),
-            pauses: Backoff::new(Duration::from_secs(1), Duration::from_mins(1)),
-            budgets: <[Budget; 2]>::default(),
-            waiters: Waiters::default(),
+            disconnecting: Rare::default(),
+            trouble: Rare::default(),
+            budgets: Rare::default(),
+            waiters: Rare::default(),
             store: StoreView::default(),
-            unreadable: 0,
-            last_error: None,
             published: None,
             first_attempt_ended: false,
             short_life: false,
@@ -287,7 +317,16 @@ impl Machine {
             Event::Stop => self.stop(now),
         }
         self.pass_time(now);
+        self.tidy();
         std::mem::take(&mut self.out)
+    }
+
+    fn tidy(&mut self) {
+        self.disconnecting.tidy();
+        self.trouble.tidy();
+        self.budgets.tidy();
+        self.waiters.tidy();
+        self.store.tidy();
     }
 
     /// When time alone will change something; `None`: not before an event does.
@@ -301,11 +340,20 @@ impl Machine {
             .next
             .map(|(at, _)| at)
             .filter(|_| idle && !self.stopping);
-        let save = self.store.save_at.filter(|_| idle);
-        [expiry, attempt, save, self.waiters.first_deadline(now)]
+        let save = self.store.pending.save_at.filter(|_| idle);
+        // One thing is begun at a time, and may have been nothing.
+        let left_over = (idle && self.is_wanted()).then(|| now.after(Duration::ZERO));
+        let waiting = self.waiters.first_deadline(now);
+        [expiry, attempt, save, waiting, left_over]
             .into_iter()
             .flatten()
             .min_by_key(|moment| now.until(*moment))
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.disconnecting.is_wanted()
+            || self.connected.is_some()
+            || (!self.stopping && (self.again.is_some() || self.look_wanted))
     }
 
     /// True while the record is read for the first time.
@@ -336,7 +384,7 @@ impl Machine {
 
     /// True when a shutdown has nothing to wait for.
     pub fn is_quiet(&self) -> bool {
-        matches!(self.phase, Phase::Idle) && self.store.unsaved.is_none()
+        matches!(self.phase, Phase::Idle) && self.store.pending.unsaved.is_none()
     }
 
     /// How many requests wait for a token.
@@ -347,6 +395,7 @@ impl Machine {
     /// Forgets those who have gone away.
     pub fn forget(&mut self, gone: &dyn Fn(WaiterId) -> bool) {
         self.waiters.forget(gone);
+        self.waiters.tidy();
     }
 
     /// True when a change of the client secret's file is worth knowing.
@@ -378,7 +427,10 @@ impl Machine {
 
     /// Why the last attempt failed, else why its tokens are only in memory.
     pub fn last_error(&self) -> Option<&LastError> {
-        self.last_error.as_ref().or(self.store.unsaved.as_ref())
+        self.trouble
+            .last_error
+            .as_ref()
+            .or(self.store.pending.unsaved.as_ref())
     }
 
     /// When the next token request is due, unless one is under way.
@@ -413,8 +465,8 @@ impl Machine {
 
     fn budget(&mut self, status: RejectedStatus) -> &mut Budget {
         match status {
-            RejectedStatus::Unauthorized => &mut self.budgets[0],
-            RejectedStatus::Forbidden => &mut self.budgets[1],
+            RejectedStatus::Unauthorized => &mut self.budgets.0[0],
+            RejectedStatus::Forbidden => &mut self.budgets.0[1],
         }
     }
 

@@ -33,10 +33,11 @@ impl Machine {
             Outcome::Success
         };
         self.out.push(Action::Count(self.trigger, outcome));
-        self.store.intent = None;
+        self.store.pending.intent = None;
+        self.store.pending.leased_intent = None;
         self.store.dirty = true;
-        self.unreadable = 0;
-        self.last_error = None;
+        self.trouble.unreadable = 0;
+        self.trouble.last_error = None;
         self.standing = Standing::Fine;
         self.fresh = Some(Box::new(fresh));
         if !self.is_personal() {
@@ -128,10 +129,11 @@ impl Machine {
             _ => Level::Warn,
         };
         self.log(level, what.clone());
-        self.last_error = Some(LastError { at: now.wall, what });
+        self.trouble.last_error = Some(LastError { at: now.wall, what });
         self.first_attempt_ended |= outcome != Outcome::Transient;
         self.publish(now);
         let what = self
+            .trouble
             .last_error
             .as_ref()
             .map_or(String::new(), |e| e.what.clone());
@@ -143,12 +145,14 @@ impl Machine {
 
     fn judge(&mut self, now: Now, failure: &Failure) -> Outcome {
         match failure.kind {
-            FailureKind::Unreadable => self.unreadable = self.unreadable.saturating_add(1),
-            FailureKind::Dead | FailureKind::Misconfigured => self.unreadable = 0,
+            FailureKind::Unreadable => {
+                self.trouble.unreadable = self.trouble.unreadable.saturating_add(1)
+            }
+            FailureKind::Dead | FailureKind::Misconfigured => self.trouble.unreadable = 0,
             // Says nothing about the grant, neither way.
             FailureKind::Transient => {}
         }
-        let refused = self.unreadable >= MOST_UNREADABLE;
+        let refused = self.trouble.unreadable >= MOST_UNREADABLE;
         let what = failure.what.as_str();
         match failure.kind {
             FailureKind::Dead if self.is_personal() => {
@@ -158,7 +162,7 @@ impl Machine {
             FailureKind::Unreadable if refused && self.is_personal() => {
                 let cause = format!(
                     "{what}; so it went {} times in a row: connect this account again",
-                    self.unreadable
+                    self.trouble.unreadable
                 );
                 self.die(now, cause, false)
             }
@@ -175,7 +179,7 @@ impl Machine {
             self.look_again(now);
             return Outcome::Transient;
         }
-        let pause = self.pauses.next(self.dice.f64());
+        let pause = self.trouble.pauses.next(self.dice.f64());
         let pause = retry_after.map_or(pause, |asked| {
             // A fleet that was sent away together should not come back together.
             asked.max(pause) + Duration::from_secs(1).mul_f64(self.dice.f64())
@@ -210,7 +214,7 @@ impl Machine {
 
     /// Why the grant is dead, where it matters with the times of a lost answer.
     fn death(&self, now: Now, what: &str) -> String {
-        match self.store.lost_since {
+        match self.store.pending.lost_since {
             Some(since) => format!(
                 "rotation_answer_lost: the answer to the refresh begun at {} was lost, and at {} the old refresh token was refused: connect this account again",
                 rfc3339(since),
@@ -230,7 +234,7 @@ impl Machine {
 
     /// Nothing is under way and nothing is wrong: what comes next?
     pub(super) fn plan(&mut self, now: Now) {
-        self.pauses.reset();
+        self.trouble.pauses.reset();
         let held = self.held.as_ref();
         let due = held.and_then(|h| h.times.due);
         let is_valid = held.is_some_and(|h| h.is_valid(now));
@@ -289,7 +293,7 @@ impl Machine {
             None => Standing::Fine,
         };
         let error = record.last_error.clone();
-        self.last_error = error.map(|(at, what)| LastError { at, what });
+        self.trouble.last_error = error.map(|(at, what)| LastError { at, what });
     }
 
     pub(super) fn is_certainly_dead(&self) -> bool {

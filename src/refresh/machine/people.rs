@@ -10,7 +10,7 @@ use crate::refresh::wing::ManualOutcome;
 use crate::telemetry::refreshes::Trigger;
 
 /// Those who wait for the account to be disconnected.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Disconnecting {
     wanted: Vec<WaiterId>,
     /// Told as soon as the outcome is stored, with what was forgotten.
@@ -65,7 +65,7 @@ impl Machine {
         sent: Now,
         answer: TokenAnswer,
     ) {
-        self.budgets.iter_mut().for_each(super::Budget::reset);
+        self.budgets.0.iter_mut().for_each(super::Budget::reset);
         self.trigger = Trigger::Manual;
         self.store.force = true;
         self.waiters.manual.push(waiter);
@@ -88,11 +88,11 @@ impl Machine {
         }
         self.fresh = None;
         self.again = None;
-        self.unreadable = 0;
-        self.last_error = None;
+        self.trouble.unreadable = 0;
+        self.trouble.last_error = None;
         self.short_life = false;
         self.first_attempt_ended = true;
-        self.store.intent = None;
+        self.store.pending.intent = None;
         self.store.force = true;
         self.store.dirty = true;
         self.cannot_refresh(now);
@@ -119,7 +119,7 @@ impl Machine {
     pub(super) fn adopt_disconnection(&mut self, changed: bool) {
         if changed
             && self.is_personal()
-            && self.store.unsaved.is_none()
+            && self.store.pending.unsaved.is_none()
             && self.held.take().is_some()
         {
             self.log(Level::Info, "was disconnected by another process");

@@ -33,7 +33,7 @@ pub enum Phase {
     /// The token request is under way.
     Exchanging,
     /// The grant is dead, or another process has rotated it: reading again.
-    Rereading { sent: Secret, failure: Failure },
+    Rereading(Box<(Secret, Failure)>),
     /// Writing the outcome.
     Storing,
     /// Another write came between: reading again.
@@ -78,7 +78,8 @@ impl Machine {
         match std::mem::replace(&mut self.phase, Phase::Idle) {
             Phase::Starting => self.read_first(now, result),
             Phase::Reading => self.read_before(now, result),
-            Phase::Rereading { sent, failure } => {
+            Phase::Rereading(asked) => {
+                let (sent, failure) = *asked;
                 self.read_after_death(now, result, &sent, failure)
             }
             Phase::Resolving => self.read_after_conflict(now, result),
@@ -158,7 +159,13 @@ impl Machine {
     /// token is sent again where the server allows that, or when there is
     /// nothing to lose any more.
     fn must_hold_off(&self, now: Now) -> bool {
-        let Some(intent) = self.store.intent.as_ref().filter(|_| self.is_personal()) else {
+        let Some(intent) = self
+            .store
+            .pending
+            .intent
+            .as_ref()
+            .filter(|_| self.is_personal())
+        else {
             return false;
         };
         let is_own = Some(intent.fencing) == self.store.own_fencing;
@@ -190,15 +197,15 @@ impl Machine {
 
     fn take_lease(&mut self, now: Now) {
         let lease = self.store.take_lease(now, &self.rules);
-        let lost = self.store.intent.as_ref();
-        self.store.lost_since = lost.map(|intent| intent.started_at);
+        let lost = self.store.pending.intent.as_ref();
+        self.store.pending.lost_since = lost.map(|intent| intent.started_at);
         let mut record = self.record();
         record.intent = self.is_personal().then(|| Intent {
-            started_at: self.store.lost_since.unwrap_or(now.wall),
+            started_at: self.store.pending.lost_since.unwrap_or(now.wall),
             fencing: lease.fencing,
-            again: self.store.lost_since.is_some(),
+            again: self.store.pending.lost_since.is_some(),
         });
-        self.store.leased_intent.clone_from(&record.intent);
+        self.store.pending.leased_intent.clone_from(&record.intent);
         self.phase = Phase::Leasing;
         self.out.push(Action::Write {
             expected: self.store.version,
@@ -263,7 +270,7 @@ impl Machine {
         match (result, self.refresh_token().cloned()) {
             (Ok(answer), _) => self.succeed(now, sent, answer),
             (Err(failure), Some(sent)) if failure.kind == FailureKind::Dead => {
-                self.phase = Phase::Rereading { sent, failure };
+                self.phase = Phase::Rereading(Box::new((sent, failure)));
                 self.out.push(Action::Read);
             }
             (Err(failure), _) => {
@@ -276,9 +283,9 @@ impl Machine {
 
     /// The intent stays where the server may have spent the refresh token.
     fn note_intent(&mut self, maybe_spent: bool) {
-        let sent_under = self.store.leased_intent.take();
+        let sent_under = self.store.pending.leased_intent.take();
         if maybe_spent {
-            self.store.intent = sent_under;
+            self.store.pending.intent = sent_under;
         }
     }
 
@@ -297,7 +304,7 @@ impl Machine {
                 return;
             }
         }
-        self.store.intent = None;
+        self.store.pending.intent = None;
         self.fail(now, failure);
         self.write_outcome();
     }
@@ -320,14 +327,14 @@ impl Machine {
     fn stored(&mut self, now: Now, result: Result<u64, StoreError>) {
         match result {
             Ok(version) => {
-                if self.store.unsaved.is_some() {
+                if self.store.pending.unsaved.is_some() {
                     self.log(Level::Info, "the token that was only in memory is stored");
                 }
                 self.store.written(version);
                 self.tell_disconnected(None);
             }
-            Err(StoreError::Conflict) if self.store.conflicts < MOST_CONFLICTS => {
-                self.store.conflicts += 1;
+            Err(StoreError::Conflict) if self.store.pending.conflicts < MOST_CONFLICTS => {
+                self.store.pending.conflicts += 1;
                 self.phase = Phase::Resolving;
                 self.out.push(Action::Read);
                 return;
@@ -339,14 +346,14 @@ impl Machine {
     }
 
     fn not_stored(&mut self, now: Now, error: &StoreError) {
-        self.store.conflicts = 0;
+        self.store.pending.conflicts = 0;
         self.out.push(Action::CountWriteFailed);
         if !self.store.dirty {
             self.log(Level::Warn, format!("the outcome was not stored: {error}"));
             return;
         }
-        let pause = self.store.pauses.next(self.dice.f64());
-        self.store.save_at = Some(now.after(pause));
+        let pause = self.store.pending.pauses.next(self.dice.f64());
+        self.store.pending.save_at = Some(now.after(pause));
         self.tell_disconnected(Some(&error.to_string()));
         let level = if self.is_personal() {
             Level::Error
@@ -360,7 +367,7 @@ impl Machine {
         };
         let what = format!("{what}: {error}; writing it is tried again");
         self.log(level, what.clone());
-        self.store.unsaved = Some(LastError { at: now.wall, what });
+        self.store.pending.unsaved = Some(LastError { at: now.wall, what });
     }
 
     fn read_after_conflict(&mut self, now: Now, result: Result<Option<Loaded>, StoreError>) {
@@ -393,7 +400,7 @@ impl Machine {
 
     /// Tries once more to write what is only in memory.
     pub(super) fn save(&mut self) {
-        self.store.save_at = None;
+        self.store.pending.save_at = None;
         self.write_outcome();
     }
 
@@ -402,14 +409,14 @@ impl Machine {
         let version = loaded.as_ref().map(|l| l.version);
         let lease = loaded.as_ref().and_then(|l| l.lease.clone());
         let changed = self.store.saw(now, version, lease, &self.rules);
-        let ours = loaded.filter(|l| l.record.binding == self.rules.binding);
+        let ours = loaded.filter(|l| l.record.binding == *self.binding);
         let Some(Loaded { record, .. }) = ours else {
             return false;
         };
-        self.store.intent.clone_from(&record.intent);
+        self.store.pending.intent.clone_from(&record.intent);
         let adopted = self.adopt_tokens(now, changed, &record);
         if adopted || self.held.is_none() {
-            self.unreadable = record.unreadable;
+            self.trouble.unreadable = record.unreadable;
             self.adopt_standing(&record);
         }
         adopted
@@ -423,7 +430,7 @@ impl Machine {
         let held = self.held.as_ref().map(|h| &h.tokens);
         let is_newer = held.is_none_or(|held| {
             let later = tokens.refreshed_at > held.refreshed_at;
-            held != tokens && changed && (later || self.store.unsaved.is_none())
+            held != tokens && changed && (later || self.store.pending.unsaved.is_none())
         });
         if !is_newer {
             return false;
@@ -447,13 +454,13 @@ impl Machine {
     fn record(&self) -> AccountRecord {
         let held = self.fresh.as_deref().or(self.held.as_ref());
         AccountRecord {
-            binding: self.rules.binding.clone(),
+            binding: self.binding.to_string(),
             generation: held.map_or(self.generation, |h| h.generation),
             tokens: held.map(|h| h.tokens.clone()),
-            intent: self.store.intent.clone(),
+            intent: self.store.pending.intent.clone(),
             dead: self.certain_death(),
-            unreadable: self.unreadable,
-            last_error: self.last_error.clone().map(|e| (e.at, e.what)),
+            unreadable: self.trouble.unreadable,
+            last_error: self.trouble.last_error.clone().map(|e| (e.at, e.what)),
         }
     }
 }

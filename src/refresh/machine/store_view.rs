@@ -1,6 +1,7 @@
 //! What is known of the account's record in the store.
 
 use super::Rules;
+use super::rare::Rare;
 use crate::base::backoff::Backoff;
 use crate::base::clock::{Moment, Now, Wall};
 use crate::refresh::record::Intent;
@@ -17,7 +18,7 @@ const LEASE_MARGIN: Duration = if cfg!(all(feature = "fault-points", not(test)))
 };
 
 /// The record as this process last saw or wrote it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct StoreView {
     /// `None`: there is no record.
     pub version: Option<u64>,
@@ -25,43 +26,43 @@ pub struct StoreView {
     pub fencing: u64,
     /// The fencing number of the last lease that this process took.
     pub own_fencing: Option<u64>,
+    /// False while the store can't be used: then nothing is written either.
+    pub usable: bool,
+    /// The tokens in memory are not in the record yet.
+    pub dirty: bool,
+    /// A person's new connection overwrites whatever is there.
+    pub force: bool,
+    pub pending: Rare<Pending>,
+}
+
+/// What is under way with the record, or stuck.
+#[derive(Debug, PartialEq)]
+pub struct Pending {
     pub intent: Option<Intent>,
     /// The intent under which the present run sends a refresh token.
     pub leased_intent: Option<Intent>,
     /// Since when a rotation's answer has been missing, as the present run began.
     pub lost_since: Option<Wall>,
-    /// False while the store can't be used: then nothing is written either.
-    pub usable: bool,
-    /// The tokens in memory are not in the record yet.
-    pub dirty: bool,
-    /// Writing them has failed, and is tried again at `save_at`.
+    /// Writing the tokens in memory has failed, and is tried again at `save_at`.
     pub unsaved: Option<LastError>,
     pub save_at: Option<Moment>,
     pub pauses: Backoff,
     /// Conflicts in a row.
     pub conflicts: u32,
-    /// A person's new connection overwrites whatever is there.
-    pub force: bool,
     /// Another's lease, and when it was first seen.
     foreign: Option<Box<(Lease, Now)>>,
 }
 
-impl Default for StoreView {
+impl Default for Pending {
     fn default() -> Self {
         Self {
-            version: None,
-            fencing: 0,
-            own_fencing: None,
             intent: None,
             leased_intent: None,
             lost_since: None,
-            usable: false,
-            dirty: false,
             unsaved: None,
             save_at: None,
             pauses: Backoff::new(Duration::from_secs(1), Duration::from_mins(1)),
             conflicts: 0,
-            force: false,
             foreign: None,
         }
     }
@@ -84,7 +85,7 @@ impl StoreView {
             self.fencing = self.fencing.max(lease.fencing);
         }
         let foreign = lease.filter(|l| *l.owner != *rules.owner && now.wall < l.deadline);
-        self.foreign = foreign.map(|lease| match self.foreign.take() {
+        self.pending.foreign = foreign.map(|lease| match self.pending.foreign.take() {
             Some(known) if known.0 == lease => known,
             _ => Box::new((lease, now)),
         });
@@ -94,7 +95,7 @@ impl StoreView {
     /// True while another process may be refreshing: until its lease's deadline,
     /// and for no longer than `patience`, for clocks of two hosts may differ.
     pub fn is_leased_away(&self, now: Now, patience: Duration) -> bool {
-        self.foreign.as_ref().is_some_and(|foreign| {
+        self.pending.foreign.as_ref().is_some_and(|foreign| {
             let (lease, seen) = &**foreign;
             now.wall < lease.deadline && !now.reached(seen.after(patience))
         })
@@ -120,6 +121,11 @@ impl StoreView {
         }
     }
 
+    /// Gives back the room for what is not pending any more.
+    pub fn tidy(&mut self) {
+        self.pending.tidy();
+    }
+
     /// The record was written.
     pub fn written(&mut self, version: u64) {
         self.version = Some(version);
@@ -130,10 +136,10 @@ impl StoreView {
     /// Nothing in memory waits to be written any more.
     pub fn give_up_ours(&mut self) {
         self.dirty = false;
-        self.unsaved = None;
-        self.save_at = None;
-        self.conflicts = 0;
-        self.pauses.reset();
+        self.pending.unsaved = None;
+        self.pending.save_at = None;
+        self.pending.conflicts = 0;
+        self.pending.pauses.reset();
     }
 }
 

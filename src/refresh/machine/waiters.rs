@@ -12,14 +12,14 @@ const MOST_VERDICTS: usize = 16_384;
 const MOST_MANUAL: usize = 64;
 
 /// A request that waits for a token.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct TokenWaiter {
     pub id: WaiterId,
     pub until: Moment,
 }
 
 /// A rejected request that waits for the verdict.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct VerdictWaiter {
     pub id: WaiterId,
     pub generation: u64,
@@ -29,7 +29,7 @@ pub struct VerdictWaiter {
 
 /// Everyone who waits, each kind bounded. All of a kind wait equally long, so
 /// the first to come is the first to go.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Waiters {
     pub tokens: VecDeque<TokenWaiter>,
     pub verdicts: VecDeque<VerdictWaiter>,

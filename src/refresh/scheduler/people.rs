@@ -14,7 +14,7 @@ impl Scheduler {
                 reply,
             } => match self.started(&account) {
                 Some(at) => {
-                    let waiter = self.remember(at, Reply::Manual(reply));
+                    let waiter = self.waiting.add(Reply::Manual(reply));
                     let event = Event::Connected {
                         waiter,
                         sent,
@@ -26,7 +26,7 @@ impl Scheduler {
             },
             Person::Disconnect { account, reply } => match self.started(&account) {
                 Some(at) => {
-                    let waiter = self.remember(at, Reply::Disconnected(reply));
+                    let waiter = self.waiting.add(Reply::Disconnected(reply));
                     self.feed(at, Event::Disconnect(waiter));
                 }
                 None => drop(reply.send(Err("there is no such account".to_owned()))),
@@ -48,13 +48,8 @@ impl Scheduler {
             return;
         }
         let now = self.setting.clock.now();
-        let entry = Entry::new(
-            setup,
-            &self.setting.settings,
-            &self.owner,
-            &mut self.slots,
-            now,
-        );
+        let rules = self.rules.of(&setup.account);
+        let entry = Entry::new(setup, rules, &mut self.slots, now);
         let at = self.entries.len();
         self.index.insert(key, at);
         let mut cells = self.statuses.load().to_vec();

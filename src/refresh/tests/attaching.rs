@@ -6,6 +6,7 @@ use crate::config::checked::Placement;
 use crate::refresh::attach::build;
 use crate::token::TokenPlace;
 use proptest::prelude::{any, prop_assert_eq, proptest};
+use std::sync::Arc;
 use url::Url;
 
 fn secret(text: &str) -> Secret {
@@ -14,10 +15,11 @@ fn secret(text: &str) -> Secret {
 
 fn in_query(name: &str) -> ConnectedAccount {
     let mut account = account(1, None);
-    account.attach.place = Placement::Query;
-    account.attach.name = name.to_owned();
-    account.attach.value = Template::parse("{token}").unwrap();
-    account.attach.query = vec![("own name".to_owned(), "a&b=c".to_owned())];
+    let plan = Arc::make_mut(&mut account.attach);
+    plan.place = Placement::Query;
+    plan.name = name.to_owned();
+    plan.value = Template::parse("{token}").unwrap();
+    plan.query = vec![("own name".to_owned(), "a&b=c".to_owned())];
     account
 }
 

@@ -282,7 +282,7 @@ async fn a_stored_token_that_no_longer_fits_its_place_is_not_used() {
     let stage = Stage::new(1).ready().await;
     stage.handle.shutdown(secs(10)).await;
     let mut changed = account(0, None);
-    changed.attach.value = Template::parse("Bearer {token}\r\n").unwrap();
+    Arc::make_mut(&mut changed.attach).value = Template::parse("Bearer {token}\r\n").unwrap();
     let again = Stage::of(vec![changed], stage.store.clone(), |_| {});
     sleep(secs(1)).await;
     assert!(header(&again.shared[0]).is_none());

@@ -1,6 +1,6 @@
 //! Fetching, refreshing ahead, failing and recovering, by client credentials.
 
-use super::world::{HOUR, World, rules, secs};
+use super::world::{HOUR, World, machine, rules, secs};
 use crate::config::checked::GrantType;
 use crate::oauth::{Failure, FailureKind};
 use crate::refresh::machine::{Answer, Event, Machine, Publication};
@@ -332,7 +332,7 @@ fn a_client_needs_no_store() {
 fn a_stored_token_is_taken_over_at_restart() {
     let mut world = World::with_token(7_200);
     world.pass(secs(600));
-    world.machine = Machine::new(rules(GrantType::ClientCredentials), 1);
+    world.machine = machine(rules(GrantType::ClientCredentials), 1);
     world.feed(Event::Start);
     assert!(world.is_valid());
     assert!(world.machine.first_attempt_ended());
@@ -344,9 +344,8 @@ fn a_stored_token_is_taken_over_at_restart() {
 #[test]
 fn a_token_of_another_client_is_not() {
     let mut world = World::with_token(7_200);
-    let mut changed = rules(GrantType::ClientCredentials);
-    changed.binding = "another".to_owned();
-    world.machine = Machine::new(changed, 1);
+    let rules = rules(GrantType::ClientCredentials);
+    world.machine = Machine::new(rules.into(), "another".into(), 1);
     world.feed(Event::Start);
     assert!(world.flight.is_some());
     world.answer("other", Some(60));

@@ -1,9 +1,9 @@
 //! A person's grant: rotation, its intent and its loss, death and reconnecting.
 
-use super::world::{HOUR, World, rules, secs, token_answer};
+use super::world::{HOUR, World, machine, rules, secs, token_answer};
 use crate::config::checked::GrantType;
 use crate::oauth::{Failure, FailureKind, Grant};
-use crate::refresh::machine::{Answer, Event, Machine, Publication, Rules};
+use crate::refresh::machine::{Answer, Event, Publication, Rules};
 use crate::refresh::record::AccountRecord;
 use crate::refresh::status::AccountState;
 use crate::refresh::wing::ManualOutcome;
@@ -54,7 +54,7 @@ fn ambiguous() -> Failure {
 
 /// The process dies and comes back.
 fn restart(world: &mut World, rules: Rules) {
-    world.machine = Machine::new(rules, 3);
+    world.machine = machine(rules, 3);
     world.flight = None;
     world.published = Publication::Unavailable(Unavailable::Waiting);
     world.feed(Event::Start);

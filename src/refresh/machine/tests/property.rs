@@ -159,6 +159,20 @@ fn goes_on(world: &World) {
     }
 }
 
+/// Before it wants to be woken, time brings nothing: nobody need look at it then.
+fn sleeps_until_it_wakes(world: &mut World) {
+    let wake = world.machine.next_wake(world.now);
+    let left = wake.map_or(HOUR * 24, |moment| world.now.until(moment));
+    if left > Duration::ZERO {
+        let early = world.now_after(left / 2);
+        let actions = world.machine.handle(early, Event::Tick);
+        assert!(
+            actions.is_empty(),
+            "{actions:?} at {early:?}, not at {wake:?}"
+        );
+    }
+}
+
 /// In the end everything works again: is there a token, and is everybody answered?
 fn comes_to_rest(world: &mut World, personal: bool) {
     world.shelf.borrow_mut().broken = None;
@@ -193,6 +207,7 @@ fn run(steps: Vec<Step>, grant_type: GrantType, slow_store: bool) {
     for (n, step) in steps.into_iter().enumerate() {
         take(&mut world, step, n, personal);
         goes_on(&world);
+        sleeps_until_it_wakes(&mut world);
     }
     comes_to_rest(&mut world, personal);
 }

@@ -15,6 +15,7 @@ use crate::token::{RejectedStatus, Unavailable};
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub const HOUR: Duration = Duration::from_hours(1);
@@ -32,8 +33,12 @@ pub fn rules(grant_type: GrantType) -> Rules {
         token_waiters: 1_024,
         timeout: secs(30),
         owner: "me".into(),
-        binding: "client".to_owned(),
     }
+}
+
+/// A machine of the client that these tests have.
+pub fn machine(rules: Rules, seed: u64) -> Machine {
+    Machine::new(Arc::new(rules), "client".into(), seed)
 }
 
 /// One record, shared by the machines of several processes.
@@ -69,7 +74,7 @@ impl World {
     pub fn on(rules: Rules, shelf: Rc<RefCell<Shelf>>, now: Now) -> Self {
         Self {
             now,
-            machine: Machine::new(rules, 7),
+            machine: machine(rules, 7),
             shelf,
             flight: None,
             published: Publication::Unavailable(Unavailable::Waiting),
@@ -229,7 +234,7 @@ impl World {
         }
     }
 
-    fn now_after(&self, step: Duration) -> Now {
+    pub fn now_after(&self, step: Duration) -> Now {
         let moment = self.now.after(step);
         Now {
             mono: moment.mono,
