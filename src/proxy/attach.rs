@@ -166,6 +166,10 @@ fn strip_hop_by_hop(headers: &mut HeaderMap, noted: Noted) -> Result<(), Refusal
         // Only a chunked body has trailers to announce.
         headers.remove(TRAILER);
     }
+    if noted.transfer_encoding {
+        // Not every server compares it without regard to case.
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
     if noted.connection {
         strip_named(headers)?;
     }
@@ -266,6 +270,13 @@ mod tests {
             headers.insert("connection", HeaderValue::from_static(name));
             assert!(strip_hop_by_hop(&mut headers).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn chunked_goes_on_as_everyone_writes_it() {
+        let mut headers = map(&[("transfer-encoding", "ChUnKeD")]);
+        strip_hop_by_hop(&mut headers).unwrap();
+        assert_eq!(headers["transfer-encoding"], "chunked");
     }
 
     #[test]
