@@ -52,6 +52,8 @@ pub struct Connection {
     unflushed: Cell<bool>,
     /// Bodies of requests that may not have been read to their end.
     bodies: Cell<usize>,
+    /// Where a request ended is in doubt: what follows is none.
+    doubtful: Cell<bool>,
     /// hyper looks after it, with a buffer of its own.
     holds_buffers: Cell<bool>,
     /// It has been idle for a while and is to give its buffers back.
@@ -69,11 +71,36 @@ impl Drop for InRequest {
 }
 
 /// Says that a request's body may not have been read to its end, while it lives.
-pub struct Reading(Rc<Connection>);
+///
+/// hyper looks for the end of trailers by CR LF alone, and then reads their
+/// lines by bare LFs too: a line of them may have swallowed the next request.
+/// So where there were trailers, or chunks that nobody has read to their end,
+/// the connection takes no further request.
+pub struct Reading {
+    connection: Rc<Connection>,
+    /// Chunks, and what follows them, may be unread.
+    chunks: Cell<bool>,
+}
+
+impl Reading {
+    /// The body came to its end, without trailers.
+    pub fn ended(&self) {
+        self.chunks.set(false);
+    }
+
+    /// The body came to its end, with trailers.
+    pub fn ended_with_trailers(&self) {
+        self.connection.take_no_more();
+    }
+}
 
 impl Drop for Reading {
     fn drop(&mut self) {
-        self.0.bodies.set(self.0.bodies.get() - 1);
+        let connection = &self.connection;
+        connection.bodies.set(connection.bodies.get() - 1);
+        if self.chunks.get() {
+            connection.take_no_more();
+        }
     }
 }
 
@@ -89,6 +116,7 @@ impl Connection {
             used: Cell::new(false),
             unflushed: Cell::new(false),
             bodies: Cell::new(0),
+            doubtful: Cell::new(false),
             holds_buffers: Cell::new(false),
             rest: Cell::new(false),
             waker: RefCell::default(),
@@ -103,11 +131,25 @@ impl Connection {
         InRequest(self.clone())
     }
 
-    /// A request has a body.
+    /// A request has a body, in chunks or of a length.
     #[must_use]
-    pub fn reading(self: &Rc<Self>) -> Reading {
+    pub fn reading(self: &Rc<Self>, in_chunks: bool) -> Reading {
         self.bodies.set(self.bodies.get() + 1);
-        Reading(self.clone())
+        Reading {
+            connection: self.clone(),
+            chunks: Cell::new(in_chunks),
+        }
+    }
+
+    fn take_no_more(&self) {
+        self.doubtful.set(true);
+        self.close_gently();
+    }
+
+    /// True when what comes may be the rest of an earlier request.
+    #[must_use]
+    pub fn is_doubtful(&self) -> bool {
+        self.doubtful.get()
     }
 
     fn enter(&self, phase: Phase) {
