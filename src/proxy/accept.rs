@@ -2,6 +2,7 @@
 
 use super::callers::Listener;
 use super::forward::forward;
+use super::preface;
 use super::worker::Worker;
 use crate::net::listen::Accepted;
 use crate::net::stream::ClientStream;
@@ -240,6 +241,7 @@ async fn stretch(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Watched) 
     let service = service_fn(|request| forward(worker.clone(), connection.clone(), request));
     let mut http = Box::new(worker.http.serve_connection(io, service));
     connection.holds_buffers.set(true);
+    let mut failed = false;
     let rests = poll_fn(|cx| {
         connection.wake_with(cx);
         match connection.close.get() {
@@ -248,8 +250,8 @@ async fn stretch(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Watched) 
             Close::Gently => Pin::new(&mut *http).graceful_shutdown(),
         }
         let asked = connection.rest.take();
-        if Pin::new(&mut *http).poll(cx).is_ready() {
-            // Its error is the client's doing, and the client is gone.
+        if let Poll::Ready(ended) = Pin::new(&mut *http).poll(cx) {
+            failed = ended.is_err();
             return Poll::Ready(false);
         }
         // Only after hyper has done all that it could.
@@ -260,6 +262,12 @@ async fn stretch(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Watched) 
     });
     let rests = rests.await;
     connection.holds_buffers.set(false);
+    if failed {
+        // Its error is the client's doing, and most often the client is gone.
+        let mut parts = http.into_parts();
+        preface::refuse(&mut parts.io, &parts.read_buf).await;
+        return None;
+    }
     rests.then(|| {
         tracing::trace!("the connection of {} rests", connection.peer);
         let parts = http.into_parts();

@@ -12,6 +12,7 @@ mod forward;
 mod hop;
 mod observe;
 mod path;
+mod preface;
 mod refusal;
 mod replay;
 mod respond;

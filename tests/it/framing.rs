@@ -236,6 +236,19 @@ fn a_repeated_equal_length_is_refused_or_made_one() {
 }
 
 #[test]
+fn http2_is_refused_in_its_own_words() {
+    let (_auth, upstream, sidekey) = started();
+    let mut conn = Conn::to(sidekey.proxy);
+    conn.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+    let frames = conn.rest();
+    let (settings, goaway) = frames.split_at(9);
+    assert_eq!(settings, b"\0\0\0\x04\0\0\0\0\0");
+    assert_eq!(goaway[3], 7, "GOAWAY");
+    assert_eq!(goaway[13..17], [0, 0, 0, 13], "HTTP_1_1_REQUIRED");
+    assert_eq!(upstream.count(), 0);
+}
+
+#[test]
 fn a_foreign_host_is_refused() {
     let (_auth, upstream, sidekey) = started();
     let port = sidekey.proxy.port();
