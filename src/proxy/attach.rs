@@ -160,7 +160,7 @@ fn with_all(kept: &[(HeaderName, HeaderValue)]) -> HeaderMap {
 }
 
 /// Removes what ends at the caller's connection.
-fn strip_hop_by_hop(headers: &mut HeaderMap, noted: Noted) -> Result<(), Refusal> {
+pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap, noted: Noted) -> Result<(), Refusal> {
     noted.strip(headers);
     if noted.trailer && !noted.transfer_encoding {
         // Only a chunked body has trailers to announce.

@@ -9,6 +9,8 @@ mod body;
 mod callers;
 mod credential;
 mod forward;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzed;
 mod hop;
 mod observe;
 mod path;
