@@ -6,6 +6,7 @@
 pub struct Message {
     pub method: String,
     pub target: String,
+    /// Trailers too.
     pub fields: Vec<(String, Vec<u8>)>,
     /// Without its chunks' framing.
     pub body: Vec<u8>,
@@ -146,7 +147,7 @@ fn chunks(message: &mut Message, bytes: &[u8]) -> Result<Option<usize>, Fault> {
         };
         let size = number(&rest[..end], 16)?;
         if size == 0 {
-            let trailers = trailers(&rest[end..])?;
+            let trailers = trailers(message, &rest[end..])?;
             return Ok(trailers.map(|length| at + end + length));
         }
         let Some(chunk) = rest[end + 2..].get(..size + 2) else {
@@ -161,12 +162,12 @@ fn chunks(message: &mut Message, bytes: &[u8]) -> Result<Option<usize>, Fault> {
 }
 
 /// From the line end of the last chunk's size; gives their length with it.
-fn trailers(bytes: &[u8]) -> Result<Option<usize>, Fault> {
+fn trailers(message: &mut Message, bytes: &[u8]) -> Result<Option<usize>, Fault> {
     let Some(end) = find(bytes, b"\r\n\r\n") else {
         return Ok(None);
     };
     for line in lines(&bytes[..end])?.into_iter().skip(1) {
-        let (name, _) = field(line)?;
+        let (name, value) = field(line)?;
         let name = name.to_ascii_lowercase();
         if [
             "host",
@@ -181,6 +182,7 @@ fn trailers(bytes: &[u8]) -> Result<Option<usize>, Fault> {
                 line,
             ));
         }
+        message.fields.push((name, value));
     }
     Ok(Some(end + 4))
 }

@@ -90,7 +90,13 @@ pub fn take_connection(headers: &mut HeaderMap) -> Vec<HeaderName> {
     names
 }
 
-fn names_in(value: &HeaderValue) -> impl Iterator<Item = HeaderName> + '_ {
+/// True for a field that goes in either direction, and for what names them.
+pub fn ends_here(name: &HeaderName) -> bool {
+    *name == CONNECTION || GOES.contains(name)
+}
+
+/// The names of fields that a list holds.
+pub fn names_in(value: &HeaderValue) -> impl Iterator<Item = HeaderName> + '_ {
     value
         .as_bytes()
         .split(|b| *b == b',')

@@ -244,13 +244,8 @@ impl Reading {
             let end = &after[size..];
             rest = end.strip_prefix(b"\r\n").or_else(|| end.get(1..))?;
         }
-        loop {
-            let (line, after) = self.line(rest)?;
-            rest = after;
-            if line.is_empty() {
-                return Some(rest);
-            }
-        }
+        // Trailers, as if they were fields.
+        self.fields(rest, message)
     }
 }
 
