@@ -163,7 +163,9 @@ impl Connection {
         let since = self.since.get().unwrap_or(now);
         self.since.set(Some(since));
         let limit = match self.phase.get() {
-            Phase::Request => return,
+            // Whoever takes nothing of an answer is as good as gone.
+            Phase::Request if self.unflushed.get() => worker.limits.idle_timeout,
+            Phase::Request => return self.since.set(None),
             Phase::Head => worker.limits.header_timeout,
             Phase::Idle => worker.limits.idle_timeout,
         };
@@ -304,6 +306,16 @@ impl Watched {
     }
 }
 
+impl Watched {
+    /// The caller's silence ends with every byte that it takes.
+    fn taken(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.connection.since.set(None);
+        }
+        written
+    }
+}
+
 impl Read for Watched {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -333,7 +345,8 @@ impl Write for Watched {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.connection.unflushed.set(true);
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.taken(written)
     }
 
     fn poll_write_vectored(
@@ -342,7 +355,8 @@ impl Write for Watched {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.connection.unflushed.set(true);
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.taken(written)
     }
 
     fn is_write_vectored(&self) -> bool {
