@@ -2,6 +2,7 @@
 
 use super::callers::Listener;
 use super::forward::forward;
+use super::preface;
 use super::worker::Worker;
 use crate::net::listen::Accepted;
 use crate::net::stream::ClientStream;
@@ -52,6 +53,8 @@ pub struct Connection {
     unflushed: Cell<bool>,
     /// Bodies of requests that may not have been read to their end.
     bodies: Cell<usize>,
+    /// Where a request ended is in doubt: what follows is none.
+    doubtful: Cell<bool>,
     /// hyper looks after it, with a buffer of its own.
     holds_buffers: Cell<bool>,
     /// It has been idle for a while and is to give its buffers back.
@@ -69,11 +72,36 @@ impl Drop for InRequest {
 }
 
 /// Says that a request's body may not have been read to its end, while it lives.
-pub struct Reading(Rc<Connection>);
+///
+/// hyper looks for the end of trailers by CR LF alone, and then reads their
+/// lines by bare LFs too: a line of them may have swallowed the next request.
+/// So where there were trailers, or chunks that nobody has read to their end,
+/// the connection takes no further request.
+pub struct Reading {
+    connection: Rc<Connection>,
+    /// Chunks, and what follows them, may be unread.
+    chunks: Cell<bool>,
+}
+
+impl Reading {
+    /// The body came to its end, without trailers.
+    pub fn ended(&self) {
+        self.chunks.set(false);
+    }
+
+    /// The body came to its end, with trailers.
+    pub fn ended_with_trailers(&self) {
+        self.connection.take_no_more();
+    }
+}
 
 impl Drop for Reading {
     fn drop(&mut self) {
-        self.0.bodies.set(self.0.bodies.get() - 1);
+        let connection = &self.connection;
+        connection.bodies.set(connection.bodies.get() - 1);
+        if self.chunks.get() {
+            connection.take_no_more();
+        }
     }
 }
 
@@ -89,6 +117,7 @@ impl Connection {
             used: Cell::new(false),
             unflushed: Cell::new(false),
             bodies: Cell::new(0),
+            doubtful: Cell::new(false),
             holds_buffers: Cell::new(false),
             rest: Cell::new(false),
             waker: RefCell::default(),
@@ -103,11 +132,25 @@ impl Connection {
         InRequest(self.clone())
     }
 
-    /// A request has a body.
+    /// A request has a body, in chunks or of a length.
     #[must_use]
-    pub fn reading(self: &Rc<Self>) -> Reading {
+    pub fn reading(self: &Rc<Self>, in_chunks: bool) -> Reading {
         self.bodies.set(self.bodies.get() + 1);
-        Reading(self.clone())
+        Reading {
+            connection: self.clone(),
+            chunks: Cell::new(in_chunks),
+        }
+    }
+
+    fn take_no_more(&self) {
+        self.doubtful.set(true);
+        self.close_gently();
+    }
+
+    /// True when what comes may be the rest of an earlier request.
+    #[must_use]
+    pub fn is_doubtful(&self) -> bool {
+        self.doubtful.get()
     }
 
     fn enter(&self, phase: Phase) {
@@ -120,7 +163,9 @@ impl Connection {
         let since = self.since.get().unwrap_or(now);
         self.since.set(Some(since));
         let limit = match self.phase.get() {
-            Phase::Request => return,
+            // Whoever takes nothing of an answer is as good as gone.
+            Phase::Request if self.unflushed.get() => worker.limits.idle_timeout,
+            Phase::Request => return self.since.set(None),
             Phase::Head => worker.limits.header_timeout,
             Phase::Idle => worker.limits.idle_timeout,
         };
@@ -198,6 +243,7 @@ async fn stretch(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Watched) 
     let service = service_fn(|request| forward(worker.clone(), connection.clone(), request));
     let mut http = Box::new(worker.http.serve_connection(io, service));
     connection.holds_buffers.set(true);
+    let mut failed = false;
     let rests = poll_fn(|cx| {
         connection.wake_with(cx);
         match connection.close.get() {
@@ -206,8 +252,8 @@ async fn stretch(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Watched) 
             Close::Gently => Pin::new(&mut *http).graceful_shutdown(),
         }
         let asked = connection.rest.take();
-        if Pin::new(&mut *http).poll(cx).is_ready() {
-            // Its error is the client's doing, and the client is gone.
+        if let Poll::Ready(ended) = Pin::new(&mut *http).poll(cx) {
+            failed = ended.is_err();
             return Poll::Ready(false);
         }
         // Only after hyper has done all that it could.
@@ -218,6 +264,12 @@ async fn stretch(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Watched) 
     });
     let rests = rests.await;
     connection.holds_buffers.set(false);
+    if failed {
+        // Its error is the client's doing, and most often the client is gone.
+        let mut parts = http.into_parts();
+        preface::refuse(&mut parts.io, &parts.read_buf).await;
+        return None;
+    }
     rests.then(|| {
         tracing::trace!("the connection of {} rests", connection.peer);
         let parts = http.into_parts();
@@ -254,6 +306,16 @@ impl Watched {
     }
 }
 
+impl Watched {
+    /// The caller's silence ends with every byte that it takes.
+    fn taken(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.connection.since.set(None);
+        }
+        written
+    }
+}
+
 impl Read for Watched {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -283,7 +345,8 @@ impl Write for Watched {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.connection.unflushed.set(true);
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.taken(written)
     }
 
     fn poll_write_vectored(
@@ -292,7 +355,8 @@ impl Write for Watched {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.connection.unflushed.set(true);
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.taken(written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -2,7 +2,7 @@
 //! sent in our places, then the hop-by-hop fields, then comes what is ours.
 
 use super::body::Outgoing;
-use super::hop::{Noted, take_connection};
+use super::hop::{self, Noted, names_in, take_connection};
 use super::path::{Rewrite, without_pairs};
 use super::refusal::{Code, Refusal};
 use super::route::WorkerRoute;
@@ -29,6 +29,7 @@ pub struct Outbound<'a> {
     headers: Option<HeaderMap>,
     /// For any other.
     kept: Fields,
+    has_trailers: bool,
     shelf: &'a Shelf,
 }
 
@@ -83,6 +84,7 @@ impl<'a> Outbound<'a> {
             target: head.uri.path_and_query().unwrap_or(&ROOT),
             route,
             kept,
+            has_trailers: noted.trailer,
             shelf,
             headers: Some(headers),
         })
@@ -102,6 +104,9 @@ impl<'a> Outbound<'a> {
         }
         if let TokenPlace::Header { name, value } = &attach.token {
             headers.insert(name.clone(), value.clone());
+        }
+        if self.has_trailers {
+            keep_foreign_trailers(&mut headers, attach);
         }
         let mut request = Request::new(body);
         *request.method_mut() = self.method.clone();
@@ -160,11 +165,15 @@ fn with_all(kept: &[(HeaderName, HeaderValue)]) -> HeaderMap {
 }
 
 /// Removes what ends at the caller's connection.
-fn strip_hop_by_hop(headers: &mut HeaderMap, noted: Noted) -> Result<(), Refusal> {
+pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap, noted: Noted) -> Result<(), Refusal> {
     noted.strip(headers);
     if noted.trailer && !noted.transfer_encoding {
         // Only a chunked body has trailers to announce.
         headers.remove(TRAILER);
+    }
+    if noted.transfer_encoding {
+        // Not every server compares it without regard to case.
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     if noted.connection {
         strip_named(headers)?;
@@ -187,6 +196,25 @@ fn strip_named(headers: &mut HeaderMap) -> Result<(), Refusal> {
         headers.remove(name);
     }
     Ok(())
+}
+
+/// Announces no trailer that an upstream could take for what is ours, or for
+/// what ends here: hyper sends those alone that are announced.
+fn keep_foreign_trailers(headers: &mut HeaderMap, attach: &Attach) {
+    let token = match &attach.token {
+        TokenPlace::Header { name, .. } => Some(name),
+        TokenPlace::Query(_) => None,
+    };
+    let ours: Vec<&HeaderName> = attach.headers.iter().map(|(name, _)| name).collect();
+    let foreign = |name: &HeaderName| {
+        Some(name) != token && !ours.contains(&name) && *name != COOKIE && !hop::ends_here(name)
+    };
+    let values = headers.get_all(TRAILER).iter();
+    let kept: Vec<HeaderName> = values.flat_map(names_in).filter(foreign).collect();
+    headers.remove(TRAILER);
+    for name in kept {
+        headers.append(TRAILER, HeaderValue::from(name));
+    }
 }
 
 fn strip_own_cookies(headers: &mut HeaderMap) {
@@ -214,9 +242,10 @@ fn strip_own_cookies(headers: &mut HeaderMap) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Noted, strip_own_cookies};
+    use super::{Noted, keep_foreign_trailers, strip_own_cookies};
     use crate::proxy::refusal::Refusal;
-    use http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue};
+    use crate::token::{Attach, TokenPlace};
+    use http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue, TRAILER};
 
     fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
         fields
@@ -266,6 +295,35 @@ mod tests {
             headers.insert("connection", HeaderValue::from_static(name));
             assert!(strip_hop_by_hop(&mut headers).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn chunked_goes_on_as_everyone_writes_it() {
+        let mut headers = map(&[("transfer-encoding", "ChUnKeD")]);
+        strip_hop_by_hop(&mut headers).unwrap();
+        assert_eq!(headers["transfer-encoding"], "chunked");
+    }
+
+    #[test]
+    fn a_trailer_is_not_in_our_place() {
+        let value = HeaderValue::from_static("the token");
+        let attach = Attach {
+            token: TokenPlace::Header {
+                name: HeaderName::from_static("x-api-key"),
+                value: value.clone(),
+            },
+            headers: vec![(HeaderName::from_static("x-tenant"), value)],
+            query: Vec::new(),
+        };
+        let mut headers = map(&[(
+            "trailer",
+            "X-API-Key, x-sum, cookie,Connection, x-tenant, keep-alive",
+        )]);
+        keep_foreign_trailers(&mut headers, &attach);
+        assert_eq!(headers[TRAILER], "x-sum");
+        let mut headers = map(&[("trailer", "x-api-key")]);
+        keep_foreign_trailers(&mut headers, &attach);
+        assert!(headers.is_empty());
     }
 
     #[test]

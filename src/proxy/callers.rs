@@ -45,6 +45,11 @@ pub fn check<'h>(
     if noted.transfer_encoding {
         check_framing(head)?;
     }
+    if noted.frames_in_disguise {
+        return Err(Refusal::bad_request(
+            "Content_Length and Transfer_Encoding are refused: some servers read `_` as `-`",
+        ));
+    }
     let host = check_host(head)?;
     if listener.checks_host && !is_known(&host, listener, routes) {
         return Err(Refusal::new(

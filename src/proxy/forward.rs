@@ -1,6 +1,6 @@
 //! The whole way of a request, top to bottom.
 
-use super::accept::Connection;
+use super::accept::{Connection, Reading};
 use super::attach::Outbound;
 use super::body::Answer;
 use super::callers;
@@ -17,7 +17,7 @@ use super::verdict;
 use super::worker::Worker;
 use crate::telemetry::requests::ReplayOutcome;
 use crate::token::{Credential, PassOn, RejectedStatus, Verdict};
-use http::header::HeaderValue;
+use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, request};
 use hyper::body::{Body, Incoming};
 use std::convert::Infallible;
@@ -37,6 +37,10 @@ pub fn forward(
 ) -> impl Future<Output = Result<Response<Answer>, Infallible>> {
     let in_request = connection.in_request();
     let (mut head, body) = request.into_parts();
+    let body = (!body.is_end_stream()).then(|| {
+        let in_chunks = body.size_hint().exact().is_none();
+        (body, connection.reading(in_chunks))
+    });
     // An `async fn` would hold its arguments twice, and hyper moves this future.
     async move {
         let mut seen = Seen::start();
@@ -44,6 +48,10 @@ pub fn forward(
             Ok(response) => response,
             Err(refusal) => seen.refused(refusal),
         };
+        if connection.is_doubtful() {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
         seen.answered(&worker, &connection, &head, &response);
         response.body_mut().during(in_request);
         Ok(response)
@@ -54,9 +62,14 @@ async fn pipeline(
     worker: &Worker,
     connection: &Rc<Connection>,
     head: &mut request::Parts,
-    body: Incoming,
+    body: Option<(Incoming, Reading)>,
     seen: &mut Seen,
 ) -> Result<Response<Answer>, Refusal> {
+    if connection.is_doubtful() {
+        return Err(Refusal::bad_request(
+            "the request before this one may not have ended where it seemed to",
+        ));
+    }
     let noted = Noted::in_fields(&head.headers);
     let route = &find_route(worker, connection, head, noted)?;
     seen.route(route);
@@ -65,7 +78,7 @@ async fn pipeline(
         return Ok(preflight(head, origin));
     }
 
-    let upload = (!body.is_end_stream()).then(|| worker.upload(body, connection.reading(), route));
+    let upload = body.map(|body| worker.upload(body, route));
     let upload = upload.as_ref();
     let mut outbound = Outbound::prepare(head, noted, route, &worker.shelf)?;
     let mut credential = credential::current(worker, route, seen).await?;

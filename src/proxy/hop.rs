@@ -30,6 +30,8 @@ pub struct Noted {
     pub transfer_encoding: bool,
     /// `Origin` or `Sec-Fetch-Site`: a browser says where the request comes from.
     pub from_page: bool,
+    /// A field that frames the message once `_` is read as `-`, as many servers do.
+    pub frames_in_disguise: bool,
     gone: u8,
 }
 
@@ -53,6 +55,7 @@ impl Noted {
                 _ if *name == KEEP_ALIVE => noted.gone |= 1 << 5,
                 _ if *name == PROXY_CONNECTION => noted.gone |= 1 << 6,
                 _ if *name == SEC_FETCH_SITE => noted.from_page = true,
+                _ if is_disguised(name.as_str()) => noted.frames_in_disguise = true,
                 _ => {}
             }
         }
@@ -70,6 +73,10 @@ impl Noted {
     }
 }
 
+fn is_disguised(name: &str) -> bool {
+    matches!(name, "content_length" | "transfer_encoding")
+}
+
 /// Takes `Connection` away; gives the names that it listed.
 pub fn take_connection(headers: &mut HeaderMap) -> Vec<HeaderName> {
     let mut names = Vec::new();
@@ -83,7 +90,13 @@ pub fn take_connection(headers: &mut HeaderMap) -> Vec<HeaderName> {
     names
 }
 
-fn names_in(value: &HeaderValue) -> impl Iterator<Item = HeaderName> + '_ {
+/// True for a field that goes in either direction, and for what names them.
+pub fn ends_here(name: &HeaderName) -> bool {
+    *name == CONNECTION || GOES.contains(name)
+}
+
+/// The names of fields that a list holds.
+pub fn names_in(value: &HeaderValue) -> impl Iterator<Item = HeaderName> + '_ {
     value
         .as_bytes()
         .split(|b| *b == b',')
@@ -93,7 +106,7 @@ fn names_in(value: &HeaderValue) -> impl Iterator<Item = HeaderName> + '_ {
 #[cfg(test)]
 mod tests {
     use super::{GOES, Noted};
-    use http::header::{HeaderMap, HeaderValue};
+    use http::header::{HeaderMap, HeaderName, HeaderValue};
 
     #[test]
     fn each_field_is_removed_by_the_bit_that_notes_it() {
@@ -105,6 +118,25 @@ mod tests {
             assert_eq!(
                 headers.keys().map(|n| n.as_str()).collect::<Vec<_>>(),
                 ["accept"]
+            );
+        }
+    }
+
+    #[test]
+    fn an_underscore_disguises_no_framing() {
+        for (name, seen) in [
+            ("content_length", true),
+            ("transfer_encoding", true),
+            ("content-length", false),
+            ("x_content_length", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            let name = HeaderName::from_static(name);
+            headers.insert(&name, HeaderValue::from_static("5"));
+            assert_eq!(
+                Noted::in_fields(&headers).frames_in_disguise,
+                seen,
+                "{name}"
             );
         }
     }

@@ -9,9 +9,12 @@ mod body;
 mod callers;
 mod credential;
 mod forward;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzed;
 mod hop;
 mod observe;
 mod path;
+mod preface;
 mod refusal;
 mod replay;
 mod respond;

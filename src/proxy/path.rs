@@ -6,9 +6,10 @@ use http::uri::PathAndQuery;
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 
-/// True when a segment is `.` or `..` in any spelling: percent-encoded, ended
-/// by an encoded slash or a backslash, or followed by `;parameters`. Some
-/// upstreams read each of these as a step up, and so out of the route.
+/// True when a segment is `.` or `..` in any spelling: percent-encoded, also in
+/// more bytes than UTF-8 allows, ended by an encoded slash or a backslash, or
+/// followed by `;parameters`, a control character or spaces. Some upstreams read
+/// each of these as a step up, and so out of the route.
 #[must_use]
 pub fn has_dot_segment(path: &str) -> bool {
     // A dot segment holds a dot, plain or encoded, right after a separator.
@@ -16,6 +17,7 @@ pub fn has_dot_segment(path: &str) -> bool {
         || memchr::memmem::find(path.as_bytes(), b"/.").is_some();
     suspicious && {
         let decoded: Cow<'_, [u8]> = percent_decode_str(path).into();
+        let decoded = shortened(decoded);
         decoded
             .split(|b| matches!(b, b'/' | b'\\'))
             .any(is_dot_segment)
@@ -23,8 +25,28 @@ pub fn has_dot_segment(path: &str) -> bool {
 }
 
 fn is_dot_segment(segment: &[u8]) -> bool {
-    let name = segment.split(|b| *b == b';').next().unwrap_or_default();
-    matches!(name, b"." | b"..")
+    let ends = |b: &u8| *b == b';' || b.is_ascii_control();
+    let name = segment.split(ends).next().unwrap_or_default();
+    matches!(name.trim_ascii_end(), b"." | b"..")
+}
+
+/// With ASCII that is encoded in two or three bytes, which no UTF-8 has, in one.
+fn shortened(bytes: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
+    if memchr::memchr3(0xc0, 0xc1, 0xe0, &bytes).is_none() {
+        return bytes;
+    }
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = &bytes[..];
+    while let [first, after @ ..] = rest {
+        let (byte, length) = match *rest {
+            [0xe0, high @ 0x80..=0x81, low @ 0x80..=0xbf, ..] => (high << 6 | low & 0x3f, 3),
+            [high @ 0xc0..=0xc1, low @ 0x80..=0xbf, ..] => (high << 6 | low & 0x3f, 2),
+            _ => (*first, 1),
+        };
+        out.push(byte);
+        rest = &after[length - 1..];
+    }
+    Cow::Owned(out)
 }
 
 /// The path that the upstream gets: the route's prefix replaced by the
@@ -155,6 +177,14 @@ mod tests {
             "/a%5c..",
             "/%2e%2e;/",
             "/a/..%5Cb",
+            "/..%00/b",
+            "/..%0d%0a",
+            "/a/..%20/b",
+            "/%c0%ae%c0%ae/b",
+            "/%C0%AE./b",
+            "/%e0%80%ae%e0%80%ae/b",
+            "/..%c0%afb",
+            "/a%c1%9c..",
         ] {
             assert!(has_dot_segment(bad), "{bad}");
         }
@@ -170,6 +200,11 @@ mod tests {
             "/%252e%252e/",
             "/a;x=..",
             "/..a",
+            "/%c3%a4..",
+            "/a%00..",
+            "/%20..",
+            "/%c0",
+            "/%e0%80",
         ] {
             assert!(!has_dot_segment(good), "{good}");
         }

@@ -68,7 +68,7 @@ struct Shared {
 struct State {
     source: Incoming,
     /// After `source`: it says that this is gone.
-    _reading: Reading,
+    reading: Reading,
     /// The whole body's length, as its head gave it.
     hint: SizeHint,
     /// What came so far; `None` once it can't be replayed.
@@ -115,7 +115,7 @@ impl Upload {
         Self(Rc::new(Shared {
             state: RefCell::new(State {
                 source,
-                _reading: reading,
+                reading,
                 hint,
                 kept: fits.then(Kept::default),
                 source_ended: false,
@@ -270,6 +270,7 @@ impl Sending {
         match Pin::new(&mut state.source).poll_frame(cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(None) => {
+                state.reading.ended();
                 state.source_ended = true;
                 state.sent = true;
                 Poll::Ready(None)
@@ -282,10 +283,12 @@ impl Sending {
                 if let Some(chunk) = frame.data_ref() {
                     shared.keep(state, chunk);
                     self.next += 1;
-                } else if let (Some(kept), Some(trailers)) = (&mut state.kept, frame.trailers_ref())
-                {
-                    kept.trailers = Some(trailers.clone());
-                    self.trailers_sent = true;
+                } else if let Some(trailers) = frame.trailers_ref() {
+                    state.reading.ended_with_trailers();
+                    if let Some(kept) = &mut state.kept {
+                        kept.trailers = Some(trailers.clone());
+                        self.trailers_sent = true;
+                    }
                 }
                 state.sent = self.is_end(state);
                 Poll::Ready(Some(Ok(frame)))

@@ -163,9 +163,9 @@ impl Worker {
 
     /// A body that may be replayed on this route.
     #[must_use]
-    pub fn upload(&self, body: Incoming, reading: Reading, route: &WorkerRoute) -> Upload {
+    pub fn upload(&self, body: (Incoming, Reading), route: &WorkerRoute) -> Upload {
         Upload::new(
-            (body, reading),
+            body,
             route.route.replay_body_limit,
             self.commons.budget.clone(),
             route.route.timeout,

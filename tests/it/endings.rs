@@ -141,3 +141,44 @@ fn a_client_that_hangs_up_ends_the_upstreams_work() {
     gate.open();
     crate::support::eventually("the connection's end", || upstream.open() == 0);
 }
+
+/// More than the buffers of all sockets on the way.
+const MUCH: usize = 64 << 20;
+
+#[test]
+fn a_caller_that_takes_nothing_of_its_answer_is_given_up() {
+    let auth = AuthServer::start();
+    let upstream = Server::start(|_| Answer::ok(vec![b'x'; MUCH]));
+    let conf = Conf::new(&auth, &upstream).top("limits: {idle_timeout: 500ms}");
+    let sidekey = Sidekey::run(&conf);
+    let mut conn = Conn::to(sidekey.proxy);
+    conn.send(format!(
+        "GET /api/ HTTP/1.1\r\nHost: {}\r\n\r\n",
+        sidekey.proxy
+    ));
+    crate::support::eventually("the request", || upstream.count() == 1);
+    crate::support::eventually("the upstream's end", || upstream.open() == 0);
+    assert!(conn.rest().len() < MUCH);
+}
+
+#[test]
+fn an_answer_may_pause_for_longer_than_a_caller() {
+    let auth = AuthServer::start();
+    let gate = crate::support::Gate::closed();
+    let at_gate = gate.clone();
+    let upstream = Server::start(move |_| Answer::ok("in two halves").halfway(&at_gate));
+    let conf = Conf::new(&auth, &upstream).top("limits: {idle_timeout: 500ms}");
+    let sidekey = Sidekey::run(&conf);
+    let mut conn = Conn::to(sidekey.proxy);
+    conn.send(format!(
+        "GET /api/ HTTP/1.1\r\nHost: {}\r\n\r\n",
+        sidekey.proxy
+    ));
+    conn.until("in two");
+    // Two that are silent for as long, one after the other.
+    for _ in 0..2 {
+        assert!(Conn::to(sidekey.proxy).closed());
+    }
+    gate.open();
+    assert_eq!(conn.response().text(), "in two halves");
+}

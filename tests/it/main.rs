@@ -17,6 +17,7 @@ mod deploy_watch;
 mod drain;
 mod endings;
 mod framing;
+mod hostile;
 #[cfg(feature = "fault-points")]
 mod kills;
 mod mass;

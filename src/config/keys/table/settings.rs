@@ -103,7 +103,7 @@ pub(super) static LIMITS: Section = Section {
             "idle_timeout",
             Duration,
             Default("120s"),
-            "How long a caller's kept-alive connection may be silent.",
+            "How long a caller's connection may be silent between requests, or take nothing of an answer.",
         ),
         key(
             "pool_idle_per_origin",
