@@ -28,6 +28,7 @@ pub struct ConnectedAccount {
 }
 
 /// The integration's `oauth2` block for this account.
+#[derive(PartialEq, Eq)]
 pub struct OAuthClient {
     pub grant_type: GrantType,
     /// Where a person gives consent; there for every `authorization_code` account.
@@ -53,6 +54,7 @@ pub struct OAuthClient {
 
 /// How the token and the request parameters are written, all parameters but
 /// `{token}` filled in.
+#[derive(PartialEq, Eq)]
 pub struct AttachPlan {
     pub place: Placement,
     /// A valid header name, or a decoded query parameter name.
@@ -65,7 +67,7 @@ pub struct AttachPlan {
 }
 
 /// Where the client secret is taken from at each token request.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretSource {
     /// Read again each time, so that a rotated secret is picked up.
     File(PathBuf),

@@ -35,6 +35,8 @@ pub struct Config {
     pub metrics_max_accounts: usize,
     /// Things worth saying at every start, already worded for people.
     pub warnings: Vec<String>,
+    /// Other files that values were taken from.
+    pub files: Vec<PathBuf>,
 }
 
 /// Where applications call.
@@ -179,7 +181,7 @@ pub struct RequestParameter {
     pub value: Template,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefreshRules {
     pub before_expiry: Duration,
     /// Statuses that lead to a refresh and one replay.
@@ -204,7 +206,7 @@ pub enum ParameterValue {
 }
 
 /// A route, its upstream filled in with its account's parameters.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     pub name: String,
     pub matcher: RouteMatch,
@@ -263,7 +265,7 @@ pub struct Upstream {
     pub query: Option<String>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
     pub level: String,
     pub format: LogFormat,
@@ -276,7 +278,7 @@ pub enum LogFormat {
     Json,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Workers {
     /// OS threads for requests; at least 1.
     pub count: usize,
@@ -294,7 +296,7 @@ pub enum Io {
 }
 
 /// Everything unbounded has a limit.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// All replay buffers together, in bytes.
     pub replay_buffer_total: usize,
@@ -315,7 +317,7 @@ pub struct Limits {
     pub pool_idle_timeout: Duration,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefreshSettings {
     /// Token requests at once per token endpoint.
     pub concurrency: usize,

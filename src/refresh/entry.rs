@@ -5,13 +5,14 @@ use super::attach;
 use super::fetch::Stamp;
 use super::machine::{Action, Answer, Machine, Publication, Rank, Rules, WaiterId};
 use super::record::{self, StoredTokens};
+use super::reload::Wanted;
 use super::slots::{EndpointId, Place, Slots};
 use super::status::{AccountStatus, Attempt};
 use super::wing::{ManualOutcome, Setup};
 use crate::account::ConnectedAccount;
 use crate::base::clock::{Moment, Mono, Now, Wall};
 use crate::config::checked::{GrantType, ParameterValue, RefreshSettings};
-use crate::token::{Credential, Published, Publisher, Unavailable, Verdict, Waited};
+use crate::token::{Credential, Published, Publisher, Shared, Unavailable, Verdict, Waited};
 use arc_swap::ArcSwap;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -44,6 +45,8 @@ pub struct Cell {
     pub status: ArcSwap<AccountStatus>,
     /// It was created while a process ran, and is in no configuration.
     pub created: bool,
+    /// From which workers read what is published.
+    pub shared: Shared,
 }
 
 /// How to reach somebody who waits.
@@ -63,24 +66,14 @@ impl Entry {
         now: Now,
     ) -> Self {
         let account = setup.account;
-        let refresh = &account.integration.refresh;
-        let rules = Rules {
-            grant_type: account.oauth.grant_type,
-            before_expiry: refresh.before_expiry,
-            reuse_grace: refresh.reuse_grace,
-            token_wait: settings.token_wait,
-            token_waiters: settings.token_waiters,
-            timeout: settings.timeout,
-            owner: owner.clone(),
-            binding: record::binding(&account),
-        };
-        let machine = Machine::new(rules, fastrand::u64(..));
+        let machine = Machine::new(rules(&account, settings, owner), fastrand::u64(..));
         Self {
             endpoint: slots.endpoint(&endpoint(&account)),
             cell: Arc::new(Cell {
                 account: account.clone(),
                 status: ArcSwap::from_pointee(status(&account, &machine, now)),
                 created: setup.created,
+                shared: setup.publisher.shared(),
             }),
             machine,
             account,
@@ -96,6 +89,29 @@ impl Entry {
         }
     }
 
+    /// The account is this one from now on, and goes by these rules.
+    pub fn describe(
+        &mut self,
+        wanted: Wanted,
+        settings: &RefreshSettings,
+        owner: &Arc<str>,
+    ) -> Rules {
+        self.cell = Arc::new(Cell {
+            account: wanted.account.clone(),
+            status: ArcSwap::new(self.cell.status.load_full()),
+            created: wanted.created,
+            shared: self.cell.shared.clone(),
+        });
+        self.account = wanted.account;
+        rules(&self.account, settings, owner)
+    }
+
+    /// False where the token that is held can't be written at its place.
+    pub fn token_fits(&self) -> bool {
+        let tokens = self.machine.tokens();
+        tokens.is_none_or(|tokens| attach::build(&self.account, &tokens.access_token).is_ok())
+    }
+
     /// Shows workers the new state; true where a token has run out without a
     /// newer one in its place.
     pub fn publish(&mut self, now: Now, publication: Publication) -> bool {
@@ -109,7 +125,7 @@ impl Entry {
         is_gone && served_until.is_some_and(|until| now.reached(until))
     }
 
-    fn tell_workers(&self, now: Now, publication: Publication) {
+    pub fn tell_workers(&self, now: Now, publication: Publication) {
         let published = match publication {
             Publication::Unavailable(why) => Published::Unavailable(why),
             Publication::Token { generation, expiry } => {
@@ -167,6 +183,20 @@ impl Entry {
         let mut status = status(&self.account, &self.machine, now);
         status.last_attempt = self.last_attempt;
         self.cell.status.store(Arc::new(status));
+    }
+}
+
+fn rules(account: &ConnectedAccount, settings: &RefreshSettings, owner: &Arc<str>) -> Rules {
+    let refresh = &account.integration.refresh;
+    Rules {
+        grant_type: account.oauth.grant_type,
+        before_expiry: refresh.before_expiry,
+        reuse_grace: refresh.reuse_grace,
+        token_wait: settings.token_wait,
+        token_waiters: settings.token_waiters,
+        timeout: settings.timeout,
+        owner: owner.clone(),
+        binding: record::binding(account),
     }
 }
 

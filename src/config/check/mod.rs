@@ -66,5 +66,6 @@ pub(super) fn check(ctx: &Context<'_>, root: &Node) -> Option<Config> {
             .collect(),
         routes,
         warnings: Vec::new(),
+        files: Vec::new(),
     })
 }
