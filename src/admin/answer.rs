@@ -11,10 +11,10 @@ use super::reply::{
 use super::session::Sessions;
 use super::{openapi, plain, reply};
 use crate::base::secret::Secret;
-use crate::config::checked::Integration;
 use crate::connect::Connector;
 use crate::refresh::{AccountStatus, Handle};
 use crate::telemetry::metrics;
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{ACCEPT, HeaderMap};
 use http::request;
@@ -47,8 +47,6 @@ pub type Scrape = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = String> + Send>> +
 pub struct Parts {
     pub accounts: Handle,
     pub connector: Arc<Connector>,
-    /// From which accounts can be created.
-    pub integrations: Vec<Arc<Integration>>,
     /// What the page shows of the configuration.
     pub site: Site,
     pub readiness: Arc<Readiness>,
@@ -63,12 +61,11 @@ pub struct Parts {
 pub struct Desk {
     pub(super) accounts: Handle,
     pub(super) connector: Arc<Connector>,
-    pub(super) integrations: Vec<Arc<Integration>>,
     pub(super) public_url: String,
     /// The path of the public address: `/us`, or nothing.
     pub(super) prefix: String,
     pub(super) sessions: Arc<Sessions>,
-    pages: Pages,
+    pub(super) pages: Pages,
     pub(super) guard: Guard,
     readiness: Arc<Readiness>,
     scrape: Scrape,
@@ -84,7 +81,7 @@ impl Desk {
         let sessions = Arc::new(Sessions::new(&parts.public_url));
         Self {
             pages: Pages {
-                site: Arc::new(parts.site),
+                site: ArcSwap::from_pointee(parts.site).into(),
                 accounts: parts.accounts.clone(),
                 sessions: sessions.clone(),
                 connector: parts.connector.clone(),
@@ -96,11 +93,16 @@ impl Desk {
             prefix,
             accounts: parts.accounts,
             connector: parts.connector,
-            integrations: parts.integrations,
             public_url: parts.public_url,
             readiness: parts.readiness,
             scrape: parts.scrape,
         }
+    }
+
+    /// Goes on with another configuration, and another admin token.
+    pub fn change(&self, site: Site, token: Secret) {
+        self.guard.set_token(token);
+        self.pages.site.store(Arc::new(site));
     }
 
     /// Answers a request, whatever its place.

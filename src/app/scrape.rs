@@ -1,8 +1,8 @@
 //! Collects what `/metrics` shows.
 
+use super::wings::Core;
 use crate::admin::Scrape;
-use crate::proxy::Workers;
-use crate::refresh::{AccountState, AccountStatus, Handle};
+use crate::refresh::{AccountState, AccountStatus};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::log::Log;
 use crate::telemetry::metrics::{AccountSample, Snapshot, render};
@@ -12,8 +12,7 @@ use std::sync::Arc;
 /// Where the figures come from.
 #[derive(Clone)]
 pub struct Sources {
-    pub workers: Arc<Workers>,
-    pub accounts: Handle,
+    pub core: Core,
     pub refreshes: Arc<RefreshMetrics>,
     pub access: Option<AccessLog>,
     pub log: Arc<Log>,
@@ -35,13 +34,16 @@ pub fn scrape(sources: Sources) -> Scrape {
 }
 
 async fn snapshot(sources: &Sources) -> Snapshot {
+    let core = &sources.core;
     Snapshot {
-        workers: sources.workers.stats().await,
-        accounts: sources.accounts.accounts().iter().map(sample).collect(),
+        workers: core.workers.stats().await,
+        accounts: core.accounts.accounts().iter().map(sample).collect(),
         states: AccountState::ALL.map(AccountState::as_str).to_vec(),
         access_log_dropped: sources.access.as_ref().map_or(0, AccessLog::dropped),
         log_dropped: sources.log.dropped(),
-        io: sources.workers.io().as_str(),
+        io: core.workers.io().as_str(),
+        reloads: core.reloads.counts(),
+        reload_failed: core.reloads.standing().failure().is_some(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The signals that ask the process to end.
+//! The signals that ask the process to end, or to read its configuration again.
 
 use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -7,6 +7,27 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+}
+
+/// SIGHUP, from the moment on at which this was made: it ends the process no more.
+pub struct Hangups(Signal);
+
+impl Hangups {
+    /// Takes the signal over; call it on a runtime.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn new() -> io::Result<Self> {
+        signal(SignalKind::hangup()).map(Self)
+    }
+
+    /// Waits for the next one; several that come at once may be one.
+    pub async fn next(&mut self) {
+        if self.0.recv().await.is_none() {
+            // No more can come.
+            std::future::pending().await
+        }
+    }
 }
 
 /// A request to end.

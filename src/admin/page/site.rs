@@ -4,6 +4,7 @@ use crate::base::id::AccountKey;
 use crate::config::checked::{
     GrantType, HostMatch, Integration, PathMatch, Route, RouteMatch, UpstreamScheme,
 };
+use crate::telemetry::reloads::Reloads;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -15,6 +16,9 @@ pub struct Site {
     pub proxy: Vec<SocketAddr>,
     pub integrations: Vec<Arc<Integration>>,
     pub routes: Vec<Route>,
+    /// The configuration file, as it was named at the start.
+    pub file: String,
+    pub reloads: Arc<Reloads>,
 }
 
 /// A route in words.

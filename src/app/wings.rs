@@ -1,0 +1,99 @@
+//! Both wings, started and joined by the seam.
+
+use super::back_end;
+use super::failure::Failure;
+use crate::admin::Site;
+use crate::base::clock::SystemClock;
+use crate::base::id::AccountKey;
+use crate::config::checked::{Config, Route};
+use crate::net::dial::Dialer;
+use crate::proxy::{self, Listening, Seam, Workers};
+use crate::refresh::{self, Handle, Known, Setup, Wanted};
+use crate::store::Store;
+use crate::telemetry::access::AccessLog;
+use crate::telemetry::refreshes::RefreshMetrics;
+use crate::telemetry::reloads::Reloads;
+use crate::token;
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// What runs, and what a reload is told to.
+#[derive(Clone)]
+pub struct Core {
+    pub workers: Arc<Workers>,
+    pub accounts: Handle,
+    pub store: Arc<dyn Store>,
+    pub reloads: Arc<Reloads>,
+}
+
+/// What the wings are started with besides the configuration.
+pub struct Parts {
+    pub clock: SystemClock,
+    pub listeners: Vec<Listening>,
+    pub accounts: Vec<Wanted>,
+    pub store: Arc<dyn Store>,
+    pub metrics: Arc<RefreshMetrics>,
+    pub access: Option<AccessLog>,
+}
+
+/// Starts the cold wing, which fetches the first tokens at once, and the workers.
+pub fn start(config: &Config, parts: Parts) -> Result<Core, Failure> {
+    let io = back_end::choose(config.workers.io)?;
+    let (asker, asks) = token::channel();
+    let accounts = refresh::start(refresh::Parts {
+        accounts: parts.accounts.into_iter().map(Setup::from).collect(),
+        asks,
+        store: parts.store.clone(),
+        clock: Arc::new(parts.clock),
+        metrics: parts.metrics,
+        settings: config.refresh.clone(),
+    });
+    let workers = proxy::start(proxy::Parts {
+        listeners: parts.listeners,
+        routes: config.routes.clone(),
+        accounts: seams(&accounts.known(), &config.routes),
+        asker,
+        limits: config.limits.clone(),
+        token_wait: config.refresh.token_wait,
+        workers: config.workers.count,
+        io,
+        access: parts.access,
+        clock: parts.clock,
+        public_url: config.admin.public_url.clone(),
+        dialer: Dialer::new(tokio::runtime::Handle::current()),
+    })
+    .map_err(Failure::system("the workers can't be started"))?;
+    Ok(Core {
+        workers: Arc::new(workers),
+        accounts,
+        store: parts.store,
+        reloads: Arc::default(),
+    })
+}
+
+/// For every account that a route names, what workers read it by.
+pub fn seams(known: &HashMap<AccountKey, Known>, routes: &[Route]) -> HashMap<AccountKey, Seam> {
+    let named: HashSet<&AccountKey> = routes.iter().map(|route| &route.account).collect();
+    let seams = named.into_iter().filter_map(|key| {
+        let known = known.get(key)?;
+        let seam = Seam {
+            shared: known.shared.clone(),
+            retry_on: Arc::from(&*known.account.integration.refresh.retry_on),
+        };
+        Some((key.clone(), seam))
+    });
+    seams.collect()
+}
+
+/// What the page shows of the configuration.
+pub fn site(config: &Config, proxy: Vec<SocketAddr>, file: String, reloads: Arc<Reloads>) -> Site {
+    Site {
+        public_url: config.admin.public_url.clone(),
+        proxy,
+        integrations: config.integrations.clone(),
+        routes: config.routes.clone(),
+        file,
+        reloads,
+    }
+}
