@@ -8,5 +8,5 @@ mod difference;
 mod tests;
 
 pub use connected::{AttachPlan, ConnectedAccount, OAuthClient, ResolveError, SecretSource};
-pub use create::create;
+pub use create::{create, upstream};
 pub use difference::Difference;

@@ -11,6 +11,7 @@ use super::reply::{
 use super::session::Sessions;
 use super::{openapi, plain, reply};
 use crate::base::secret::Secret;
+use crate::config::checked::Route;
 use crate::connect::Connector;
 use crate::refresh::{AccountStatus, Handle};
 use crate::telemetry::metrics;
@@ -103,6 +104,12 @@ impl Desk {
     pub fn change(&self, site: Site, token: Secret) {
         self.guard.set_token(token);
         self.pages.site.store(Arc::new(site));
+    }
+
+    /// Goes on with other routes.
+    pub fn route(&self, routes: Vec<Route>) {
+        let site = Site::clone(&self.pages.site());
+        self.pages.site.store(Arc::new(Site { routes, ..site }));
     }
 
     /// Answers a request, whatever its place.

@@ -21,6 +21,7 @@ struct Door {
     /// As the configuration has it, where port 0 is a port of the system's choice.
     written: SocketAddr,
     bound: SocketAddr,
+    hosts: Vec<String>,
 }
 
 impl Doors {
@@ -87,13 +88,14 @@ impl Doors {
         }
     }
 
-    fn keep(&mut self, door: Door, listener: &Listener) -> Listening {
-        let listening = Listening {
-            id: door.id,
-            address: door.bound,
-            hosts: listener.hosts.clone(),
-            socket: None,
-        };
+    /// All of them, as they are.
+    pub fn kept(&self) -> Vec<Listening> {
+        self.open.iter().map(Door::kept).collect()
+    }
+
+    fn keep(&mut self, mut door: Door, listener: &Listener) -> Listening {
+        door.hosts.clone_from(&listener.hosts);
+        let listening = door.kept();
         self.open.push(door);
         listening
     }
@@ -103,10 +105,22 @@ impl Doors {
             id: self.next_id,
             written: listener.address,
             bound: socket.local_addr()?,
+            hosts: Vec::new(),
         };
         self.next_id += 1;
         let mut listening = self.keep(door, listener);
         listening.socket = Some(socket);
         Ok(listening)
+    }
+}
+
+impl Door {
+    fn kept(&self) -> Listening {
+        Listening {
+            id: self.id,
+            address: self.bound,
+            hosts: self.hosts.clone(),
+            socket: None,
+        }
     }
 }

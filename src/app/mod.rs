@@ -15,6 +15,7 @@ mod keeping;
 mod listeners;
 mod reload;
 mod rotated;
+mod route_plan;
 mod running;
 mod scrape;
 mod serve;

@@ -10,6 +10,7 @@ use super::failure::Failure;
 use super::fixed::Fixed;
 use super::listeners;
 use super::rotated::Secrets;
+use super::route_plan::RoutePlan;
 use super::serve;
 use super::signals::Hangups;
 use super::source::{Reading, Source, Watched};
@@ -44,6 +45,7 @@ pub struct Parts {
 pub struct InUse {
     pub fixed: Fixed,
     pub doors: Doors,
+    pub plan: RoutePlan,
     pub routes: Vec<Route>,
     pub secrets: Secrets,
     pub watched: Watched,
@@ -78,6 +80,10 @@ impl Reloader {
             tokio::select! {
                 () = hangups.next() => {}
                 () = self.in_use.watched.changed() => {}
+                () = self.parts.core.accounts.people_changed() => {
+                    self.route_anew().await;
+                    continue;
+                }
             }
             if let Err(why) = self.reload().await {
                 tracing::error!(
@@ -144,38 +150,65 @@ impl Reloader {
         let old_secrets = &self.in_use.secrets;
         let rotated = |a: &ConnectedAccount| resolved.secrets.differ_from(old_secrets, a);
         let plan = Reload::plan(known, wanted, &rotated);
-        let changes = Changes::new(
-            plan.counts(),
-            (&self.in_use.routes, &config.routes),
-            (&self.in_use.doors.addresses(), &doors.addresses()),
-        );
+        let counts = plan.counts();
         self.parts.refreshes.name(named);
         core.accounts.reload(plan).await;
+        let known = core.accounts.known();
+        let plan = RoutePlan::of(&config);
+        let routes = plan.with(&known);
         let change = proxy::Change {
-            accounts: wings::seams(&core.accounts.known(), &config.routes),
-            routes: config.routes.clone(),
+            accounts: wings::seams(&known, &routes),
+            routes: routes.clone(),
             listeners: listening,
         };
         let changed = core.workers.change(change).await;
         changed.map_err(|why| format!("the listeners can't be shared: {why}"))?;
+        let changes = Changes::new(
+            counts,
+            (&self.in_use.routes, &routes),
+            (&self.in_use.doors.addresses(), &doors.addresses()),
+        );
+        self.in_use.plan = plan;
+        self.in_use.routes = routes;
         self.in_use.doors = doors;
         self.in_use.secrets = resolved.secrets;
-        self.settle(config, resolved.admin_token, &changes);
+        self.settle(&config, resolved.admin_token, &changes);
         Ok(())
     }
 
+    /// Somebody has created an account, or removed one: routes may have waited
+    /// for that.
+    async fn route_anew(&mut self) {
+        if !self.in_use.plan.waits() {
+            return;
+        }
+        let core = &self.parts.core;
+        let known = core.accounts.known();
+        let routes = self.in_use.plan.with(&known);
+        let change = proxy::Change {
+            accounts: wings::seams(&known, &routes),
+            routes: routes.clone(),
+            listeners: self.in_use.doors.kept(),
+        };
+        // Only new listeners can fail.
+        let _ = core.workers.change(change).await;
+        self.parts.desk.route(routes.clone());
+        self.in_use.routes = routes;
+    }
+
     /// Everything besides accounts, routes and listeners.
-    fn settle(&mut self, config: Config, admin_token: Secret, changes: &Changes) {
+    fn settle(&mut self, config: &Config, admin_token: Secret, changes: &Changes) {
         let parts = &self.parts;
         parts.readiness.require(config.readiness_require.clone());
         parts.drain.store(Arc::new(config.drain.clone()));
         let (file, reloads) = (parts.source.name(), parts.core.reloads.clone());
         let proxy = self.in_use.doors.addresses();
-        let site = wings::site(&config, proxy, file, reloads);
+        let routes = self.in_use.routes.clone();
+        let site = wings::site(config, routes, proxy, file, reloads);
         parts.desk.change(site, admin_token);
-        let waiting = self.in_use.fixed.differing(&config);
+        let waiting = self.in_use.fixed.differing(config);
         tracing::info!(target: "sidekey", "the configuration was read again: {changes}");
-        serve::say_warnings(&config);
+        serve::say_warnings(config);
         if !waiting.is_empty() {
             tracing::warn!(
                 target: "sidekey",
@@ -183,7 +216,6 @@ impl Reloader {
                 waiting.join(", ")
             );
         }
-        self.in_use.routes = config.routes;
         self.parts.core.reloads.succeeded(waiting);
     }
 }

@@ -7,6 +7,7 @@ use super::failure::Failure;
 use super::fixed::Fixed;
 use super::reload::{self, InUse, Reloader};
 use super::rotated::Secrets;
+use super::route_plan::RoutePlan;
 use super::scrape::{Sources, scrape};
 use super::serve::{LAST_WORDS, Made};
 use super::signals::Hangups;
@@ -71,7 +72,8 @@ impl Running {
             metrics: refreshes.clone(),
             access: made.access.clone(),
         };
-        let core = wings::start(config, parts)?;
+        let plan = RoutePlan::of(config);
+        let (core, routes) = wings::start(config, &plan, parts)?;
         let readiness = Arc::new(Readiness::new(config.readiness_require.clone()));
         let sources = Sources {
             core: core.clone(),
@@ -79,11 +81,11 @@ impl Running {
             access: made.access.clone(),
             log: made.log,
         };
-        let file = reloading.source.name();
+        let (file, reloads) = (reloading.source.name(), core.reloads.clone());
         let desk = Arc::new(Desk::new(admin::Parts {
             accounts: core.accounts.clone(),
             connector: Arc::new(connector(config, &core, clock)),
-            site: wings::site(config, doors.addresses(), file, core.reloads.clone()),
+            site: wings::site(config, routes.clone(), doors.addresses(), file, reloads),
             readiness: readiness.clone(),
             scrape: scrape(sources),
             token: made.admin_token,
@@ -101,7 +103,8 @@ impl Running {
         let in_use = InUse {
             fixed: Fixed::of(config),
             doors,
-            routes: config.routes.clone(),
+            plan,
+            routes,
             secrets,
             watched: reloading.watched.clone(),
         };

@@ -2,6 +2,7 @@
 
 use super::back_end;
 use super::failure::Failure;
+use super::route_plan::RoutePlan;
 use crate::admin::Site;
 use crate::base::clock::SystemClock;
 use crate::base::id::AccountKey;
@@ -13,7 +14,7 @@ use crate::store::Store;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::refreshes::RefreshMetrics;
 use crate::telemetry::reloads::Reloads;
-use crate::token;
+use crate::token::{self, Published, Unavailable};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -37,8 +38,13 @@ pub struct Parts {
     pub access: Option<AccessLog>,
 }
 
-/// Starts the cold wing, which fetches the first tokens at once, and the workers.
-pub fn start(config: &Config, parts: Parts) -> Result<Core, Failure> {
+/// Starts the cold wing, which fetches the first tokens at once, and the
+/// workers; gives the routes that they go by, too.
+pub fn start(
+    config: &Config,
+    plan: &RoutePlan,
+    parts: Parts,
+) -> Result<(Core, Vec<Route>), Failure> {
     let io = back_end::choose(config.workers.io)?;
     let (asker, asks) = token::channel();
     let accounts = refresh::start(refresh::Parts {
@@ -49,10 +55,12 @@ pub fn start(config: &Config, parts: Parts) -> Result<Core, Failure> {
         metrics: parts.metrics,
         settings: config.refresh.clone(),
     });
+    let known = accounts.known();
+    let routes = plan.with(&known);
     let workers = proxy::start(proxy::Parts {
         listeners: parts.listeners,
-        routes: config.routes.clone(),
-        accounts: seams(&accounts.known(), &config.routes),
+        accounts: seams(&known, &routes),
+        routes: routes.clone(),
         asker,
         limits: config.limits.clone(),
         token_wait: config.refresh.token_wait,
@@ -64,35 +72,51 @@ pub fn start(config: &Config, parts: Parts) -> Result<Core, Failure> {
         dialer: Dialer::new(tokio::runtime::Handle::current()),
     })
     .map_err(Failure::system("the workers can't be started"))?;
-    Ok(Core {
+    let core = Core {
         workers: Arc::new(workers),
         accounts,
         store: parts.store,
         reloads: Arc::default(),
-    })
+    };
+    Ok((core, routes))
 }
 
 /// For every account that a route names, what workers read it by.
 pub fn seams(known: &HashMap<AccountKey, Known>, routes: &[Route]) -> HashMap<AccountKey, Seam> {
     let named: HashSet<&AccountKey> = routes.iter().map(|route| &route.account).collect();
-    let seams = named.into_iter().filter_map(|key| {
-        let known = known.get(key)?;
-        let seam = Seam {
+    let seams = named.into_iter().map(|key| {
+        let seam = known.get(key).map_or_else(nobody, |known| Seam {
             shared: known.shared.clone(),
             retry_on: Arc::from(&*known.account.integration.refresh.retry_on),
-        };
-        Some((key.clone(), seam))
+        });
+        (key.clone(), seam)
     });
     seams.collect()
 }
 
+/// For an account that nobody has created yet.
+fn nobody() -> Seam {
+    let (publisher, shared) = token::slot();
+    publisher.publish(Published::Unavailable(Unavailable::NotCreated));
+    Seam {
+        shared,
+        retry_on: Arc::from([]),
+    }
+}
+
 /// What the page shows of the configuration.
-pub fn site(config: &Config, proxy: Vec<SocketAddr>, file: String, reloads: Arc<Reloads>) -> Site {
+pub fn site(
+    config: &Config,
+    routes: Vec<Route>,
+    proxy: Vec<SocketAddr>,
+    file: String,
+    reloads: Arc<Reloads>,
+) -> Site {
     Site {
         public_url: config.admin.public_url.clone(),
         proxy,
         integrations: config.integrations.clone(),
-        routes: config.routes.clone(),
+        routes,
         file,
         reloads,
     }

@@ -24,6 +24,8 @@ pub struct Config {
     pub integrations: Vec<Arc<Integration>>,
     pub accounts: Vec<Account>,
     pub routes: Vec<Route>,
+    /// Those of them whose accounts are created while the process runs.
+    pub awaited: Vec<Awaited>,
     pub log: Log,
     pub workers: Workers,
     pub limits: Limits,
@@ -219,6 +221,16 @@ pub struct Route {
     pub allow_plaintext: bool,
     /// Origins (`scheme://host[:port]`, lower case) of pages that may call this route.
     pub allow_origins: Vec<String>,
+}
+
+/// A route whose account is none of the configuration's: its upstream leads
+/// nowhere until somebody has created it.
+#[derive(Debug, Clone)]
+pub struct Awaited {
+    /// Its place among the routes.
+    pub route: usize,
+    pub upstream: UrlTemplate,
+    pub integration: Arc<Integration>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

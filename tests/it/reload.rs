@@ -501,3 +501,54 @@ fn two_hundred_reloads_under_load_lose_nothing_and_hold_nothing() {
         "KiB: {memory}, then {memory_after}"
     );
 }
+
+#[test]
+fn a_route_waits_for_an_account_that_is_created_while_it_runs() {
+    let auth = AuthServer::start();
+    let upstream = auth.upstream();
+    let yaml = Conf::new(&auth, &upstream)
+        .store("{path: store.db, key: {generate: true}}")
+        .integration("parameters: [tenant]")
+        .oauth2("token_parameters: {tenant: \"{tenant}\"}")
+        .yaml();
+    let yaml = yaml.replace(
+        "integration: test}",
+        "integration: test, parameters: {tenant: a}}",
+    );
+    let mut sidekey = Sidekey::run_yaml(&yaml);
+    let create = |sidekey: &Sidekey, key: &str| {
+        let body =
+            format!(r#"{{"key":"{key}","integration":"test","parameters":{{"tenant":"b"}}}}"#);
+        assert_eq!(sidekey.api("POST", "/api/accounts", &body).status, 201);
+    };
+    create(&sidekey, "early");
+    let more = ["early", "late"].map(|account| {
+        format!(
+            "  - {{path: /{account}/, upstream: \"{}/{{tenant}}/\", account: {account}, integration: test}}\n",
+            upstream.url()
+        )
+    });
+    sidekey.configure(&format!("{yaml}{}", more.concat()));
+    hang_up(&sidekey);
+    assert_eq!(
+        sidekey.get("/early/x").status,
+        200,
+        "created before the route was there"
+    );
+    assert_eq!(upstream.last().target, "/b/x");
+    let waiting = |sidekey: &Sidekey| {
+        let answer = sidekey.get("/late/x");
+        let code = answer.header("sidekey-error").map(str::to_owned);
+        (answer.status, code.unwrap_or_default())
+    };
+    let refused = (503, "account_not_connected".to_owned());
+    assert_eq!(waiting(&sidekey), refused);
+    create(&sidekey, "late");
+    eventually("its account", || waiting(&sidekey).0 == 200);
+    assert_eq!(upstream.last().target, "/b/x");
+    sidekey.restart();
+    assert_eq!(waiting(&sidekey).0, 200, "also after a restart");
+    assert_eq!(sidekey.api("DELETE", "/api/accounts/late", "").status, 200);
+    eventually("no account", || waiting(&sidekey) == refused);
+    assert_eq!(sidekey.get("/early/x").status, 200);
+}

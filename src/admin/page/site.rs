@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 /// What the page shows besides the accounts' states.
+#[derive(Clone)]
 pub struct Site {
     /// Where browsers find the admin listener, without a trailing slash.
     pub public_url: String,

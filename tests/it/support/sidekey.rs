@@ -107,6 +107,19 @@ impl Sidekey {
         self.put(CONFIGURATION, &self.with_ports(yaml));
     }
 
+    /// Ends it, and runs it anew in the same place.
+    pub fn restart(&mut self) {
+        self.signal("TERM");
+        self.ended();
+        let mut command = command(&self.dir);
+        let file = self.dir.path().join(CONFIGURATION);
+        command.arg("run").arg("--config").arg(file);
+        self.child = command.spawn().unwrap();
+        self.output = collect(self.child.stdout.take().unwrap());
+        self.errors = collect(self.child.stderr.take().unwrap());
+        self.wait_for("/readyz");
+    }
+
     /// The configuration, and other files, as Kubernetes changes what it has mounted.
     pub fn mount(&self, yaml: &str, files: &[(&str, &str)]) {
         let files = files
