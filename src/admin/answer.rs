@@ -100,10 +100,14 @@ impl Desk {
         }
     }
 
-    /// Goes on with another configuration, and another admin token.
+    /// Goes on with another configuration; its public address stays the one of
+    /// the start. Whoever came in by another admin token has to come anew.
     pub fn change(&self, site: Site, token: Secret) {
-        self.guard.set_token(token);
-        self.pages.site.store(Arc::new(site));
+        if self.guard.set_token(token) {
+            self.sessions.end_all();
+        }
+        let public_url = self.public_url.clone();
+        self.pages.site.store(Arc::new(Site { public_url, ..site }));
     }
 
     /// Goes on with other routes.

@@ -47,9 +47,10 @@ impl Guard {
         }
     }
 
-    /// From now on this is the token.
-    pub fn set_token(&self, token: Secret) {
-        self.token.store(Arc::new(token));
+    /// From now on this is the token; true where it is another one.
+    pub fn set_token(&self, token: Secret) -> bool {
+        let token = Arc::new(token);
+        *self.token.swap(token.clone()) != *token
     }
 
     /// Lets a call in, or says why not.

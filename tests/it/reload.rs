@@ -404,9 +404,23 @@ fn hosts_of_a_listener_and_the_admin_token_change() {
         crate::support::call(stage.sidekey.admin, "GET", "/api/accounts", &fields, b"").status
     };
     assert_eq!((status("first-token"), status("second-token")), (200, 401));
+    let link = crate::support::call(
+        stage.sidekey.admin,
+        "POST",
+        "/api/links",
+        &[("Authorization", "Bearer first-token")],
+        b"",
+    );
     stage.sidekey.put("admin", "second-token");
     eventually("the other token", || status("second-token") == 200);
     assert_eq!(status("first-token"), 401);
+    let link = link.json()["url"].as_str().unwrap().to_owned();
+    let path = link.split_once("/session/").unwrap().1;
+    let opened = get(stage.sidekey.admin, &format!("/session/{path}"));
+    assert!(
+        opened.header("set-cookie").is_none(),
+        "a link of the old token"
+    );
 }
 
 /// What keeps a few clients busy until it is told to end.

@@ -147,6 +147,22 @@ async fn another_way_to_attach_is_published_with_the_same_token() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn another_time_before_expiry_counts_for_the_token_that_is_held() {
+    let before = |minutes| {
+        let mut account = account(0, None);
+        let integration = Arc::get_mut(&mut account.integration).unwrap();
+        integration.refresh.before_expiry = Duration::from_mins(minutes);
+        account
+    };
+    let stage = Stage::of(vec![before(5)], Arc::new(MemoryStore::new()), |_| {});
+    let stage = stage.ready().await;
+    assert_eq!(stage.reload(vec![before(30)]).await, counts(0, 1, 0));
+    assert_eq!(stage.server.begun(), 1);
+    sleep(Duration::from_mins(31)).await;
+    assert_eq!(stage.server.begun(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_thousand_changes_hold_no_more_than_one() {
     let stage = Stage::new(1).ready().await;
     for number in 0..1_000 {
