@@ -11,7 +11,7 @@ use super::reply::{
 use super::session::Sessions;
 use super::{openapi, plain, reply};
 use crate::base::secret::Secret;
-use crate::config::checked::Route;
+use crate::config::checked::SharedRoutes;
 use crate::connect::Connector;
 use crate::refresh::{AccountStatus, Handle};
 use crate::telemetry::metrics;
@@ -111,7 +111,7 @@ impl Desk {
     }
 
     /// Goes on with other routes.
-    pub fn route(&self, routes: Vec<Route>) {
+    pub fn route(&self, routes: SharedRoutes) {
         let site = Site::clone(&self.pages.site());
         self.pages.site.store(Arc::new(Site { routes, ..site }));
     }

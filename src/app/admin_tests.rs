@@ -98,7 +98,7 @@ fn start(good_tokens: usize) -> Running {
             public_url: public_url.clone(),
             proxy: Vec::new(),
             integrations: Vec::new(),
-            routes: Vec::new(),
+            routes: Vec::new().into(),
             file: "sidekey.yaml".to_owned(),
             reloads: Arc::default(),
         },

@@ -5,6 +5,7 @@ use crate::refresh::Counts;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// The differences between what was in use and what is now.
 pub struct Changes {
@@ -18,7 +19,7 @@ impl Changes {
     /// Of accounts; each pair is before and after.
     pub fn new(
         accounts: Counts,
-        routes: (&[Route], &[Route]),
+        routes: (&[Arc<Route>], &[Arc<Route>]),
         listening: (&[SocketAddr], &[SocketAddr]),
     ) -> Self {
         let without = |some: &[SocketAddr], others: &[SocketAddr]| {
@@ -34,8 +35,9 @@ impl Changes {
     }
 }
 
-fn compare(before: &[Route], after: &[Route]) -> Counts {
-    let mut left: HashMap<&str, &Route> = before.iter().map(|r| (r.name.as_str(), r)).collect();
+fn compare(before: &[Arc<Route>], after: &[Arc<Route>]) -> Counts {
+    let mut left: HashMap<&str, &Arc<Route>> =
+        before.iter().map(|r| (r.name.as_str(), r)).collect();
     let mut counts = Counts::default();
     for route in after {
         match left.remove(route.name.as_str()) {

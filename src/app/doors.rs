@@ -57,7 +57,7 @@ impl Doors {
                 listening.push(doors.keep(left.remove(at), listener));
                 continue;
             }
-            let bound = bind_proxy(listener.address);
+            let bound = bind_proxy(listener.address).map_err(|error| self.explain(error));
             let added = bound.and_then(|socket| {
                 let added = doors.add(socket, listener);
                 added.map_err(|why| ListenError::of_proxy(listener.address, why))
@@ -72,6 +72,19 @@ impl Doors {
         } else {
             Err(errors)
         }
+    }
+
+    /// An address that overlaps one of ours can't be had beside it.
+    fn explain(&self, mut error: ListenError) -> ListenError {
+        let port = error.address.port();
+        let ours = self.open.iter().find(|door| door.bound.port() == port);
+        if let Some(door) = ours.filter(|_| error.why.kind() == io::ErrorKind::AddrInUse) {
+            let bound = door.bound;
+            error.holder = Some(format!(
+                "sidekey itself, which listens on {bound}; take that one away first, or restart"
+            ));
+        }
+        error
     }
 
     /// Where they listen.

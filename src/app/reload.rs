@@ -19,7 +19,7 @@ use crate::account::ConnectedAccount;
 use crate::admin::{Desk, Readiness};
 use crate::base::id::AccountKey;
 use crate::base::secret::Secret;
-use crate::config::checked::{Config, Drain, Route};
+use crate::config::checked::{Config, Drain, SharedRoutes};
 use crate::proxy::{self, Listening};
 use crate::refresh::{Known, Reload, Wanted};
 use crate::store::Store;
@@ -46,7 +46,7 @@ pub struct InUse {
     pub fixed: Fixed,
     pub doors: Doors,
     pub plan: RoutePlan,
-    pub routes: Vec<Route>,
+    pub routes: SharedRoutes,
     pub secrets: Secrets,
     pub watched: Watched,
 }
@@ -134,11 +134,11 @@ impl Reloader {
 
     async fn take_over(
         &mut self,
-        known: &HashMap<AccountKey, Known>,
+        before: &HashMap<AccountKey, Known>,
         prepared: Prepared,
     ) -> Result<(), String> {
         let Prepared {
-            config,
+            mut config,
             resolved,
             doors,
             listening,
@@ -149,16 +149,18 @@ impl Reloader {
         let wanted = wanted(resolved.configured, resolved.created);
         let old_secrets = &self.in_use.secrets;
         let rotated = |a: &ConnectedAccount| resolved.secrets.differ_from(old_secrets, a);
-        let plan = Reload::plan(known, wanted, &rotated);
+        let plan = Reload::plan(before, wanted, &rotated);
         let counts = plan.counts();
         self.parts.refreshes.name(named);
         core.accounts.reload(plan).await;
         let known = core.accounts.known();
-        let plan = RoutePlan::of(&config);
+        let plan = RoutePlan::of(&mut config);
         let routes = plan.with(&known);
+        // To make a worker's tables anew may take a while: not without need.
+        let is_same =
+            *routes == *self.in_use.routes && wings::are_same_seams(before, &known, &routes);
         let change = proxy::Change {
-            accounts: wings::seams(&known, &routes),
-            routes: routes.clone(),
+            routes: (!is_same).then(|| (routes.clone(), wings::seams(&known, &routes))),
             listeners: listening,
         };
         let changed = core.workers.change(change).await;
@@ -186,8 +188,7 @@ impl Reloader {
         let known = core.accounts.known();
         let routes = self.in_use.plan.with(&known);
         let change = proxy::Change {
-            accounts: wings::seams(&known, &routes),
-            routes: routes.clone(),
+            routes: Some((routes.clone(), wings::seams(&known, &routes))),
             listeners: self.in_use.doors.kept(),
         };
         // Only new listeners can fail.

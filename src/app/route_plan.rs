@@ -2,22 +2,25 @@
 
 use crate::account;
 use crate::base::id::AccountKey;
-use crate::config::checked::{Awaited, Config, Route, Upstream};
+use crate::config::checked::{Awaited, Config, Route, SharedRoutes, Upstream};
 use crate::refresh::Known;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// The routes, and which of them wait for somebody to create their accounts.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct RoutePlan {
-    routes: Vec<Route>,
+    routes: SharedRoutes,
     awaited: Vec<Awaited>,
 }
 
 impl RoutePlan {
-    pub fn of(config: &Config) -> Self {
+    /// Takes the configuration's routes, of which there may be very many.
+    pub fn of(config: &mut Config) -> Self {
+        let routes = std::mem::take(&mut config.routes);
         Self {
-            routes: config.routes.clone(),
-            awaited: config.awaited.clone(),
+            routes: routes.into_iter().map(Arc::new).collect(),
+            awaited: std::mem::take(&mut config.awaited),
         }
     }
 
@@ -28,8 +31,11 @@ impl RoutePlan {
 
     /// The routes with these accounts. One whose account is not there yet leads
     /// nowhere; to leave it out would let a wider route take its requests.
-    pub fn with(&self, known: &HashMap<AccountKey, Known>) -> Vec<Route> {
-        let mut routes = self.routes.clone();
+    pub fn with(&self, known: &HashMap<AccountKey, Known>) -> SharedRoutes {
+        if self.awaited.is_empty() {
+            return self.routes.clone();
+        }
+        let mut routes = self.routes.to_vec();
         for awaited in &self.awaited {
             let Some(route) = routes.get_mut(awaited.route) else {
                 continue;
@@ -38,7 +44,12 @@ impl RoutePlan {
                 .get(&route.account)
                 .map(|known| filled(awaited, known))
             {
-                Some(Ok(upstream)) => route.upstream = upstream,
+                Some(Ok(upstream)) => {
+                    *route = Arc::new(Route {
+                        upstream,
+                        ..Route::clone(route)
+                    });
+                }
                 Some(Err(why)) => {
                     tracing::error!(
                         account = %route.account,
@@ -49,7 +60,7 @@ impl RoutePlan {
                 None => {}
             }
         }
-        routes
+        routes.into()
     }
 }
 

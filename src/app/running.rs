@@ -55,13 +55,13 @@ pub struct Reloading {
 
 impl Running {
     /// Starts everything on the calling (cold) runtime.
-    pub fn start(config: &Config, made: Made, reloading: Reloading) -> Result<Self, Failure> {
+    pub fn start(mut config: Config, made: Made, reloading: Reloading) -> Result<Self, Failure> {
         let (doors, listeners) = Doors::of(made.bound.proxy, &config.listeners)
             .map_err(Failure::system("a listener is gone"))?;
         let keys = made.accounts.iter().map(|account| account.key.as_str());
         let named = NamedAccounts::first(config.metrics_max_accounts, keys);
         let refreshes = Arc::new(RefreshMetrics::new(named));
-        let created = created_before(&*made.store, config);
+        let created = created_before(&*made.store, &config);
         let secrets = Secrets::of(made.accounts.iter().chain(&created));
         let clock = SystemClock::start();
         let parts = wings::Parts {
@@ -72,8 +72,8 @@ impl Running {
             metrics: refreshes.clone(),
             access: made.access.clone(),
         };
-        let plan = RoutePlan::of(config);
-        let (core, routes) = wings::start(config, &plan, parts)?;
+        let plan = RoutePlan::of(&mut config);
+        let (core, routes) = wings::start(&config, &plan, parts)?;
         let readiness = Arc::new(Readiness::new(config.readiness_require.clone()));
         let sources = Sources {
             core: core.clone(),
@@ -84,8 +84,8 @@ impl Running {
         let (file, reloads) = (reloading.source.name(), core.reloads.clone());
         let desk = Arc::new(Desk::new(admin::Parts {
             accounts: core.accounts.clone(),
-            connector: Arc::new(connector(config, &core, clock)),
-            site: wings::site(config, routes.clone(), doors.addresses(), file, reloads),
+            connector: Arc::new(connector(&config, &core, clock)),
+            site: wings::site(&config, routes.clone(), doors.addresses(), file, reloads),
             readiness: readiness.clone(),
             scrape: scrape(sources),
             token: made.admin_token,
@@ -101,7 +101,7 @@ impl Running {
             desk,
         };
         let in_use = InUse {
-            fixed: Fixed::of(config),
+            fixed: Fixed::of(&config),
             doors,
             plan,
             routes,

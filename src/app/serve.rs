@@ -49,7 +49,7 @@ pub fn run(config: Config, source: Source, watched: Watched) -> Result<(), Failu
         log::take_panics();
     }
     say_first(&config);
-    let ended = start_and_serve(&config, format, log.clone(), source, watched);
+    let ended = start_and_serve(config, format, log.clone(), source, watched);
     log.flush(LAST_WORDS);
     ended
 }
@@ -71,7 +71,7 @@ pub(super) fn say_warnings(config: &Config) {
 }
 
 fn start_and_serve(
-    config: &Config,
+    config: Config,
     format: Format,
     log: Arc<Log>,
     source: Source,
@@ -82,9 +82,9 @@ fn start_and_serve(
     let made = Made {
         format,
         log,
-        bound: listeners::bind_all(config).map_err(Failure::Listen)?,
+        bound: listeners::bind_all(&config).map_err(Failure::Listen)?,
         admin_token: admin_token(&config.admin)?,
-        accounts: resolve(config)?,
+        accounts: resolve(&config)?,
         access: access_log(&config.log, format)?,
         store: open_store(&config.store)?,
     };
@@ -96,7 +96,7 @@ fn start_and_serve(
 }
 
 async fn serve(
-    config: &Config,
+    config: Config,
     made: Made,
     source: Source,
     watched: Watched,

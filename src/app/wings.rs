@@ -6,7 +6,7 @@ use super::route_plan::RoutePlan;
 use crate::admin::Site;
 use crate::base::clock::SystemClock;
 use crate::base::id::AccountKey;
-use crate::config::checked::{Config, Route};
+use crate::config::checked::{Config, Route, SharedRoutes};
 use crate::net::dial::Dialer;
 use crate::proxy::{self, Listening, Seam, Workers};
 use crate::refresh::{self, Handle, Known, Setup, Wanted};
@@ -44,7 +44,7 @@ pub fn start(
     config: &Config,
     plan: &RoutePlan,
     parts: Parts,
-) -> Result<(Core, Vec<Route>), Failure> {
+) -> Result<(Core, SharedRoutes), Failure> {
     let io = back_end::choose(config.workers.io)?;
     let (asker, asks) = token::channel();
     let accounts = refresh::start(refresh::Parts {
@@ -82,7 +82,10 @@ pub fn start(
 }
 
 /// For every account that a route names, what workers read it by.
-pub fn seams(known: &HashMap<AccountKey, Known>, routes: &[Route]) -> HashMap<AccountKey, Seam> {
+pub fn seams(
+    known: &HashMap<AccountKey, Known>,
+    routes: &[Arc<Route>],
+) -> HashMap<AccountKey, Seam> {
     let named: HashSet<&AccountKey> = routes.iter().map(|route| &route.account).collect();
     let seams = named.into_iter().map(|key| {
         let seam = known.get(key).map_or_else(nobody, |known| Seam {
@@ -92,6 +95,27 @@ pub fn seams(known: &HashMap<AccountKey, Known>, routes: &[Route]) -> HashMap<Ac
         (key.clone(), seam)
     });
     seams.collect()
+}
+
+/// True where these routes read their accounts from the same cells, and take
+/// the same answers for a rejection.
+pub fn are_same_seams(
+    before: &HashMap<AccountKey, Known>,
+    after: &HashMap<AccountKey, Known>,
+    routes: &[Arc<Route>],
+) -> bool {
+    routes.iter().all(|route| {
+        let of = |known: &HashMap<AccountKey, Known>| {
+            let known = known.get(&route.account)?;
+            Some((known.shared.clone(), known.account.integration.clone()))
+        };
+        match (of(before), of(after)) {
+            (Some((old, old_of)), Some((new, new_of))) => {
+                old.is(&new) && old_of.refresh.retry_on == new_of.refresh.retry_on
+            }
+            (before, after) => before.is_none() && after.is_none(),
+        }
+    })
 }
 
 /// For an account that nobody has created yet.
@@ -107,7 +131,7 @@ fn nobody() -> Seam {
 /// What the page shows of the configuration.
 pub fn site(
     config: &Config,
-    routes: Vec<Route>,
+    routes: SharedRoutes,
     proxy: Vec<SocketAddr>,
     file: String,
     reloads: Arc<Reloads>,

@@ -207,6 +207,9 @@ pub enum ParameterValue {
     Secret(Secret),
 }
 
+/// Routes as the parts of the program share them: there may be very many.
+pub type SharedRoutes = Arc<[Arc<Route>]>;
+
 /// A route, its upstream filled in with its account's parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {

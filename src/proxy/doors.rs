@@ -3,7 +3,7 @@
 use super::Listening;
 use super::callers::Listener;
 use crate::net::listen::Acceptor;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
@@ -17,6 +17,9 @@ pub type ListenerId = u64;
 pub struct Doors {
     open: RefCell<BTreeMap<ListenerId, Rc<Listener>>>,
     changed: Notify,
+    /// How many listeners are accepted at: closed ones, too, for a moment.
+    accepting: Cell<usize>,
+    left: Notify,
 }
 
 impl Doors {
@@ -45,6 +48,24 @@ impl Doors {
         self.changed.notified().await;
     }
 
+    /// One of them is accepted at no more, and its socket is closed.
+    pub fn leave(&self) {
+        self.accepting.set(self.accepting.get() - 1);
+        self.left.notify_waiters();
+    }
+
+    /// Waits until the sockets of all closed ones are closed, so that their
+    /// addresses can be had again.
+    pub async fn settled(&self) {
+        loop {
+            let left = self.left.notified();
+            if self.accepting.get() <= self.open.borrow().len() {
+                return;
+            }
+            left.await;
+        }
+    }
+
     /// From now on these are open and no others; gives those to accept at.
     ///
     /// # Errors
@@ -63,6 +84,7 @@ impl Doors {
             open.insert(id, listener);
         }
         self.open.replace(open);
+        self.accepting.set(self.accepting.get() + new.len());
         self.call();
         Ok(new)
     }

@@ -26,7 +26,7 @@ mod worker;
 use crate::base::clock::SystemClock;
 use crate::base::id::AccountKey;
 use crate::base::recycle::keep_buffers;
-use crate::config::checked::{Limits, Route};
+use crate::config::checked::{Limits, SharedRoutes};
 use crate::net::dial::Dialer;
 use crate::net::worker::{Io, spawn};
 use crate::telemetry::access::AccessLog;
@@ -64,9 +64,8 @@ pub struct Listening {
 
 /// What the workers go on with after a reload.
 pub struct Change {
-    pub routes: Vec<Route>,
-    /// A seam for every account that a route names.
-    pub accounts: HashMap<AccountKey, Seam>,
+    /// With a seam for every account that a route names; `None`: as before.
+    pub routes: Option<(SharedRoutes, HashMap<AccountKey, Seam>)>,
     /// All that are to be open.
     pub listeners: Vec<Listening>,
 }
@@ -75,7 +74,7 @@ pub struct Change {
 pub struct Parts {
     /// Bound listeners.
     pub listeners: Vec<Listening>,
-    pub routes: Vec<Route>,
+    pub routes: SharedRoutes,
     /// A seam for every account that a route names.
     pub accounts: HashMap<AccountKey, Seam>,
     pub asker: Asker,
@@ -97,17 +96,8 @@ pub struct Parts {
 
 /// Routes and the accounts behind them, as every worker builds its tables of.
 struct RouteSet {
-    routes: Vec<Arc<Route>>,
+    routes: SharedRoutes,
     accounts: HashMap<AccountKey, Seam>,
-}
-
-impl RouteSet {
-    fn new(routes: Vec<Route>, accounts: HashMap<AccountKey, Seam>) -> Self {
-        Self {
-            routes: routes.into_iter().map(Arc::new).collect(),
-            accounts,
-        }
-    }
 }
 
 /// The running workers.
@@ -130,7 +120,10 @@ pub fn start(parts: Parts) -> io::Result<Workers> {
         peers: commands.clone().into(),
         budget: Arc::new(Budget::new(parts.limits.replay_buffer_total)),
     });
-    let routes = Arc::new(RouteSet::new(parts.routes, parts.accounts));
+    let routes = Arc::new(RouteSet {
+        routes: parts.routes,
+        accounts: parts.accounts,
+    });
     let (ended, ends) = mpsc::unbounded_channel();
     for (index, inbox) in inboxes.drain(..).enumerate() {
         let seed = Seed {
@@ -227,7 +220,9 @@ impl Workers {
         let workers = self.commands.iter();
         let listeners = workers.map(|_| shared(&change.listeners));
         let listeners: Vec<_> = listeners.collect::<io::Result<_>>()?;
-        let routes = Arc::new(RouteSet::new(change.routes, change.accounts));
+        let routes = change
+            .routes
+            .map(|(routes, accounts)| Arc::new(RouteSet { routes, accounts }));
         let told = self.commands.iter().zip(listeners);
         let told: Vec<_> = told
             .map(|(worker, listeners)| {

@@ -41,7 +41,7 @@ pub enum Command {
     /// Serve a connection that another worker accepted.
     Adopt(std::net::TcpStream, SocketAddr, ListenerId),
     /// Go on with these routes and listeners; running requests keep theirs.
-    Change(Arc<RouteSet>, Vec<Listening>, oneshot::Sender<()>),
+    Change(Option<Arc<RouteSet>>, Vec<Listening>, oneshot::Sender<()>),
     /// Give a copy of the counters.
     Stats(oneshot::Sender<WorkerStats>),
     /// Stop accepting and finish; answers with the connections left at the limit.
@@ -149,9 +149,15 @@ impl Worker {
                     None => self.unload(self.index),
                 },
                 Command::Change(routes, listeners, done) => {
-                    self.change_routes(&routes);
+                    if let Some(routes) = routes {
+                        self.change_routes(&routes);
+                    }
                     self.listen(listeners);
-                    let _ = done.send(());
+                    let worker = self.clone();
+                    spawn_local(async move {
+                        worker.doors.settled().await;
+                        let _ = done.send(());
+                    });
                 }
                 Command::Stats(reply) => {
                     let _ = reply.send(self.stats());
@@ -240,7 +246,10 @@ impl Worker {
         loop {
             let accepted = accept_while_open(&self, id, &acceptor).await;
             match accepted {
-                None => return,
+                None => {
+                    drop(acceptor);
+                    return self.doors.leave();
+                }
                 Some(Ok((accepted, peer))) => self.place(accepted, peer, id),
                 // Out of file descriptors, most likely: let some connections end.
                 Some(Err(error)) => {

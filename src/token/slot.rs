@@ -65,6 +65,12 @@ impl Shared {
         }
     }
 
+    /// True for another handle of this very cell.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// What is published now (for the cold wing; workers use a [`Reader`]).
     #[must_use]
     pub fn current(&self) -> Arc<Published> {

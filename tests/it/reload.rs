@@ -23,6 +23,14 @@ fn hang_up(sidekey: &Sidekey) {
     eventually("a reload", || sidekey.metric(RELOADS, &[]) > before);
 }
 
+/// Puts another configuration there and waits until it was read.
+fn have_read(sidekey: &Sidekey, yaml: &str) {
+    sidekey.configure(yaml);
+    hang_up(sidekey);
+    // That may have been a reading that had begun before: the next one has not.
+    hang_up(sidekey);
+}
+
 /// One more route of the account.
 fn with_route(yaml: &str, path: &str, upstream: &Server) -> String {
     format!(
@@ -58,8 +66,7 @@ impl Stage {
 
     /// Writes another configuration and has it read at once.
     fn read(&self, yaml: &str) {
-        self.sidekey.configure(yaml);
-        hang_up(&self.sidekey);
+        have_read(&self.sidekey, yaml);
     }
 }
 
@@ -84,7 +91,9 @@ fn a_changed_file_is_noticed() {
     let more = with_route(&stage.yaml, "/more/", &stage.upstream);
     stage.sidekey.configure(&more);
     eventually("the route", || stage.get("/more/") == 200);
-    assert_eq!(reloads(&stage.sidekey, "success"), 1.0);
+    eventually("a count of it", || {
+        reloads(&stage.sidekey, "success") >= 1.0
+    });
 }
 
 #[test]
@@ -111,7 +120,7 @@ fn kubernetes_swaps_configuration_and_secret() {
         &[("secret", "second")],
     );
     eventually("a token by the new secret", || auth.count() == 2);
-    eventually("the reload", || reloads(&sidekey, "success") == 2.0);
+    eventually("the reload", || reloads(&sidekey, "success") >= 2.0);
     assert_eq!(sidekey.get("/more/").status, 200);
 }
 
@@ -123,10 +132,8 @@ fn a_bad_file_changes_nothing_and_everybody_is_told() {
     let bad =
         with_route(&stage.yaml, "/more/", &stage.upstream).replace("path: /more/", "pth: /more/");
     stage.read(&bad);
-    assert_eq!(
-        (reloads(sidekey, "success"), reloads(sidekey, "failure")),
-        (0.0, 1.0)
-    );
+    assert_eq!(reloads(sidekey, "success"), 0.0);
+    assert!(reloads(sidekey, "failure") >= 1.0);
     assert_eq!(sidekey.metric(LAST, &[]), 0.0);
     assert_eq!((stage.get("/api/"), stage.get("/more/")), (200, 404));
     let config = sidekey.api("GET", "/api/config", "").json();
@@ -221,12 +228,10 @@ fn running_requests_are_not_disturbed() {
     upload.send("y".repeat(length / 2));
     eventually("the upload's connection", || upstream.open() == 2);
     // Its route changes, then goes altogether.
-    sidekey.configure(&format!("{yaml}    timeout: 7s\n"));
-    hang_up(&sidekey);
+    have_read(&sidekey, &format!("{yaml}    timeout: 7s\n"));
     let elsewhere = Server::start(|_| Answer::ok("elsewhere"));
     let other = yaml.replace("path: /api/", "path: /other/");
-    sidekey.configure(&other.replace(&upstream.url(), &elsewhere.url()));
-    hang_up(&sidekey);
+    have_read(&sidekey, &other.replace(&upstream.url(), &elsewhere.url()));
     assert_eq!(sidekey.get("/api/").status, 404);
     upload.send("y".repeat(length / 2));
     let answer = upload.response();
@@ -300,8 +305,7 @@ fn a_removed_account_takes_its_route_along() {
     let two = two.replace("routes:\n", "  - {key: two, integration: test}\nroutes:\n");
     let sidekey = Sidekey::run_yaml(&two);
     assert_eq!(sidekey.get("/two/").status, 200);
-    sidekey.configure(&yaml);
-    hang_up(&sidekey);
+    have_read(&sidekey, &yaml);
     let gone = sidekey.get("/two/");
     assert_eq!(
         (gone.status, gone.header("sidekey-error")),
@@ -309,8 +313,7 @@ fn a_removed_account_takes_its_route_along() {
     );
     assert_eq!(sidekey.api("GET", "/api/accounts/two", "").status, 404);
     assert_eq!(sidekey.get("/api/").status, 200);
-    sidekey.configure(&two);
-    hang_up(&sidekey);
+    have_read(&sidekey, &two);
     assert_eq!(sidekey.get("/two/").status, 200, "and comes back");
 }
 
@@ -330,8 +333,7 @@ fn listeners_come_and_go() {
         "listen: 127.0.0.1:@PROXY@\n",
         &format!("listen:\n  - address: 127.0.0.1:@PROXY@\n  - address: 127.0.0.1:{port}\n"),
     );
-    sidekey.configure(&two);
-    hang_up(&sidekey);
+    have_read(&sidekey, &two);
     assert_eq!(get(local(port), "/api/").status, 200);
     let mut slow = Conn::to(local(port));
     slow.send(format!(
@@ -342,8 +344,7 @@ fn listeners_come_and_go() {
     let mut staying = Conn::to(sidekey.proxy);
     assert_eq!(staying.get("/api/").status, 200);
     eventually("half of the response", || gate.came() == 1);
-    sidekey.configure(&yaml);
-    hang_up(&sidekey);
+    have_read(&sidekey, &yaml);
     eventually("no new connections", || {
         TcpStream::connect(local(port)).is_err()
     });
@@ -356,8 +357,7 @@ fn listeners_come_and_go() {
         200,
         "the other listener goes on"
     );
-    sidekey.configure(&two);
-    hang_up(&sidekey);
+    have_read(&sidekey, &two);
     assert_eq!(get(local(port), "/api/").status, 200, "and it is back");
 }
 
@@ -372,13 +372,20 @@ fn a_listener_that_can_t_be_had_changes_nothing() {
     let elsewhere = Server::start(|_| Answer::ok("elsewhere"));
     let two = two.replace(&stage.upstream.url(), &elsewhere.url());
     stage.read(&with_route(&two, "/more/", &elsewhere));
-    assert_eq!(reloads(&stage.sidekey, "failure"), 1.0);
+    assert!(reloads(&stage.sidekey, "failure") >= 1.0);
     let said = stage.sidekey.logs();
     assert!(
         said.contains(&format!("127.0.0.1:{taken} is in use")),
         "{said}"
     );
     assert_eq!((stage.get("/api/"), stage.get("/more/")), (200, 404));
+    let wider = stage
+        .yaml
+        .replace("listen: 127.0.0.1:@PROXY@", "listen: 0.0.0.0:@PROXY@");
+    stage.read(&wider);
+    let said = stage.sidekey.logs();
+    assert!(said.contains("in use by sidekey itself"), "{said}");
+    assert_eq!(stage.get("/api/"), 200);
 }
 
 #[test]
@@ -504,7 +511,8 @@ fn two_hundred_reloads_under_load_lose_nothing_and_hold_nothing() {
     (60..260).for_each(reload);
     let (memory_after, files_after) = (sidekey.memory("VmRSS"), sidekey.open_files());
     assert!(load.ended() > 260);
-    assert_eq!(reloads(&sidekey, "success"), 260.0, "{}", sidekey.logs());
+    assert!(reloads(&sidekey, "success") >= 260.0);
+    assert_eq!(reloads(&sidekey, "failure"), 0.0, "{}", sidekey.logs());
     eprintln!("memory: {memory} KiB, then {memory_after} KiB; files: {files}, then {files_after}");
     assert!(
         files_after <= files + 8,
@@ -542,8 +550,7 @@ fn a_route_waits_for_an_account_that_is_created_while_it_runs() {
             upstream.url()
         )
     });
-    sidekey.configure(&format!("{yaml}{}", more.concat()));
-    hang_up(&sidekey);
+    have_read(&sidekey, &format!("{yaml}{}", more.concat()));
     assert_eq!(
         sidekey.get("/early/x").status,
         200,

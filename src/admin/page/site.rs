@@ -2,7 +2,7 @@
 
 use crate::base::id::AccountKey;
 use crate::config::checked::{
-    GrantType, HostMatch, Integration, PathMatch, Route, RouteMatch, UpstreamScheme,
+    GrantType, HostMatch, Integration, PathMatch, Route, RouteMatch, SharedRoutes, UpstreamScheme,
 };
 use crate::telemetry::reloads::Reloads;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -16,7 +16,7 @@ pub struct Site {
     /// Where applications call.
     pub proxy: Vec<SocketAddr>,
     pub integrations: Vec<Arc<Integration>>,
-    pub routes: Vec<Route>,
+    pub routes: SharedRoutes,
     /// The configuration file, as it was named at the start.
     pub file: String,
     pub reloads: Arc<Reloads>,
@@ -42,14 +42,15 @@ impl Site {
     }
 
     pub fn route(&self, name: &str) -> Option<&Route> {
-        self.routes.iter().find(|route| route.name == name)
+        let found = self.routes.iter().find(|route| route.name == name);
+        found.map(|route| &**route)
     }
 
     /// Every route, or those of one account.
     pub fn shown_routes(&self, account: Option<&AccountKey>) -> Vec<ShownRoute> {
         let routes = self.routes.iter();
         let wanted = routes.filter(|route| account.is_none_or(|key| route.account == *key));
-        wanted.map(ShownRoute::of).collect()
+        wanted.map(|route| ShownRoute::of(route)).collect()
     }
 
     /// Where this process reaches its own proxy listener.
