@@ -46,10 +46,14 @@ fn count() {
     let upstream = servers::start();
     let proxy = free_port();
     let text = configuration(proxy, free_port(), upstream);
-    let config = sidekey::config::load_text("allocations.yaml", &text, &|_| None);
+    let file = "allocations.yaml";
+    let read = move || sidekey::config::load_text(file, &text, &|_| None);
+    let source = sidekey::app::Source::new(file.as_ref(), read);
+    let reading = source.read();
+    let config = reading.config;
     let config = config.unwrap_or_else(|mistakes| panic!("{}", mistakes.render(false)));
     thread::spawn(move || {
-        let ended = sidekey::app::run(config);
+        let ended = sidekey::app::run(config, source, reading.watched);
         panic!("sidekey has ended: {ended:?}");
     });
     let mut client = Client::connect(proxy);

@@ -7,7 +7,7 @@ use sidekey::config::checked::Config;
 use sidekey::net::dial::Dialer;
 use sidekey::net::listen::bind;
 use sidekey::net::worker::Io;
-use sidekey::proxy::{Parts, Seam, Workers, start};
+use sidekey::proxy::{Listening, Parts, Seam, Workers, start};
 use sidekey::token::{self, Attach, Credential, Published, TokenPlace};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -89,18 +89,24 @@ impl Proxy {
         }));
         let listener = bind(([127, 0, 0, 1], 0).into()).unwrap();
         let address = listener.local_addr().unwrap();
+        let listening = Listening {
+            id: 0,
+            address,
+            hosts: Vec::new(),
+            socket: Some(listener),
+        };
         let config = config(upstream());
         let cold = tokio::runtime::Builder::new_multi_thread();
         let cold = { cold }.worker_threads(1).enable_all().build().unwrap();
         let (publisher, seam) = account();
         let workers = start(Parts {
-            listeners: vec![(listener, Vec::new())],
+            listeners: vec![listening],
             accounts: config
                 .routes
                 .iter()
                 .map(|r| (r.account.clone(), seam.clone()))
                 .collect(),
-            routes: config.routes,
+            routes: config.routes.into_iter().map(Arc::new).collect(),
             asker: token::channel().0,
             limits: config.limits,
             token_wait: config.refresh.token_wait,

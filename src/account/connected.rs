@@ -29,6 +29,7 @@ pub struct ConnectedAccount {
 }
 
 /// The integration's `oauth2` block for this account.
+#[derive(PartialEq, Eq)]
 pub struct OAuthClient {
     pub grant_type: GrantType,
     /// Where a person gives consent; there for every `authorization_code` account.
@@ -56,7 +57,7 @@ pub struct OAuthClient {
 
 /// How the token and the request parameters are written, all parameters but
 /// `{token}` filled in.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct AttachPlan {
     pub place: Placement,
     /// A valid header name, or a decoded query parameter name.

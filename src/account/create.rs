@@ -10,6 +10,7 @@ use crate::config::checked::{Account, Integration, OAuth2, ParameterSpec, Parame
 use regex_lite::Regex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use url::Url;
 
 /// No value of a parameter is longer, in bytes.
 const LONGEST_VALUE: usize = 4 * 1024;
@@ -83,14 +84,40 @@ fn value<'v>(
 }
 
 fn check_place(oauth: &OAuth2, spec: &ParameterSpec, text: &str) -> Result<(), ResolveError> {
+    check_authority(urls(oauth), spec, text)
+}
+
+/// The upstream of a route, for an account that was created: its values do not
+/// decide where its token arrives either, beyond what the configuration allows.
+///
+/// # Errors
+/// When one does, or does not fit its place.
+pub fn upstream(template: &UrlTemplate, account: &ConnectedAccount) -> Result<Url, ResolveError> {
+    let value = |name: &str| {
+        let found = account.parameters.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.text())
+    };
+    for spec in &account.integration.parameters {
+        let text = value(&spec.name).unwrap_or_default();
+        check_authority(std::iter::once(template), spec, text)?;
+    }
+    let url = template.expand(&value);
+    url.map_err(|error| ResolveError::new("upstream", error.what))
+}
+
+fn check_authority<'u>(
+    urls: impl Iterator<Item = &'u UrlTemplate>,
+    spec: &ParameterSpec,
+    text: &str,
+) -> Result<(), ResolveError> {
     if spec.pattern.is_some() || spec.choices.is_some() {
         return Ok(());
     }
     let leads = |url: &&UrlTemplate| url.authority_parameters().any(|name| name == spec.name);
-    for url in urls(oauth).filter(leads) {
+    for url in urls.filter(leads) {
         if !url.has_fixed_suffix() {
-            let what = "it decides at which server the client secret arrives: the integration must \
-                        limit it by `pattern` or `enum` before accounts can be created here";
+            let what = "it decides at which server the client secret or the token arrives: the \
+                        integration must limit it by `pattern` or `enum`";
             return Err(wrong(spec, what));
         }
         if !is_label(text) {

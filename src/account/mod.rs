@@ -2,9 +2,11 @@
 
 mod connected;
 mod create;
+mod difference;
 
 #[cfg(test)]
 mod tests;
 
 pub use connected::{AttachPlan, ConnectedAccount, OAuthClient, ResolveError, SecretSource};
-pub use create::create;
+pub use create::{create, upstream};
+pub use difference::Difference;

@@ -1,4 +1,4 @@
-use super::{ConnectedAccount, ResolveError, SecretSource, create};
+use super::{ConnectedAccount, ResolveError, SecretSource, create, upstream};
 use crate::base::id::AccountKey;
 use crate::base::secret::Secret;
 use crate::base::template::{Template, UrlTemplate};
@@ -275,4 +275,18 @@ fn unknown_and_missing_parameters_are_mistakes() {
     let odd = [("nowhere".to_owned(), "x".to_owned())].into();
     let unknown = create(key(), &integration, &odd).unwrap_err();
     assert_eq!(unknown.input, "parameters");
+}
+
+#[test]
+fn an_upstream_is_filled_in_with_what_may_stand_there() {
+    let integration = Arc::new(declared("https://{server}.example.com/token"));
+    let values = [("server", "dev"), ("tenant", "t1")];
+    let values = values.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let key = AccountKey::new("new").unwrap();
+    let account = create(key, &integration, &values.into()).unwrap();
+    let of = |template: &str| upstream(&UrlTemplate::parse(template).unwrap(), &account);
+    let filled = of("https://{server}.api.example.com/{tenant}/").unwrap();
+    assert_eq!(filled.as_str(), "https://dev.api.example.com/t1/");
+    let error = of("https://{tenant}/").unwrap_err();
+    assert_eq!(error.input, "parameters.tenant", "it may lead anywhere");
 }

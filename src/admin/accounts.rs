@@ -31,6 +31,7 @@ impl Desk {
                 let accounts = accounts.iter().map(AccountView::from).collect();
                 json(StatusCode::OK, &AccountList { accounts })
             }
+            Place::Config => self.configuration(),
             Place::Links => match caller {
                 Caller::Admin => self.link(),
                 Caller::Page(_) => refused(Refusal::NoToken),
@@ -243,8 +244,8 @@ impl Desk {
         let Ok(key) = AccountKey::new(&wanted.key) else {
             return bad_account("key: expected 1 to 128 letters, digits, '-' or '_'");
         };
-        let mut integrations = self.integrations.iter();
-        let Some(integration) = integrations.find(|i| i.key == wanted.integration) else {
+        let site = self.pages.site();
+        let Some(integration) = site.integration(&wanted.integration) else {
             return bad_account("integration: there is none with this key");
         };
         let made = match account::create(key.clone(), integration, &wanted.parameters) {

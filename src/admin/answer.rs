@@ -11,10 +11,11 @@ use super::reply::{
 use super::session::Sessions;
 use super::{openapi, plain, reply};
 use crate::base::secret::Secret;
-use crate::config::checked::Integration;
+use crate::config::checked::SharedRoutes;
 use crate::connect::Connector;
 use crate::refresh::{Cells, Handle};
 use crate::telemetry::metrics;
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{ACCEPT, HeaderMap};
 use http::request;
@@ -47,8 +48,6 @@ pub type Scrape = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = String> + Send>> +
 pub struct Parts {
     pub accounts: Handle,
     pub connector: Arc<Connector>,
-    /// From which accounts can be created.
-    pub integrations: Vec<Arc<Integration>>,
     /// What the page shows of the configuration.
     pub site: Site,
     pub readiness: Arc<Readiness>,
@@ -63,12 +62,11 @@ pub struct Parts {
 pub struct Desk {
     pub(super) accounts: Handle,
     pub(super) connector: Arc<Connector>,
-    pub(super) integrations: Vec<Arc<Integration>>,
     pub(super) public_url: String,
     /// The path of the public address: `/us`, or nothing.
     pub(super) prefix: String,
     pub(super) sessions: Arc<Sessions>,
-    pages: Pages,
+    pub(super) pages: Pages,
     pub(super) guard: Guard,
     readiness: Arc<Readiness>,
     scrape: Scrape,
@@ -84,7 +82,7 @@ impl Desk {
         let sessions = Arc::new(Sessions::new(&parts.public_url));
         Self {
             pages: Pages {
-                site: Arc::new(parts.site),
+                site: ArcSwap::from_pointee(parts.site).into(),
                 accounts: parts.accounts.clone(),
                 sessions: sessions.clone(),
                 connector: parts.connector.clone(),
@@ -96,11 +94,26 @@ impl Desk {
             prefix,
             accounts: parts.accounts,
             connector: parts.connector,
-            integrations: parts.integrations,
             public_url: parts.public_url,
             readiness: parts.readiness,
             scrape: parts.scrape,
         }
+    }
+
+    /// Goes on with another configuration; its public address stays the one of
+    /// the start. Whoever came in by another admin token has to come anew.
+    pub fn change(&self, site: Site, token: Secret) {
+        if self.guard.set_token(token) {
+            self.sessions.end_all();
+        }
+        let public_url = self.public_url.clone();
+        self.pages.site.store(Arc::new(Site { public_url, ..site }));
+    }
+
+    /// Goes on with other routes.
+    pub fn route(&self, routes: SharedRoutes) {
+        let site = Site::clone(&self.pages.site());
+        self.pages.site.store(Arc::new(Site { routes, ..site }));
     }
 
     /// Answers a request, whatever its place.

@@ -90,6 +90,28 @@ pub struct Done {
     pub message: String,
 }
 
+/// The answer to `GET /api/config`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigView {
+    pub file: String,
+    /// When the configuration was read that is in use.
+    pub loaded_at: String,
+    /// `null` before the first one.
+    pub last_reload: Option<ReloadView>,
+    /// Keys that differ in the file and take effect at the next start only.
+    pub needs_restart: Vec<String>,
+}
+
+/// How a reading of the configuration has ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReloadView {
+    pub at: String,
+    /// False: what was in use before still is.
+    pub successful: bool,
+    /// Every mistake, as `sidekey check` shows them.
+    pub message: Option<String>,
+}
+
 /// A link that opens one page session; no `Debug`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {

@@ -2,9 +2,11 @@
 //! other sites' pages out, and the admin token.
 
 use crate::base::secret::Secret;
+use arc_swap::ArcSwap;
 use http::Method;
 use http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, ORIGIN};
 use std::net::IpAddr;
+use std::sync::Arc;
 use url::Url;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -13,7 +15,7 @@ const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
 /// The check of one admin listener.
 pub struct Guard {
-    token: Secret,
+    token: ArcSwap<Secret>,
     /// Host of the public address, in lower case.
     host: Option<String>,
     /// `scheme://host[:port]` of the public address.
@@ -39,10 +41,16 @@ impl Guard {
     pub fn new(token: Secret, public_url: &str) -> Self {
         let url = Url::parse(public_url).ok();
         Self {
-            token,
+            token: ArcSwap::from_pointee(token),
             host: url.as_ref().and_then(Url::host_str).map(str::to_owned),
             origin: url.map(|url| url.origin().ascii_serialization()),
         }
+    }
+
+    /// From now on this is the token; true where it is another one.
+    pub fn set_token(&self, token: Secret) -> bool {
+        let token = Arc::new(token);
+        *self.token.swap(token.clone()) != *token
     }
 
     /// Lets a call in, or says why not.
@@ -82,7 +90,7 @@ impl Guard {
     #[must_use]
     pub fn is_token(&self, text: &str) -> bool {
         // Compared in constant time.
-        Secret::new(text.trim().to_owned()) == self.token
+        Secret::new(text.trim().to_owned()) == **self.token.load()
     }
 
     /// True where the browser calls us by another name of this machine than

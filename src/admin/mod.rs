@@ -5,6 +5,7 @@ mod accounts;
 mod answer;
 pub mod api;
 mod body;
+mod configuration;
 mod connecting;
 mod guard;
 mod openapi;

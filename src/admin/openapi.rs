@@ -19,8 +19,8 @@ mod tests {
     use super::TEXT;
     use crate::admin::Surface;
     use crate::admin::api::{
-        AccountList, AccountView, AttemptView, CallbackBody, Connecting, CreateBody, Done,
-        ErrorView, Link, Problem, TokenView,
+        AccountList, AccountView, AttemptView, CallbackBody, ConfigView, Connecting, CreateBody,
+        Done, ErrorView, Link, Problem, ReloadView, TokenView,
     };
     use crate::admin::place::{Place, methods, place};
     use http::Method;
@@ -43,6 +43,7 @@ mod tests {
             Place::Callback(_) => Some("/api/accounts/{key}/callback"),
             Place::Token(_) => Some("/api/accounts/{key}/token"),
             Place::Links => Some("/api/links"),
+            Place::Config => Some("/api/config"),
             Place::Live
             | Place::Ready
             | Place::Metrics
@@ -56,7 +57,7 @@ mod tests {
     fn every_call_is_described_and_nothing_else() {
         let description = description();
         let paths = description["paths"].as_object().unwrap();
-        assert_eq!(paths.len(), 9, "as many as path() knows");
+        assert_eq!(paths.len(), 10, "as many as path() knows");
         for (written, item) in paths {
             let real = written.replace("{key}", "a").replace("{id}", "b");
             let place = place(Surface::Admin, &real);
@@ -119,6 +120,15 @@ mod tests {
                     expires_in: 0
                 }),
             ),
+            ("Config", json!(config())),
+            (
+                "Reload",
+                json!(ReloadView {
+                    at: String::new(),
+                    successful: true,
+                    message: None,
+                }),
+            ),
             ("Problem", json!(problem())),
         ];
         for (name, view) in views {
@@ -144,6 +154,15 @@ mod tests {
             reconnect_at_expiry: false,
             last_error: None,
             short_life: false,
+        }
+    }
+
+    fn config() -> ConfigView {
+        ConfigView {
+            file: String::new(),
+            loaded_at: String::new(),
+            last_reload: None,
+            needs_restart: Vec::new(),
         }
     }
 

@@ -25,6 +25,8 @@ pub enum Place {
     Token(String),
     /// Makes a one-time link.
     Links,
+    /// How the configuration stands.
+    Config,
     Page(Page),
     Elsewhere,
 }
@@ -54,6 +56,7 @@ pub fn place(surface: Surface, path: &str) -> Place {
         "/api/openapi.json" => return Place::Description,
         "/api/accounts" => return Place::Accounts,
         "/api/links" => return Place::Links,
+        "/api/config" => return Place::Config,
         _ => {}
     }
     let parts: Vec<&str> = path.split('/').skip(1).collect();

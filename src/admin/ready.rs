@@ -2,6 +2,8 @@
 
 use crate::base::id::AccountKey;
 use crate::refresh::{AccountState, Glimpse};
+use arc_swap::ArcSwap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -13,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// configuration requires count at all times.
 pub struct Readiness {
     started: Instant,
-    required: Vec<AccountKey>,
+    required: ArcSwap<Vec<AccountKey>>,
     reached: AtomicBool,
     draining: AtomicBool,
 }
@@ -31,10 +33,15 @@ impl Readiness {
     pub fn new(required: Vec<AccountKey>) -> Self {
         Self {
             started: Instant::now(),
-            required,
+            required: ArcSwap::from_pointee(required),
             reached: AtomicBool::new(false),
             draining: AtomicBool::new(false),
         }
+    }
+
+    /// From now on these accounts count at all times.
+    pub fn require(&self, accounts: Vec<AccountKey>) {
+        self.required.store(Arc::new(accounts));
     }
 
     /// Not ready from now on, whatever the accounts say.
@@ -56,7 +63,7 @@ impl Readiness {
         if self.draining.load(Ordering::Relaxed) {
             return Verdict::NotReady("shutting down".into());
         }
-        if !self.required.is_empty()
+        if !self.required.load().is_empty()
             && let Some(account) = accounts.clone().find(|account| self.is_missed(account))
         {
             let (key, state) = (account.key, account.state.as_str());
@@ -80,7 +87,7 @@ impl Readiness {
     }
 
     fn is_missed(&self, account: &Glimpse<'_>) -> bool {
-        account.state != AccountState::Connected && self.required.contains(account.key)
+        account.state != AccountState::Connected && self.required.load().contains(account.key)
     }
 }
 

@@ -113,6 +113,13 @@ impl Sessions {
         })
     }
 
+    /// Ends all of them, and every link that was made.
+    pub fn end_all(&self) {
+        let mut inner = self.lock();
+        inner.sessions.clear();
+        inner.links.clear();
+    }
+
     /// Ends a session; gives the `Set-Cookie` that makes its browser forget it.
     ///
     /// # Errors

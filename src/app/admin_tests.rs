@@ -94,12 +94,13 @@ fn start(good_tokens: usize) -> Running {
     let desk = Arc::new(Desk::new(admin::Parts {
         accounts,
         connector: Arc::new(connector),
-        integrations: Vec::new(),
         site: admin::Site {
             public_url: public_url.clone(),
             proxy: Vec::new(),
             integrations: Vec::new(),
-            routes: Vec::new(),
+            routes: Vec::new().into(),
+            file: "sidekey.yaml".to_owned(),
+            reloads: Arc::default(),
         },
         readiness: readiness.clone(),
         scrape,

@@ -1,39 +1,36 @@
-//! Accounts that were created while an earlier process ran.
+//! Accounts that were created while a process ran, this one or an earlier one.
 
-use crate::account;
+use crate::account::{self, ConnectedAccount};
 use crate::config::checked::Config;
-use crate::refresh::{self, Created, Setup};
-use crate::store::Store;
-use crate::token;
+use crate::refresh::{self, Created};
+use crate::store::{Store, StoreError};
 use std::sync::Arc;
 
 /// Those that the store keeps and the configuration still has room for; of the
 /// others it is said why not. Blocks.
-pub fn setups(store: &dyn Store, config: &Config, configured: &[Setup]) -> Vec<Setup> {
-    let kept = match refresh::created(store) {
-        Ok((kept, problems)) => {
-            for problem in problems {
-                tracing::error!("a created account can't be used: {problem}");
-            }
-            kept
-        }
-        Err(why) => {
-            tracing::error!("created accounts can't be read: {why}");
-            return Vec::new();
-        }
-    };
-    let setups = kept.iter().filter_map(|created| {
-        setup(created, config, configured)
+///
+/// # Errors
+/// When the store can't be read.
+pub fn accounts(
+    store: &dyn Store,
+    config: &Config,
+) -> Result<Vec<Arc<ConnectedAccount>>, StoreError> {
+    let (kept, problems) = refresh::created(store)?;
+    for problem in problems {
+        tracing::error!("a created account can't be used: {problem}");
+    }
+    let accounts = kept.iter().filter_map(|created| {
+        account(created, config)
             .map_err(|why| {
                 tracing::error!(account = %created.key, "was created, and can't be used now: {why}");
             })
             .ok()
     });
-    setups.collect()
+    Ok(accounts.collect())
 }
 
-fn setup(created: &Created, config: &Config, configured: &[Setup]) -> Result<Setup, String> {
-    if configured.iter().any(|a| a.account.key == created.key) {
+fn account(created: &Created, config: &Config) -> Result<Arc<ConnectedAccount>, String> {
+    if config.accounts.iter().any(|a| a.key == created.key) {
         return Err("the configuration has an account of the same key, which is used".to_owned());
     }
     let mut integrations = config.integrations.iter();
@@ -42,11 +39,5 @@ fn setup(created: &Created, config: &Config, configured: &[Setup]) -> Result<Set
         .ok_or("its integration is gone from the configuration")?;
     let made = account::create(created.key.clone(), integration, &created.parameters)
         .map_err(|error| error.to_string())?;
-    // No route names it: nobody reads the other half.
-    let (publisher, _) = token::slot();
-    Ok(Setup {
-        account: Arc::new(made),
-        publisher,
-        created: true,
-    })
+    Ok(Arc::new(made))
 }

@@ -52,6 +52,21 @@ pub fn bind_all(config: &Config) -> Result<Bound, Vec<ListenError>> {
     }
 }
 
+/// Binds one more listener for applications.
+///
+/// # Errors
+/// When the address can't be had, and who has it.
+pub fn bind_proxy(address: SocketAddr) -> Result<TcpListener, ListenError> {
+    bind(address).map_err(|why| ListenError::of_proxy(address, why))
+}
+
+impl ListenError {
+    /// For a listener for applications.
+    pub(super) fn of_proxy(address: SocketAddr, why: io::Error) -> Self {
+        explain(address, "applications", "--listen", "listen", why)
+    }
+}
+
 /// A route that leads to one of our own listeners would go round for ever. The
 /// configuration was checked for that, but the command line may have moved a
 /// listener since.

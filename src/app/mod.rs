@@ -1,24 +1,33 @@
-//! The composition root: configuration → build → serve → drain. The only
+//! The composition root: configuration → build → serve → reload → drain. The only
 //! reader of the configuration after start.
 
 #[cfg(test)]
 mod admin_tests;
 mod announce;
 mod back_end;
+mod changes;
 mod created;
+mod doors;
 mod failure;
+mod fixed;
 mod holder;
 mod keeping;
 mod listeners;
 mod pages;
+mod reload;
+mod rotated;
+mod route_plan;
 mod running;
 mod scrape;
 mod serve;
 mod signals;
+mod source;
 mod stored;
+mod wings;
 mod words;
 
 pub use failure::{Failure, ListenError};
 pub use keeping::{export, import, rekey};
 pub use serve::run;
+pub use source::{Reading, Source, Watched};
 pub use stored::StoreFailure;

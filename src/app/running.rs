@@ -1,25 +1,28 @@
 //! The parts that run, from their start to their end.
 
-use super::back_end;
+use super::announce::Addresses;
 use super::created;
+use super::doors::Doors;
 use super::failure::Failure;
+use super::fixed::Fixed;
+use super::reload::{self, InUse, Reloader};
+use super::rotated::Secrets;
+use super::route_plan::RoutePlan;
 use super::scrape::{Sources, scrape};
 use super::serve::{LAST_WORDS, Made};
+use super::signals::Hangups;
+use super::source::{Source, Watched};
+use super::wings::{self, Core};
 use crate::account::ConnectedAccount;
-use crate::admin::{self, Desk, Readiness, Site, Surface};
+use crate::admin::{self, Desk, Readiness, Surface};
 use crate::base::clock::SystemClock;
-use crate::base::id::AccountKey;
 use crate::base::secret::Secret;
-use crate::config::checked::{self, Config};
+use crate::config::checked::{Config, Drain};
 use crate::connect::Connector;
-use crate::net::dial::Dialer;
-use crate::proxy::{self, Seam, Workers};
-use crate::refresh::{self, Handle};
 use crate::store::Store;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::refreshes::{NamedAccounts, RefreshMetrics};
-use crate::token;
-use std::collections::{HashMap, HashSet};
+use arc_swap::ArcSwap;
 use std::convert::Infallible;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -30,66 +33,103 @@ use tokio::time::{Instant, sleep};
 /// A refresh that is under way at the end gets this even when nothing is left.
 const LEAST_SHUTDOWN: Duration = Duration::from_secs(1);
 
-/// Both wings and the admin listeners.
+/// Both wings, the admin listeners and what reads the configuration again.
 pub struct Running {
-    workers: Arc<Workers>,
-    pub accounts: Handle,
+    pub core: Core,
     readiness: Arc<Readiness>,
     servers: JoinSet<Infallible>,
+    reloading: JoinSet<Infallible>,
     access: Option<AccessLog>,
     desk: Arc<Desk>,
+    drain: Arc<ArcSwap<Drain>>,
+}
+
+/// What makes a reload possible.
+pub struct Reloading {
+    pub source: Source,
+    /// As it was when the configuration was read.
+    pub watched: Watched,
+    pub hangups: Hangups,
+    pub addresses: Addresses,
 }
 
 impl Running {
     /// Starts everything on the calling (cold) runtime.
-    pub fn start(config: Config, made: Made) -> Result<Self, Failure> {
-        let readiness = Arc::new(Readiness::new(config.readiness_require.clone()));
-        let public_url = config.admin.public_url.clone();
+    pub fn start(mut config: Config, made: Made, reloading: Reloading) -> Result<Self, Failure> {
+        let (doors, listeners) = Doors::of(made.bound.proxy, &config.listeners)
+            .map_err(Failure::system("a listener is gone"))?;
         let keys = made.accounts.iter().map(|account| account.key.as_str());
         let named = NamedAccounts::first(config.metrics_max_accounts, keys);
         let refreshes = Arc::new(RefreshMetrics::new(named));
-        let access = made.access.clone();
-        let site = site(&config, &made.bound.proxy);
-        let integrations = config.integrations.clone();
-        let timeout = config.refresh.timeout;
+        let created = created_before(&*made.store, &config);
+        let secrets = Secrets::of(made.accounts.iter().chain(&created));
         let clock = SystemClock::start();
-        let (workers, accounts) = start_wings(
-            config,
+        let parts = wings::Parts {
             clock,
-            made.bound.proxy,
-            made.accounts,
-            made.store,
-            &refreshes,
-            made.access,
-        )?;
+            listeners,
+            accounts: reload::wanted(made.accounts, created),
+            store: made.store,
+            metrics: refreshes.clone(),
+            access: made.access.clone(),
+        };
+        let plan = RoutePlan::of(&mut config);
+        let (core, routes) = wings::start(&config, &plan, parts)?;
+        let readiness = Arc::new(Readiness::new(config.readiness_require.clone()));
         let sources = Sources {
-            workers: workers.clone(),
-            accounts: accounts.clone(),
-            refreshes,
-            access: access.clone(),
+            core: core.clone(),
+            refreshes: refreshes.clone(),
+            access: made.access.clone(),
             log: made.log,
         };
-        let clock = Arc::new(clock);
-        let connector = Connector::new(accounts.clone(), clock, &public_url, timeout);
+        let (file, reloads) = (reloading.source.name(), core.reloads.clone());
         let desk = Arc::new(Desk::new(admin::Parts {
-            accounts: accounts.clone(),
-            connector: Arc::new(connector),
-            integrations,
-            site,
+            accounts: core.accounts.clone(),
+            connector: Arc::new(connector(&config, &core, clock)),
+            site: wings::site(&config, routes.clone(), doors.addresses(), file, reloads),
             readiness: readiness.clone(),
             scrape: scrape(sources),
             token: made.admin_token,
-            public_url,
+            public_url: config.admin.public_url.clone(),
         }));
-        let servers = start_admin(made.bound.admin, made.bound.probes, desk.clone())?;
-        Ok(Self {
-            workers,
-            accounts,
+        let running = Self {
+            servers: start_admin(made.bound.admin, made.bound.probes, desk.clone())?,
+            reloading: JoinSet::new(),
+            drain: Arc::new(ArcSwap::from_pointee(config.drain.clone())),
+            access: made.access,
+            core,
             readiness,
-            servers,
-            access,
             desk,
-        })
+        };
+        let in_use = InUse {
+            fixed: Fixed::of(&config),
+            doors,
+            plan,
+            routes,
+            secrets,
+            watched: reloading.watched.clone(),
+        };
+        Ok(running.reloading(reloading, refreshes, in_use))
+    }
+
+    /// Reads the configuration again from now on.
+    fn reloading(
+        mut self,
+        reloading: Reloading,
+        refreshes: Arc<RefreshMetrics>,
+        in_use: InUse,
+    ) -> Self {
+        let parts = reload::Parts {
+            source: reloading.source,
+            core: self.core.clone(),
+            desk: self.desk.clone(),
+            readiness: self.readiness.clone(),
+            refreshes,
+            drain: self.drain.clone(),
+            addresses: reloading.addresses,
+        };
+        let reloader = Reloader { parts, in_use };
+        self.reloading.spawn(reloader.run(reloading.hangups));
+        self
     }
 
     /// An address that opens the page, once.
@@ -100,24 +140,27 @@ impl Running {
     /// Waits until a part ends by itself, which none should; names it.
     pub async fn ended(&mut self) -> String {
         tokio::select! {
-            name = self.workers.any_ended() => format!("thread {name}"),
-            () = self.accounts.ended() => "the scheduler of refreshes".to_owned(),
+            name = self.core.workers.any_ended() => format!("thread {name}"),
+            () = self.core.accounts.ended() => "the scheduler of refreshes".to_owned(),
             _ = self.servers.join_next() => "the admin listener".to_owned(),
+            _ = self.reloading.join_next() => "what reads the configuration again".to_owned(),
         }
     }
 
     /// Lets callers go elsewhere, then finishes what is running.
-    pub async fn wind_down(self, drain: &checked::Drain) {
+    pub async fn wind_down(mut self) {
         tracing::info!(target: "sidekey", "asked to end: draining");
         self.readiness.drain();
+        self.reloading.shutdown().await;
+        let drain = self.drain.load_full();
         sleep(drain.delay).await;
         let deadline = Instant::now() + drain.timeout;
-        let open = self.workers.drain(drain.timeout).await;
+        let open = self.core.workers.drain(drain.timeout).await;
         if open > 0 {
             tracing::warn!(target: "sidekey", open, "connections were cut at the drain limit");
         }
         let left = deadline.saturating_duration_since(Instant::now());
-        self.accounts.shutdown(left.max(LEAST_SHUTDOWN)).await;
+        self.core.accounts.shutdown(left.max(LEAST_SHUTDOWN)).await;
         if let Some(access) = self.access {
             let flush = move || access.flush(LAST_WORDS);
             let _ = tokio::task::spawn_blocking(flush).await;
@@ -126,83 +169,18 @@ impl Running {
     }
 }
 
-/// What the page shows of the configuration.
-fn site(config: &Config, proxy: &[TcpListener]) -> Site {
-    let addresses = proxy
-        .iter()
-        .filter_map(|listener| listener.local_addr().ok());
-    Site {
-        public_url: config.admin.public_url.clone(),
-        proxy: addresses.collect(),
-        integrations: config.integrations.clone(),
-        routes: config.routes.clone(),
-    }
-}
-
-/// Starts the cold wing, which fetches the first tokens at once, and the workers.
-fn start_wings(
-    config: Config,
-    clock: SystemClock,
-    listeners: Vec<TcpListener>,
-    accounts: Vec<Arc<ConnectedAccount>>,
-    store: Arc<dyn Store>,
-    metrics: &Arc<RefreshMetrics>,
-    access: Option<AccessLog>,
-) -> Result<(Arc<Workers>, Handle), Failure> {
-    let io = back_end::choose(config.workers.io)?;
-    let (asker, asks) = token::channel();
-    let (mut setups, seams) = seams(accounts, &config.routes);
-    let created = created::setups(&*store, &config, &setups);
-    setups.extend(created);
-    let token_wait = config.refresh.token_wait;
-    let handle = refresh::start(refresh::Parts {
-        accounts: setups,
-        asks,
-        store,
-        clock: Arc::new(clock),
-        metrics: metrics.clone(),
-        settings: config.refresh,
-    });
-    let hosts = config.listeners.into_iter().map(|listener| listener.hosts);
-    let workers = proxy::start(proxy::Parts {
-        listeners: listeners.into_iter().zip(hosts).collect(),
-        routes: config.routes,
-        accounts: seams,
-        asker,
-        limits: config.limits,
-        token_wait,
-        workers: config.workers.count,
-        io,
-        access,
-        clock,
-        public_url: config.admin.public_url,
-        dialer: Dialer::new(tokio::runtime::Handle::current()),
+/// Accounts that an earlier process created; none of them is worth not starting.
+fn created_before(store: &dyn Store, config: &Config) -> Vec<Arc<ConnectedAccount>> {
+    created::accounts(store, config).unwrap_or_else(|why| {
+        tracing::error!("created accounts can't be read: {why}");
+        Vec::new()
     })
-    .map_err(Failure::system("the workers can't be started"))?;
-    Ok((Arc::new(workers), handle))
 }
 
-/// A cell of the seam for each account: its writer for the refresh wing, its
-/// readers for the workers where a route names it.
-fn seams(
-    accounts: Vec<Arc<ConnectedAccount>>,
-    routes: &[checked::Route],
-) -> (Vec<refresh::Setup>, HashMap<AccountKey, Seam>) {
-    let routed: HashSet<&AccountKey> = routes.iter().map(|route| &route.account).collect();
-    let mut seams = HashMap::new();
-    let setups = accounts.into_iter().map(|account| {
-        let (publisher, shared) = token::slot();
-        if routed.contains(&account.key) {
-            let retry_on = Arc::from(&*account.integration.refresh.retry_on);
-            seams.insert(account.key.clone(), Seam { shared, retry_on });
-        }
-        refresh::Setup {
-            account,
-            publisher,
-            created: false,
-        }
-    });
-    (setups.collect(), seams)
+fn connector(config: &Config, core: &Core, clock: SystemClock) -> Connector {
+    let (accounts, clock) = (core.accounts.clone(), Arc::new(clock));
+    let public_url = &config.admin.public_url;
+    Connector::new(accounts, clock, public_url, config.refresh.timeout)
 }
 
 fn start_admin(

@@ -1,8 +1,8 @@
 //! Collects what `/metrics` shows.
 
+use super::wings::Core;
 use crate::admin::Scrape;
-use crate::proxy::Workers;
-use crate::refresh::{AccountState, Glimpse, Handle};
+use crate::refresh::{AccountState, Glimpse};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::accounts::{AccountFigures, AccountSample};
 use crate::telemetry::log::Log;
@@ -13,8 +13,7 @@ use std::sync::Arc;
 /// Where the figures come from.
 #[derive(Clone)]
 pub struct Sources {
-    pub workers: Arc<Workers>,
-    pub accounts: Handle,
+    pub core: Core,
     pub refreshes: Arc<RefreshMetrics>,
     pub access: Option<AccessLog>,
     pub log: Arc<Log>,
@@ -36,20 +35,23 @@ pub fn scrape(sources: Sources) -> Scrape {
 }
 
 async fn snapshot(sources: &Sources) -> Snapshot {
+    let core = &sources.core;
     Snapshot {
-        workers: sources.workers.stats().await,
+        workers: core.workers.stats().await,
         accounts: figures(sources),
         access_log_dropped: sources.access.as_ref().map_or(0, AccessLog::dropped),
         log_dropped: sources.log.dropped(),
-        io: sources.workers.io().as_str(),
+        io: core.workers.io().as_str(),
+        reloads: core.reloads.counts(),
+        reload_failed: core.reloads.standing().failure().is_some(),
     }
 }
 
 fn figures(sources: &Sources) -> AccountFigures {
     let mut figures = AccountFigures::new(AccountState::ALL.map(AccountState::as_str));
     let named = sources.refreshes.named();
-    for account in sources.accounts.cells().iter() {
-        figures.add(named, &sample(&account));
+    for account in sources.core.accounts.cells().iter() {
+        figures.add(&named, &sample(&account));
     }
     figures
 }

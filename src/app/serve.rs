@@ -4,8 +4,9 @@ use super::announce::{self, Addresses};
 use super::failure::Failure;
 use super::listeners::{self, Bound};
 use super::pages;
-use super::running::Running;
-use super::signals::Signals;
+use super::running::{Reloading, Running};
+use super::signals::{Hangups, Signals};
+use super::source::{Source, Watched};
 use super::stored::{self, Surroundings};
 use crate::account::ConnectedAccount;
 use crate::admin::token::{TokenError, find_or_make};
@@ -43,18 +44,19 @@ pub(super) struct Made {
     pub store: Arc<dyn Store>,
 }
 
-/// Runs until asked to end, and drains.
+/// Runs until asked to end, and drains. `config` is what was read of `source`
+/// when its files were as `watched` says.
 ///
 /// # Errors
 /// When the process can't start, or a part of it ended by itself.
-pub fn run(config: Config) -> Result<(), Failure> {
+pub fn run(config: Config, source: Source, watched: Watched) -> Result<(), Failure> {
     let format = format_of(config.log.format);
     let log = Arc::new(log::start(&config.log.level, format).map_err(Failure::Log)?);
     if format == Format::Json {
         log::take_panics();
     }
     say_first(&config);
-    let ended = start_and_serve(config, format, log.clone());
+    let ended = start_and_serve(config, format, log.clone(), source, watched);
     log.flush(LAST_WORDS);
     ended
 }
@@ -65,12 +67,23 @@ fn say_first(config: &Config) {
         target: "sidekey",
         "libraries' lines below warn are left out at every level: they may hold tokens"
     );
+    say_warnings(config);
+}
+
+/// What the configuration's reader remarked on.
+pub(super) fn say_warnings(config: &Config) {
     for warning in &config.warnings {
         tracing::warn!(target: "sidekey", "{warning}");
     }
 }
 
-fn start_and_serve(mut config: Config, format: Format, log: Arc<Log>) -> Result<(), Failure> {
+fn start_and_serve(
+    config: Config,
+    format: Format,
+    log: Arc<Log>,
+    source: Source,
+    watched: Watched,
+) -> Result<(), Failure> {
     // Fails only where a provider is installed already, which is as good.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let made = Made {
@@ -78,35 +91,47 @@ fn start_and_serve(mut config: Config, format: Format, log: Arc<Log>) -> Result<
         log,
         bound: listeners::bind_all(&config).map_err(Failure::Listen)?,
         admin_token: admin_token(&config.admin)?,
-        accounts: resolve(std::mem::take(&mut config.accounts))?,
+        accounts: resolve(&config)?,
         access: access_log(&config.log, format)?,
         store: open_store(&config.store)?,
     };
     let cold = cold_runtime()?;
-    let ended = cold.block_on(serve(config, made));
+    let ended = cold.block_on(serve(config, made, source, watched));
     // A name that is still being resolved must not hold up the end.
     cold.shutdown_timeout(LAST_WORDS);
     ended
 }
 
-async fn serve(config: Config, made: Made) -> Result<(), Failure> {
-    let mut signals = Signals::new().map_err(Failure::system("signals can't be received"))?;
+async fn serve(
+    config: Config,
+    made: Made,
+    source: Source,
+    watched: Watched,
+) -> Result<(), Failure> {
+    let deaf = "signals can't be received";
+    let mut signals = Signals::new().map_err(Failure::system(deaf))?;
+    let hangups = Hangups::new().map_err(Failure::system(deaf))?;
     let format = made.format;
     let addresses = Addresses::of(&made.bound).map_err(Failure::system("a listener is gone"))?;
     listeners::refuse_own_upstreams(&config.routes, &addresses)?;
     announce::start(format, &addresses, &config.routes);
-    let drain = config.drain.clone();
-    let mut running = Running::start(config, made)?;
+    let reloading = Reloading {
+        source,
+        watched,
+        hangups,
+        addresses,
+    };
+    let mut running = Running::start(config, made, reloading)?;
     announce::page(format, running.page_link());
-    tokio::spawn(announce::accounts(format, running.accounts.clone()));
-    tokio::spawn(give_back(running.accounts.clone()));
+    tokio::spawn(announce::accounts(format, running.core.accounts.clone()));
+    tokio::spawn(give_back(running.core.accounts.clone()));
     tokio::select! {
         _ = signals.next() => {}
         what = running.ended() => return Err(Failure::Ended(what)),
     }
     // From now on a signal means: at once.
     tokio::spawn(async move { std::process::exit(signals.next().await.exit_code()) });
-    running.wind_down(&drain).await;
+    running.wind_down().await;
     Ok(())
 }
 
@@ -118,16 +143,15 @@ async fn give_back(accounts: Handle) {
     pages::give_back();
 }
 
-/// Each account gives its room in the configuration to what is made of it: there may
-/// be very many, and what is freed later would stay as gaps between what is in use.
-fn resolve(accounts: Vec<checked::Account>) -> Result<Vec<Arc<ConnectedAccount>>, Failure> {
+/// What the accounts of a configuration are; those of an integration share what is equal.
+pub(super) fn resolve(config: &Config) -> Result<Vec<Arc<ConnectedAccount>>, Failure> {
     let mut errors = Vec::new();
-    let mut resolved = Vec::with_capacity(accounts.len());
+    let mut resolved = Vec::with_capacity(config.accounts.len());
     let mut firsts: HashMap<String, Arc<ConnectedAccount>> = HashMap::new();
-    for account in accounts {
+    for account in &config.accounts {
         let integration = &account.integration.key;
         let first = firsts.get(integration);
-        match ConnectedAccount::resolve_like(&account, first.map(|first| &**first)) {
+        match ConnectedAccount::resolve_like(account, first.map(|first| &**first)) {
             Ok(made) => {
                 let made = Arc::new(made);
                 if first.is_none() {
@@ -145,7 +169,7 @@ fn resolve(accounts: Vec<checked::Account>) -> Result<Vec<Arc<ConnectedAccount>>
     }
 }
 
-fn admin_token(admin: &checked::Admin) -> Result<Secret, Failure> {
+pub(super) fn admin_token(admin: &checked::Admin) -> Result<Secret, Failure> {
     if let Some(token) = &admin.token {
         return Ok(token.clone());
     }

@@ -1,12 +1,37 @@
-//! The signals that ask the process to end.
+//! The signals that ask the process to end, or to read its configuration again.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGTERM and SIGINT, from the moment on at which this was made.
+/// SIGTERM, SIGINT, and the end of the terminal, from the moment on at which
+/// this was made.
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
+    /// A person started it, and may close the window.
+    has_terminal: bool,
+}
+
+/// SIGHUP, from the moment on at which this was made: it ends the process no more.
+pub struct Hangups(Signal);
+
+impl Hangups {
+    /// Takes the signal over; call it on a runtime.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn new() -> io::Result<Self> {
+        signal(SignalKind::hangup()).map(Self)
+    }
+
+    /// Waits for the next one; several that come at once may be one.
+    pub async fn next(&mut self) {
+        if self.0.recv().await.is_none() {
+            // No more can come.
+            std::future::pending().await
+        }
+    }
 }
 
 /// A request to end.
@@ -14,6 +39,8 @@ pub struct Signals {
 pub enum Request {
     Terminate,
     Interrupt,
+    /// SIGHUP, and the terminal is gone.
+    Hangup,
 }
 
 impl Signals {
@@ -25,14 +52,23 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+            has_terminal: io::stdin().is_terminal(),
         })
     }
 
     /// Waits for the next one.
     pub async fn next(&mut self) -> Request {
-        tokio::select! {
-            _ = self.terminate.recv() => Request::Terminate,
-            _ = self.interrupt.recv() => Request::Interrupt,
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return Request::Terminate,
+                _ = self.interrupt.recv() => return Request::Interrupt,
+                Some(()) = self.hangup.recv() => {
+                    if self.has_terminal && !io::stdin().is_terminal() {
+                        return Request::Hangup;
+                    }
+                }
+            }
         }
     }
 }
@@ -43,6 +79,7 @@ impl Request {
         match self {
             Self::Interrupt => 130,
             Self::Terminate => 143,
+            Self::Hangup => 129,
         }
     }
 }

@@ -13,7 +13,8 @@ use std::process::ExitCode;
 /// Run the proxy
 ///
 /// Reads the configuration, gets the first tokens, and answers applications
-/// until SIGTERM or Ctrl-C. It then fails /readyz, stops accepting, finishes
+/// until SIGTERM or Ctrl-C. The file is read again when it changes, and on
+/// SIGHUP. Asked to end, it fails /readyz, stops accepting, finishes
 /// what is running and exits with 0; a second signal ends it at once.
 #[derive(clap::Args)]
 #[command(after_long_help = "EXAMPLES\n  sidekey run --config sidekey.yaml\n  \
@@ -59,8 +60,9 @@ enum Format {
 
 /// Runs the command.
 pub fn main(args: Args) -> ExitCode {
-    let env = |name: &str| std::env::var(name).ok();
-    let mut config = match config::load(&args.config, &env) {
+    let source = args.source();
+    let app::Reading { config, watched } = source.read();
+    let config = match config {
         Ok(config) => config,
         Err(mistakes) => {
             let colour = terminal::has_colour(&io::stderr());
@@ -70,16 +72,24 @@ pub fn main(args: Args) -> ExitCode {
             ));
         }
     };
-    args.change(&mut config);
-    match app::run(config) {
+    match app::run(config, source, watched) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => terminal::fail(failure),
     }
 }
 
 impl Args {
+    fn source(self) -> app::Source {
+        let file = self.config.clone();
+        app::Source::new(&file, move || {
+            let mut config = config::load(&self.config, &|name| std::env::var(name).ok())?;
+            self.change(&mut config);
+            Ok(config)
+        })
+    }
+
     /// What the command line says wins over the file.
-    fn change(self, config: &mut Config) {
+    fn change(&self, config: &mut Config) {
         if let Some(address) = self.listen {
             config.listeners.truncate(1);
             if let Some(first) = config.listeners.first_mut() {
@@ -95,8 +105,8 @@ impl Args {
             config.admin.listen = address;
         }
         config.probes = self.probes_listen.or(config.probes);
-        if let Some(level) = self.log_level {
-            config.log.level = level;
+        if let Some(level) = &self.log_level {
+            config.log.level.clone_from(level);
         }
         match self.log_format {
             Some(Format::Text) => config.log.format = LogFormat::Text,

@@ -24,6 +24,8 @@ pub struct Config {
     pub integrations: Vec<Arc<Integration>>,
     pub accounts: Vec<Account>,
     pub routes: Vec<Route>,
+    /// Those of them whose accounts are created while the process runs.
+    pub awaited: Vec<Awaited>,
     pub log: Log,
     pub workers: Workers,
     pub limits: Limits,
@@ -35,6 +37,8 @@ pub struct Config {
     pub metrics_max_accounts: usize,
     /// Things worth saying at every start, already worded for people.
     pub warnings: Vec<String>,
+    /// Other files that values were taken from.
+    pub files: Vec<PathBuf>,
 }
 
 /// Where applications call.
@@ -179,7 +183,7 @@ pub struct RequestParameter {
     pub value: Template,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefreshRules {
     pub before_expiry: Duration,
     /// Statuses that lead to a refresh and one replay.
@@ -203,8 +207,11 @@ pub enum ParameterValue {
     Secret(Secret),
 }
 
+/// Routes as the parts of the program share them: there may be very many.
+pub type SharedRoutes = Arc<[Arc<Route>]>;
+
 /// A route, its upstream filled in with its account's parameters.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     pub name: String,
     pub matcher: RouteMatch,
@@ -217,6 +224,16 @@ pub struct Route {
     pub allow_plaintext: bool,
     /// Origins (`scheme://host[:port]`, lower case) of pages that may call this route.
     pub allow_origins: Vec<String>,
+}
+
+/// A route whose account is none of the configuration's: its upstream leads
+/// nowhere until somebody has created it.
+#[derive(Debug, Clone)]
+pub struct Awaited {
+    /// Its place among the routes.
+    pub route: usize,
+    pub upstream: UrlTemplate,
+    pub integration: Arc<Integration>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -263,7 +280,7 @@ pub struct Upstream {
     pub query: Option<String>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
     pub level: String,
     pub format: LogFormat,
@@ -276,7 +293,7 @@ pub enum LogFormat {
     Json,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Workers {
     /// OS threads for requests; at least 1.
     pub count: usize,
@@ -294,7 +311,7 @@ pub enum Io {
 }
 
 /// Everything unbounded has a limit.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// All replay buffers together, in bytes.
     pub replay_buffer_total: usize,
@@ -315,7 +332,7 @@ pub struct Limits {
     pub pool_idle_timeout: Duration,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefreshSettings {
     /// Token requests at once per token endpoint.
     pub concurrency: usize,

@@ -102,6 +102,7 @@ fn run(
                 name: name.to_owned(),
                 text: text.to_owned(),
                 secrets: likely_secrets(text),
+                files: Vec::new(),
             };
             let mistake = Mistake::error(error.place, error.what);
             let mistakes = Mistakes::new(source, vec![mistake]);
@@ -115,6 +116,7 @@ fn run(
     match config {
         Some(mut config) if mistakes.errors() == 0 => {
             config.warnings = mistakes.warning_lines();
+            config.files = mistakes.files().to_vec();
             (Ok(config), mistakes)
         }
         _ => (Err(mistakes.clone()), mistakes),

@@ -3,6 +3,7 @@
 
 use super::written::Place;
 use std::fmt;
+use std::path::PathBuf;
 
 /// How bad a remark is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,6 +85,8 @@ pub struct Source {
     pub text: String,
     /// In characters from the start.
     pub secrets: Vec<(usize, usize)>,
+    /// Other files that it takes values from.
+    pub files: Vec<PathBuf>,
 }
 
 impl fmt::Debug for Source {
@@ -115,6 +118,7 @@ impl Mistakes {
             name: name.to_owned(),
             text: String::new(),
             secrets: Vec::new(),
+            files: Vec::new(),
         };
         let mut mistake = Mistake::error(Place::default(), why);
         mistake.place = None;
@@ -124,6 +128,12 @@ impl Mistakes {
     /// Each mistake and warning, by place.
     pub fn iter(&self) -> impl Iterator<Item = &Mistake> {
         self.list.iter()
+    }
+
+    /// The files that values were taken from, or should have been.
+    #[must_use]
+    pub fn files(&self) -> &[PathBuf] {
+        &self.source.files
     }
 
     /// How many of them are errors.

@@ -6,6 +6,7 @@ use super::mistakes::{Mistake, Source};
 use super::reader::Reader;
 use super::written::{Node, Place, Word};
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
@@ -23,6 +24,8 @@ pub(super) struct Context<'a> {
     secrets: RefCell<Vec<(usize, usize)>>,
     /// Texts that are no templates: what they refer to is not known for sure.
     unparsed: RefCell<Vec<String>>,
+    /// Files that values stand in, also those that can't be read.
+    files: RefCell<BTreeSet<PathBuf>>,
 }
 
 impl<'a> Context<'a> {
@@ -33,6 +36,7 @@ impl<'a> Context<'a> {
             mistakes: RefCell::default(),
             secrets: RefCell::default(),
             unparsed: RefCell::default(),
+            files: RefCell::default(),
         }
     }
 
@@ -68,6 +72,7 @@ impl<'a> Context<'a> {
             name: name.to_owned(),
             text: text.to_owned(),
             secrets: self.secrets.into_inner(),
+            files: self.files.into_inner().into_iter().collect(),
         };
         (source, self.mistakes.into_inner())
     }
@@ -247,6 +252,7 @@ fn from_env(
 
 fn from_file(ctx: &Context<'_>, written: &Scalar, secret: bool) -> Option<Scalar> {
     let path = ctx.path(&written.text);
+    ctx.files.borrow_mut().insert(path.clone());
     match read_bounded(&path) {
         Ok(text) => Some(Scalar {
             text,

@@ -77,6 +77,13 @@ fn final_refusal(worker: &Worker, route: &WorkerRoute, why: &Unavailable) -> Opt
     let connect_at = format!("{}/connect/{account}", worker.public_url);
     match why {
         Unavailable::Waiting | Unavailable::Pausing { .. } => None,
+        Unavailable::NotCreated => Some(Refusal::new(
+            Code::AccountNotConnected,
+            format!(
+                "account {account} has not been created yet: create it at {}/new",
+                worker.public_url
+            ),
+        )),
         Unavailable::NotConnected => Some(Refusal::new(
             Code::AccountNotConnected,
             format!("account {account} has not been connected yet: connect it at {connect_at}"),

@@ -9,7 +9,6 @@ use crate::base::id::AccountKey;
 use crate::config::checked::{Route, RouteMatch, Upstream, UpstreamScheme};
 use crate::token::slot;
 use http::{HeaderMap, HeaderValue, request};
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,6 +88,6 @@ fn route(index: usize, matcher: RouteMatch) -> Rc<WorkerRoute> {
         credential: slot().1.reader(),
         retry_on: Arc::from([]),
         labels: None,
-        stats: RefCell::default(),
+        stats: Rc::default(),
     })
 }

@@ -8,6 +8,7 @@ mod attach;
 mod body;
 mod callers;
 mod credential;
+mod doors;
 mod forward;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzed;
@@ -19,6 +20,7 @@ mod refusal;
 mod replay;
 mod respond;
 mod route;
+mod tables;
 mod upstream;
 mod verdict;
 mod wakes;
@@ -26,19 +28,16 @@ mod worker;
 
 use crate::base::clock::SystemClock;
 use crate::base::id::AccountKey;
-use crate::config::checked::{Limits, Route};
+use crate::config::checked::{Limits, SharedRoutes};
 use crate::net::dial::Dialer;
-use crate::net::listen::Acceptor;
 use crate::net::worker::{Io, spawn};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::requests::WorkerStats;
 use crate::token::{Asker, Shared};
-use callers::Listener;
 use replay::Budget;
 use std::collections::HashMap;
 use std::io;
-use std::net::TcpListener;
-use std::rc::Rc;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
@@ -53,12 +52,31 @@ pub struct Seam {
     pub retry_on: Arc<[u16]>,
 }
 
+/// A listener.
+pub struct Listening {
+    /// Names it in all that follows; none is used twice.
+    pub id: u64,
+    pub address: SocketAddr,
+    /// Names that may reach it besides loopback names and the hosts that
+    /// routes name.
+    pub hosts: Vec<String>,
+    /// `None`: it is open already.
+    pub socket: Option<TcpListener>,
+}
+
+/// What the workers go on with after a reload.
+pub struct Change {
+    /// With a seam for every account that a route names; `None`: as before.
+    pub routes: Option<(SharedRoutes, HashMap<AccountKey, Seam>)>,
+    /// All that are to be open.
+    pub listeners: Vec<Listening>,
+}
+
 /// What the workers are started with.
 pub struct Parts {
-    /// Bound listeners, each with the host names that may reach it besides
-    /// loopback names and the hosts that routes name.
-    pub listeners: Vec<(TcpListener, Vec<String>)>,
-    pub routes: Vec<Route>,
+    /// Bound listeners.
+    pub listeners: Vec<Listening>,
+    pub routes: SharedRoutes,
     /// A seam for every account that a route names.
     pub accounts: HashMap<AccountKey, Seam>,
     pub asker: Asker,
@@ -80,7 +98,7 @@ pub struct Parts {
 
 /// Routes and the accounts behind them, as every worker builds its tables of.
 struct RouteSet {
-    routes: Vec<Arc<Route>>,
+    routes: SharedRoutes,
     accounts: HashMap<AccountKey, Seam>,
 }
 
@@ -105,7 +123,7 @@ pub fn start(parts: Parts) -> io::Result<Workers> {
         budget: Arc::new(Budget::new(parts.limits.replay_buffer_total)),
     });
     let routes = Arc::new(RouteSet {
-        routes: parts.routes.into_iter().map(Arc::new).collect(),
+        routes: parts.routes,
         accounts: parts.accounts,
     });
     let (ended, ends) = mpsc::unbounded_channel();
@@ -125,7 +143,7 @@ pub fn start(parts: Parts) -> io::Result<Workers> {
         start_one(
             seed,
             parts.io,
-            clone_listeners(&parts.listeners)?,
+            shared(&parts.listeners)?,
             inbox,
             ended.clone(),
         )?;
@@ -137,20 +155,24 @@ pub fn start(parts: Parts) -> io::Result<Workers> {
     })
 }
 
-type Listening = Vec<(TcpListener, Vec<String>)>;
-
 /// Every worker waits on the same sockets; who accepts may hand over.
-fn clone_listeners(listeners: &Listening) -> io::Result<Listening> {
-    listeners
-        .iter()
-        .map(|(listener, hosts)| Ok((listener.try_clone()?, hosts.clone())))
-        .collect()
+fn shared(listeners: &[Listening]) -> io::Result<Vec<Listening>> {
+    let shared = listeners.iter().map(|listening| {
+        let socket = listening.socket.as_ref().map(TcpListener::try_clone);
+        Ok(Listening {
+            id: listening.id,
+            address: listening.address,
+            hosts: listening.hosts.clone(),
+            socket: socket.transpose()?,
+        })
+    });
+    shared.collect()
 }
 
 fn start_one(
     seed: Seed,
     io: Io,
-    listeners: Listening,
+    listeners: Vec<Listening>,
     inbox: mpsc::UnboundedReceiver<Command>,
     ended: mpsc::UnboundedSender<String>,
 ) -> io::Result<()> {
@@ -158,22 +180,9 @@ fn start_one(
     let says_goodbye = Goodbye(name.clone(), ended);
     spawn(name, io, move || async move {
         let _says_goodbye = says_goodbye;
-        match accepting(listeners) {
-            Ok(listeners) => Worker::new(seed).run(listeners, inbox).await,
-            Err(error) => tracing::error!("a worker can't watch its listeners: {error}"),
-        }
+        Worker::new(seed).run(listeners, inbox).await;
     })?;
     Ok(())
-}
-
-fn accepting(listeners: Listening) -> io::Result<Vec<(Acceptor, Rc<Listener>)>> {
-    listeners
-        .into_iter()
-        .map(|(listener, hosts)| {
-            let rules = Rc::new(Listener::new(listener.local_addr()?, hosts));
-            Ok((Acceptor::new(listener)?, rules))
-        })
-        .collect()
 }
 
 /// Says that a worker has ended, also when it panicked.
@@ -201,6 +210,32 @@ impl Workers {
             }
         }
         total
+    }
+
+    /// Changes routes and listeners, and waits until every worker goes by the
+    /// new ones. Running requests keep their routes, connections and tokens.
+    ///
+    /// # Errors
+    /// When a new listener can't be shared; nothing is changed then.
+    pub async fn change(&self, change: Change) -> io::Result<()> {
+        let workers = self.commands.iter();
+        let listeners = workers.map(|_| shared(&change.listeners));
+        let listeners: Vec<_> = listeners.collect::<io::Result<_>>()?;
+        let routes = change
+            .routes
+            .map(|(routes, accounts)| Arc::new(RouteSet { routes, accounts }));
+        let told = self.commands.iter().zip(listeners);
+        let told: Vec<_> = told
+            .map(|(worker, listeners)| {
+                let (reply, done) = oneshot::channel();
+                let _ = worker.send(Command::Change(routes.clone(), listeners, reply));
+                done
+            })
+            .collect();
+        for done in told {
+            let _ = done.await;
+        }
+        Ok(())
     }
 
     /// Stops accepting, finishes the running requests and closes kept-alive

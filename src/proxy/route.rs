@@ -24,7 +24,8 @@ pub struct WorkerRoute {
     pub pool: Rc<Pool>,
     /// For the access log, if there is one.
     pub labels: Option<Labels>,
-    pub stats: RefCell<RouteStats>,
+    /// Shared with the routes of this name before and after.
+    pub stats: Rc<RefCell<RouteStats>>,
 }
 
 /// All routes of one worker.
@@ -275,7 +276,7 @@ pub mod tests {
             credential: slot().1.reader(),
             retry_on: Arc::from([401, 403]),
             labels: None,
-            stats: std::cell::RefCell::default(),
+            stats: Rc::default(),
         })
     }
 

@@ -4,21 +4,21 @@
 use super::accept::{Connection, Reading, serve};
 use super::attach::Shelf;
 use super::callers::Listener;
+use super::doors::{Doors, ListenerId};
 use super::refusal::{Code, Refusal};
 use super::replay::{Budget, Upload};
 use super::route::{Routes, WorkerRoute};
-use super::upstream::{Pool, origin_of};
-use super::{RouteSet, Seam};
+use super::tables::Tables;
+use super::{Listening, RouteSet};
 use crate::base::clock::SystemClock;
-use crate::config::checked::{Limits, Route};
-use crate::net::dial::{Dialer, Origin};
+use crate::config::checked::Limits;
+use crate::net::dial::Dialer;
 use crate::net::listen::{Accepted, Acceptor};
 use crate::net::time::Deadlines;
 use crate::net::worker::spawn_local;
 use crate::telemetry::access::{AccessWriter, Entry};
 use crate::telemetry::requests::{RouteStats, WorkerStats};
 use crate::token::Asker;
-use http::HeaderValue;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use std::cell::{Cell, RefCell};
@@ -39,7 +39,9 @@ const NO_ROUTE: &str = "_none";
 /// What the other threads ask of a worker.
 pub enum Command {
     /// Serve a connection that another worker accepted.
-    Adopt(std::net::TcpStream, SocketAddr, usize),
+    Adopt(std::net::TcpStream, SocketAddr, ListenerId),
+    /// Go on with these routes and listeners; running requests keep theirs.
+    Change(Option<Arc<RouteSet>>, Vec<Listening>, oneshot::Sender<()>),
     /// Give a copy of the counters.
     Stats(oneshot::Sender<WorkerStats>),
     /// Stop accepting and finish; answers with the connections left at the limit.
@@ -88,7 +90,7 @@ pub struct Worker {
     connections: RefCell<HashMap<u64, Rc<Connection>>>,
     next_connection: Cell<u64>,
     draining: Cell<bool>,
-    drain_begins: Notify,
+    doors: Doors,
     connection_ended: Notify,
 }
 
@@ -96,7 +98,12 @@ impl Worker {
     /// Makes the worker on the calling thread.
     #[must_use]
     pub fn new(seed: Seed) -> Rc<Self> {
-        let routes = Routes::new(worker_routes(&seed));
+        let tables = Tables {
+            old: &Routes::default(),
+            pool_limit: seed.limits.pool_idle_per_origin,
+            access: seed.access.as_ref(),
+        };
+        let routes = tables.build(&seed.routes);
         let mut http = http1::Builder::new();
         http.max_headers(seed.limits.header_count)
             .max_header_size(seed.limits.header_bytes)
@@ -120,7 +127,7 @@ impl Worker {
             connections: RefCell::default(),
             next_connection: Cell::new(0),
             draining: Cell::new(false),
-            drain_begins: Notify::new(),
+            doors: Doors::default(),
             connection_ended: Notify::new(),
         })
     }
@@ -128,20 +135,30 @@ impl Worker {
     /// Accepts, serves and obeys until nobody commands any more.
     pub async fn run(
         self: Rc<Self>,
-        listeners: Vec<(Acceptor, Rc<Listener>)>,
+        listeners: Vec<Listening>,
         mut commands: mpsc::UnboundedReceiver<Command>,
     ) {
-        let known: Vec<Rc<Listener>> = listeners.iter().map(|(_, l)| l.clone()).collect();
-        for (index, (acceptor, listener)) in listeners.into_iter().enumerate() {
-            spawn_local(self.clone().accept(index, acceptor, listener));
+        if !self.listen(listeners) {
+            return;
         }
         spawn_local(self.clone().tick());
         while let Some(command) = commands.recv().await {
             match command {
-                Command::Adopt(stream, peer, listener) => match known.get(listener) {
-                    Some(listener) => self.serve(Accepted::attach(stream), peer, listener),
+                Command::Adopt(stream, peer, id) => match self.doors.find(id) {
+                    Some(listener) => self.serve(Accepted::attach(stream), peer, &listener),
                     None => self.unload(self.index),
                 },
+                Command::Change(routes, listeners, done) => {
+                    if let Some(routes) = routes {
+                        self.change_routes(&routes);
+                    }
+                    self.listen(listeners);
+                    let worker = self.clone();
+                    spawn_local(async move {
+                        worker.doors.settled().await;
+                        let _ = done.send(());
+                    });
+                }
                 Command::Stats(reply) => {
                     let _ = reply.send(self.stats());
                 }
@@ -194,12 +211,46 @@ impl Worker {
         stats.overhead.observe(duration);
     }
 
-    async fn accept(self: Rc<Self>, index: usize, acceptor: Acceptor, listener: Rc<Listener>) {
+    fn change_routes(&self, set: &RouteSet) {
+        let old = self.routes();
+        let access = self.access.as_ref().map(RefCell::borrow);
+        let tables = Tables {
+            old: &old,
+            pool_limit: self.limits.pool_idle_per_origin,
+            access: access.as_deref(),
+        };
+        self.routes.replace(Rc::new(tables.build(set)));
+    }
+
+    /// Accepts at these listeners and no others; the connections of those that
+    /// are closed, or let in others now, end between two requests.
+    fn listen(self: &Rc<Self>, listeners: Vec<Listening>) -> bool {
+        match self.doors.change(listeners) {
+            Ok(new) => new
+                .into_iter()
+                .for_each(|(id, acceptor)| spawn_local(self.clone().accept(id, acceptor))),
+            Err(error) => {
+                tracing::error!("a worker can't watch its listeners: {error}");
+                return false;
+            }
+        }
+        for connection in self.connections.borrow().values() {
+            if !self.doors.are_of(&connection.listener) {
+                connection.close_gently();
+            }
+        }
+        true
+    }
+
+    async fn accept(self: Rc<Self>, id: ListenerId, acceptor: Acceptor) {
         loop {
-            let accepted = accept_or_drain(&self, &acceptor).await;
+            let accepted = accept_while_open(&self, id, &acceptor).await;
             match accepted {
-                None => return,
-                Some(Ok((accepted, peer))) => self.place(accepted, peer, index, &listener),
+                None => {
+                    drop(acceptor);
+                    return self.doors.leave();
+                }
+                Some(Ok((accepted, peer))) => self.place(accepted, peer, id),
                 // Out of file descriptors, most likely: let some connections end.
                 Some(Err(error)) => {
                     tracing::warn!("accepting a connection failed: {error}");
@@ -214,13 +265,10 @@ impl Worker {
     }
 
     /// Serves a new connection here, or hands it to the worker with the fewest.
-    fn place(
-        self: &Rc<Self>,
-        accepted: Accepted,
-        peer: SocketAddr,
-        index: usize,
-        listener: &Rc<Listener>,
-    ) {
+    fn place(self: &Rc<Self>, accepted: Accepted, peer: SocketAddr, id: ListenerId) {
+        let Some(listener) = self.doors.find(id) else {
+            return;
+        };
         let loads: Vec<usize> = self
             .commons
             .loads
@@ -239,12 +287,12 @@ impl Worker {
         };
         self.commons.loads[target].fetch_add(1, Ordering::Relaxed);
         if target == self.index {
-            self.serve(accepted, peer, listener);
+            self.serve(accepted, peer, &listener);
             return;
         }
         let handed = accepted.detach().is_ok_and(|s| {
             self.commons.peers[target]
-                .send(Command::Adopt(s, peer, index))
+                .send(Command::Adopt(s, peer, id))
                 .is_ok()
         });
         if !handed {
@@ -312,7 +360,7 @@ impl Worker {
 
     async fn drain(&self, limit: Duration) -> usize {
         self.draining.set(true);
-        self.drain_begins.notify_waiters();
+        self.doors.call();
         for connection in self.connections.borrow().values() {
             connection.close_gently();
         }
@@ -357,20 +405,31 @@ impl Worker {
 /// hyper takes no smaller buffer.
 const MIN_BUFFER: usize = 8192;
 
-/// The next connection, or `None` once the worker drains.
-async fn accept_or_drain(
+/// The next connection, or `None` once the worker drains or the listener is closed.
+async fn accept_while_open(
     worker: &Worker,
+    id: ListenerId,
     acceptor: &Acceptor,
 ) -> Option<std::io::Result<(Accepted, SocketAddr)>> {
-    let mut drained = pin!(worker.drain_begins.notified());
     let mut accept = pin!(acceptor.accept());
-    poll_fn(|cx| {
-        if worker.draining.get() || drained.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(None);
+    loop {
+        let mut called = pin!(worker.doors.called());
+        let next = poll_fn(|cx| {
+            if worker.draining.get() || !worker.doors.is_open(id) {
+                return Poll::Ready(Some(None));
+            }
+            if called.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            accept
+                .as_mut()
+                .poll(cx)
+                .map(|accepted| Some(Some(accepted)))
+        });
+        if let Some(next) = next.await {
+            return next;
         }
-        accept.as_mut().poll(cx).map(Some)
-    })
-    .await
+    }
 }
 
 /// Takes a connection off the worker's books, however its task ends.
@@ -385,41 +444,4 @@ impl Drop for Leave {
         self.worker.unload(self.worker.index);
         self.worker.connection_ended.notify_waiters();
     }
-}
-
-fn worker_routes(seed: &Seed) -> Vec<Rc<WorkerRoute>> {
-    let mut pools: HashMap<Origin, Rc<Pool>> = HashMap::new();
-    seed.routes
-        .routes
-        .iter()
-        .filter_map(|route| {
-            let seam = seed.routes.accounts.get(&route.account)?;
-            Some(worker_route(route, seam, &mut pools, seed))
-        })
-        .collect()
-}
-
-fn worker_route(
-    route: &Arc<Route>,
-    seam: &Seam,
-    pools: &mut HashMap<Origin, Rc<Pool>>,
-    seed: &Seed,
-) -> Rc<WorkerRoute> {
-    let origin = origin_of(&route.upstream);
-    let pool = pools
-        .entry(origin.clone())
-        .or_insert_with(|| Rc::new(Pool::new(origin, seed.limits.pool_idle_per_origin)));
-    let access = seed.access.as_ref();
-    Rc::new(WorkerRoute {
-        name: Arc::from(route.name.as_str()),
-        // The configuration has made sure that this is an authority.
-        authority: HeaderValue::from_str(&route.upstream.authority)
-            .unwrap_or(HeaderValue::from_static("invalid")),
-        credential: seam.shared.reader(),
-        retry_on: seam.retry_on.clone(),
-        pool: pool.clone(),
-        labels: access.map(|access| access.labels(&route.name, route.account.as_str())),
-        route: route.clone(),
-        stats: RefCell::default(),
-    })
 }

@@ -6,6 +6,7 @@ use crate::account::ConnectedAccount;
 use crate::base::clock::Wall;
 use crate::base::id::AccountKey;
 use crate::config::checked::ParameterValue;
+use crate::token::Shared;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// An account with what is known of it.
@@ -13,11 +14,13 @@ pub struct Cell {
     pub account: Arc<ConnectedAccount>,
     /// It was created while a process ran, and is in no configuration.
     pub created: bool,
+    /// From which workers read what is published.
+    pub shared: Shared,
     known: Mutex<Known>,
 }
 
 /// What changes while the account lives.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Known {
     pub state: AccountState,
     /// Where the server granted another than the configuration asks for.
@@ -45,12 +48,23 @@ pub struct Glimpse<'a> {
 }
 
 impl Cell {
-    pub fn new(account: Arc<ConnectedAccount>, created: bool, known: Known) -> Self {
+    pub fn new(
+        account: Arc<ConnectedAccount>,
+        created: bool,
+        shared: Shared,
+        known: Known,
+    ) -> Self {
         Self {
             account,
             created,
+            shared,
             known: Mutex::new(known),
         }
+    }
+
+    /// The same of an account that is described otherwise.
+    pub fn of(&self, account: Arc<ConnectedAccount>, created: bool) -> Self {
+        Self::new(account, created, self.shared.clone(), self.lock().clone())
     }
 
     /// Shows this from now on; the last attempt stays where there was no other.

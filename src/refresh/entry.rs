@@ -6,6 +6,7 @@ use super::cell::{Cell, Known};
 use super::fetch::Stamp;
 use super::machine::{Action, Answer, Machine, Publication, Rank, Rules};
 use super::record::{self, StoredTokens};
+use super::reload::Wanted;
 use super::slots::{EndpointId, Place, Slots};
 use super::status::Attempt;
 use super::wing::{ManualOutcome, Setup};
@@ -48,13 +49,15 @@ impl Entry {
         let account = setup.account;
         let binding = record::binding(&account).into();
         let machine = Machine::new(rules, binding, fastrand::u64(..));
+        let cell = Cell::new(
+            account.clone(),
+            setup.created,
+            setup.publisher.shared(),
+            known(&account, &machine, now),
+        );
         Self {
             endpoint: slots.endpoint(&endpoint(&account)),
-            cell: Arc::new(Cell::new(
-                account.clone(),
-                setup.created,
-                known(&account, &machine, now),
-            )),
+            cell: Arc::new(cell),
             machine,
             account,
             publisher: setup.publisher,
@@ -64,6 +67,18 @@ impl Entry {
             wake: None,
             stamp: None,
         }
+    }
+
+    /// The account is this one from now on.
+    pub fn describe(&mut self, wanted: Wanted) {
+        self.cell = Arc::new(self.cell.of(wanted.account.clone(), wanted.created));
+        self.account = wanted.account;
+    }
+
+    /// False where the token that is held can't be written at its place.
+    pub fn token_fits(&self) -> bool {
+        let tokens = self.machine.tokens();
+        tokens.is_none_or(|tokens| attach::build(&self.account, &tokens.access_token).is_ok())
     }
 
     /// Shows workers the new state; true where a token has run out without a
@@ -78,7 +93,7 @@ impl Entry {
         is_gone && served_until.is_some_and(|until| now.reached(until))
     }
 
-    fn tell_workers(&self, now: Now, publication: Publication) {
+    pub fn tell_workers(&self, now: Now, publication: Publication) {
         let published = match publication {
             Publication::Unavailable(why) => Published::Unavailable(why),
             Publication::Token { generation, expiry } => {

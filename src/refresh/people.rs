@@ -122,7 +122,7 @@ impl Handle {
             Err(StoreError::Conflict) => return Err(CreateError::Exists),
             Err(why) => return Err(CreateError::Store(why)),
         }
-        // No route names it yet: nobody reads the other half.
+        // Readers are made of the account's cell.
         let (publisher, _) = token::slot();
         let setup = Setup {
             account: Arc::new(account),
@@ -132,6 +132,7 @@ impl Handle {
         let key = setup.account.key.clone();
         self.tell(Person::Add(Box::new(setup))).await;
         self.until_heard(&key).await;
+        self.people.notify_one();
         // So that whoever created it does not see it waiting for its record.
         let _ = timeout(FIRST_LOOK, async {
             while self.account(&key).is_some_and(|a| !a.first_attempt_ended) {
@@ -151,6 +152,7 @@ impl Handle {
     pub async fn remove(&self, key: &AccountKey) -> Result<(), StoreError> {
         self.tell(Person::Remove(key.clone())).await;
         self.until_heard(key).await;
+        self.people.notify_one();
         let (store, key) = (self.store.clone(), key.clone());
         let removed = tokio::task::spawn_blocking(move || created::remove(&*store, &key)).await;
         removed.unwrap_or_else(|_| Err(broken_off()))

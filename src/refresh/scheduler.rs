@@ -3,6 +3,8 @@
 
 mod asks;
 mod people;
+mod reload;
+mod secrets;
 mod shared_rules;
 mod start;
 mod waiting;
@@ -14,6 +16,7 @@ use super::history::{History, What};
 use super::machine::{Action, Event, Level, Publication, Rank};
 use super::record::{AccountRecord, StoredTokens};
 use super::records;
+use super::reload::Reload;
 use super::slots::Slots;
 use super::watch::Watch;
 use super::wing::{ManualOutcome, Setup, Statuses};
@@ -54,6 +57,8 @@ pub enum Message {
         reply: oneshot::Sender<ManualOutcome>,
     },
     Person(Person),
+    /// Ends when everything in it is done.
+    Reload(Box<Reload>, oneshot::Sender<()>),
     /// Ends when nothing is under way any more.
     Stop(oneshot::Sender<()>),
 }
@@ -100,6 +105,8 @@ pub struct Scheduler {
     index: HashMap<AccountKey, usize>,
     rules: SharedRules,
     waiting: Waiting,
+    /// Places of entries that nobody asks for any more.
+    retired: Vec<usize>,
     slots: Slots<Rank>,
     /// When which account is to be looked at; one entry an account at most.
     wakes: BTreeSet<(Mono, usize)>,
@@ -129,6 +136,7 @@ impl Scheduler {
         let keys = entries.iter().map(|e| e.account.key.clone());
         Self {
             index: keys.zip(0..).collect(),
+            retired: Vec::new(),
             slots,
             wakes: BTreeSet::new(),
             all_looked_at: now,
@@ -205,6 +213,11 @@ impl Scheduler {
                 None => drop(reply.send(ManualOutcome::UnknownAccount)),
             },
             Message::Person(person) => self.hear_person(person),
+            Message::Reload(reload, done) => {
+                self.reload(*reload);
+                // Whoever went away meanwhile hears nothing.
+                let _ = done.send(());
+            }
             Message::Stop(ended) => {
                 self.stopping.push(ended);
                 (0..self.entries.len()).for_each(|at| self.feed(at, Event::Stop));
@@ -395,27 +408,6 @@ impl Scheduler {
             let _ = inbox.send(Message::Ended(at, event)).await;
         });
         self.look_at_secret(at);
-    }
-
-    fn look_at_secret(&self, at: usize) {
-        let account = self.entries[at].account.clone();
-        let inbox = self.setting.inbox.clone();
-        if fetch::secret_file(&account).is_none() {
-            return;
-        }
-        tokio::task::spawn_blocking(move || {
-            if let Some(path) = fetch::secret_file(&account) {
-                let _ = inbox.blocking_send(Message::Looked(at, fetch::stamp(path)));
-            }
-        });
-    }
-
-    fn looked(&mut self, at: usize, stamp: Stamp) {
-        let entry = &mut self.entries[at];
-        let known = entry.stamp.replace(Box::new(stamp));
-        if known.is_some() && known != entry.stamp {
-            self.feed(at, Event::SecretChanged);
-        }
     }
 }
 

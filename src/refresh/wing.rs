@@ -15,7 +15,7 @@ use crate::token::{AskReceiver, Publisher};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 /// Results on their way to the scheduler. Each account has at most one step
 /// under way, so that this bounds people's requests more than anything.
@@ -58,6 +58,7 @@ pub struct Handle {
     pub(super) statuses: Statuses,
     pub(super) store: Arc<dyn Store>,
     history: Arc<History>,
+    pub(super) people: Arc<Notify>,
 }
 
 /// Starts the wing on the calling (cold) runtime; the first tokens are fetched at once.
@@ -88,6 +89,7 @@ pub(super) fn start_with(parts: Parts, fetch: Arc<dyn Fetch>) -> Handle {
         statuses,
         store: parts.store,
         history,
+        people: Arc::default(),
     }
 }
 
@@ -152,6 +154,11 @@ impl Handle {
             Ok(()) => answer.await.unwrap_or_else(|_| stopped()),
             Err(_) => stopped(),
         }
+    }
+
+    /// Waits until an account was created or removed by a person.
+    pub async fn people_changed(&self) {
+        self.people.notified().await;
     }
 
     /// Waits until the wing ends, which before [`Handle::shutdown`] only a fault

@@ -40,6 +40,10 @@ pub struct Snapshot {
     pub accounts: AccountFigures,
     pub access_log_dropped: u64,
     pub log_dropped: u64,
+    /// How many readings of the configuration succeeded, and how many failed.
+    pub reloads: (u64, u64),
+    /// The last one failed.
+    pub reload_failed: bool,
     /// How workers wait for sockets.
     pub io: &'static str,
 }
@@ -189,7 +193,16 @@ fn own_families(snapshot: &Snapshot) -> Vec<MetricFamily> {
         gauge(
             "sidekey_config_last_reload_successful",
             "1 when the configuration was last read without a mistake.",
-            1.0,
+            float(u64::from(!snapshot.reload_failed)),
+        ),
+        family(
+            "sidekey_config_reloads_total",
+            "Times that the configuration was read again while running, by how that ended.",
+            MetricType::COUNTER,
+            vec![
+                count(&[("result", "success")], float(snapshot.reloads.0)),
+                count(&[("result", "failure")], float(snapshot.reloads.1)),
+            ],
         ),
         counter(
             "sidekey_access_log_dropped_total",
@@ -248,13 +261,15 @@ mod tests {
             ("b", true, Some(300.0)),
             ("c", false, Some(200.0)),
         ] {
-            accounts.add(refreshes.named(), &sample(key, connected, expires_at));
+            accounts.add(&refreshes.named(), &sample(key, connected, expires_at));
         }
         let snapshot = Snapshot {
             workers,
             accounts,
             access_log_dropped: 4,
             io: "epoll",
+            reloads: (2, 1),
+            reload_failed: true,
             log_dropped: 0,
         };
         render(&snapshot, &refreshes)
@@ -286,6 +301,9 @@ mod tests {
                 .into(),
             "sidekey_store_write_failures_total 0".into(),
             "sidekey_access_log_dropped_total 4".into(),
+            "sidekey_config_reloads_total{result=\"success\"} 2".into(),
+            "sidekey_config_reloads_total{result=\"failure\"} 1".into(),
+            "sidekey_config_last_reload_successful 0".into(),
             format!(
                 "sidekey_build_info{{version=\"{}\",io=\"epoll\"}} 1",
                 env!("CARGO_PKG_VERSION")

@@ -8,6 +8,7 @@ pub mod log;
 pub mod metrics;
 pub mod process;
 pub mod refreshes;
+pub mod reloads;
 pub mod requests;
 
 /// How the log and the access log are written.

@@ -1,16 +1,18 @@
 //! Metrics of the refresh wing.
 
+use arc_swap::ArcSwap;
 use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
 use prometheus::{IntCounter, IntCounterVec, Opts};
 use std::collections::HashSet;
+use std::sync::Arc;
 
 /// Stands in label `account` for every account past `metrics.max_accounts`.
 pub const OTHER: &str = "_other";
 
 /// Counts token requests by account, trigger and outcome.
 pub struct RefreshMetrics {
-    named: NamedAccounts,
+    named: ArcSwap<NamedAccounts>,
     refreshes: IntCounterVec,
     write_failures: IntCounter,
 }
@@ -52,6 +54,14 @@ pub enum Trigger {
 }
 
 impl Trigger {
+    const ALL: [Self; 5] = [
+        Self::Initial,
+        Self::Scheduled,
+        Self::Rejected,
+        Self::Demand,
+        Self::Manual,
+    ];
+
     /// The label's value.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -80,6 +90,14 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    const ALL: [Self; 5] = [
+        Self::Success,
+        Self::SameToken,
+        Self::Transient,
+        Self::Dead,
+        Self::Misconfigured,
+    ];
+
     /// The label's value.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -104,7 +122,7 @@ impl RefreshMetrics {
         let failures = "Writes of a token to the store that failed.";
         let constant = "names and labels are constants";
         Self {
-            named,
+            named: ArcSwap::from_pointee(named),
             refreshes: IntCounterVec::new(refreshes, &["account", "trigger", "outcome"])
                 .expect(constant),
             write_failures: IntCounter::new("sidekey_store_write_failures_total", failures)
@@ -114,7 +132,8 @@ impl RefreshMetrics {
 
     /// Counts one ended token request.
     pub fn ended(&self, account: &str, trigger: Trigger, outcome: Outcome) {
-        let account = self.named.label(account);
+        let named = self.named.load();
+        let account = named.label(account);
         self.refreshes
             .with_label_values(&[account, trigger.as_str(), outcome.as_str()])
             .inc();
@@ -135,8 +154,23 @@ impl RefreshMetrics {
 
     /// The accounts that get series of their own.
     #[must_use]
-    pub fn named(&self) -> &NamedAccounts {
-        &self.named
+    pub fn named(&self) -> Arc<NamedAccounts> {
+        self.named.load_full()
+    }
+
+    /// From now on these get series of their own; those of others are dropped.
+    pub fn name(&self, named: NamedAccounts) {
+        let before = self.named.swap(Arc::new(named));
+        let now = self.named.load();
+        for account in before.0.difference(&now.0) {
+            for trigger in Trigger::ALL {
+                for outcome in Outcome::ALL {
+                    let labels = [account, trigger.as_str(), outcome.as_str()];
+                    // Most of them were never counted.
+                    let _ = self.refreshes.remove_label_values(&labels);
+                }
+            }
+        }
     }
 }
 

@@ -24,6 +24,8 @@ pub enum Unavailable {
     Waiting,
     /// The same, but the last attempt failed, and the next comes at `retry_at`.
     Pausing { cause: Arc<str>, retry_at: Wall },
+    /// Nobody has created this account yet.
+    NotCreated,
     /// A person has not connected this account yet.
     NotConnected,
     /// A person has to connect this account again.

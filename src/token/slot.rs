@@ -51,6 +51,14 @@ impl Publisher {
     }
 }
 
+impl Publisher {
+    /// The cell that this one writes.
+    #[must_use]
+    pub fn shared(&self) -> Shared {
+        Shared(self.0.clone())
+    }
+}
+
 impl Shared {
     /// A reader for the calling worker.
     #[must_use]
@@ -63,6 +71,12 @@ impl Shared {
         }
     }
 
+    /// True for another handle of this very cell.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// What is published now (for the cold wing; workers use a [`Reader`]).
     #[must_use]
     pub fn current(&self) -> Arc<Published> {
@@ -71,6 +85,12 @@ impl Shared {
 }
 
 impl Reader {
+    /// True for a reader of this very cell.
+    #[must_use]
+    pub fn reads(&self, cell: &Shared) -> bool {
+        Arc::ptr_eq(&self.slot, &cell.0)
+    }
+
     /// What is published, from this worker's own copy when it is still current.
     pub fn get(&self) -> Published {
         self.renew();

@@ -402,3 +402,35 @@ fn check_prints_the_redirect_uri() {
         "{said}"
     );
 }
+
+#[test]
+fn a_reload_keeps_a_connection_and_another_secret_refreshes_it() {
+    let consent = Consent::start();
+    let upstream = consent.upstream();
+    let yaml = yaml(&conf(&consent, &upstream));
+    let stage = Stage {
+        sidekey: Sidekey::run_yaml(&yaml),
+        consent,
+        _upstream: upstream,
+    };
+    stage.connected();
+    let reload = |yaml: &str| {
+        stage.sidekey.configure(yaml);
+        let count = || stage.sidekey.metric("sidekey_config_reloads_total", &[]);
+        let before = count();
+        stage.sidekey.signal("HUP");
+        eventually("a reload", || count() > before);
+    };
+    let asked = stage.consent.exchanges().len();
+    reload(&format!("{yaml}    timeout: 7s\n"));
+    assert_eq!(stage.state(), "connected");
+    assert_eq!(stage.sidekey.get("/api/").status, 200);
+    assert_eq!(stage.consent.exchanges().len(), asked);
+    reload(&yaml.replace("{env: TEST_CLIENT_SECRET}", "another-secret"));
+    eventually("a refresh", || stage.consent.exchanges().len() > asked);
+    let refresh = stage.consent.exchanges().pop().unwrap();
+    let form = String::from_utf8(refresh.body).unwrap();
+    assert!(form.contains("grant_type=refresh_token"), "{form}");
+    eventually("the new token", || stage.sidekey.get("/api/").status == 200);
+    assert_eq!(stage.state(), "connected");
+}

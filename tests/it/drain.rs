@@ -78,6 +78,30 @@ fn what_takes_too_long_is_cut_off() {
 }
 
 #[test]
+fn a_second_signal_ends_at_once_and_sighup_is_none() {
+    for (name, code) in [("TERM", 143), ("INT", 130)] {
+        let auth = AuthServer::start();
+        let gate = Gate::closed();
+        let at_gate = gate.clone();
+        let upstream = Server::start(move |_| Answer::ok("never").after(&at_gate));
+        let conf = Conf::new(&auth, &upstream).top("drain: {timeout: 1h}");
+        let mut sidekey = Sidekey::run(&conf);
+        let mut conn = Conn::to(sidekey.proxy);
+        conn.send(format!(
+            "GET /api/ HTTP/1.1\r\nHost: {}\r\n\r\n",
+            sidekey.proxy
+        ));
+        eventually("the request", || gate.came() == 1);
+        sidekey.signal("TERM");
+        eventually("not ready", || get(sidekey.admin, "/readyz").status == 503);
+        sidekey.signal("HUP");
+        assert_eq!(get(sidekey.admin, "/livez").status, 200);
+        sidekey.signal(name);
+        assert_eq!(sidekey.ended().code(), Some(code));
+    }
+}
+
+#[test]
 fn a_taken_port_is_named() {
     for taken in ["@PROXY@", "@ADMIN@"] {
         let auth = AuthServer::start();

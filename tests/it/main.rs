@@ -32,6 +32,7 @@ mod real_page;
 mod real_prometheus;
 mod redaction;
 mod refresh;
+mod reload;
 mod replay;
 mod resting;
 mod store;

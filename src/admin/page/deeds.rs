@@ -89,7 +89,8 @@ impl Visit<'_> {
     }
 
     fn before_disconnect(&self, account: &AccountStatus) -> Vec<String> {
-        let integration = self.page.site.integration(&account.integration);
+        let site = self.page.site();
+        let integration = site.integration(&account.integration);
         let can_revoke = integration.is_some_and(|i| i.oauth2.revocation_endpoint.is_some());
         let tokens = if can_revoke {
             "Its tokens are revoked at the authorization server and forgotten here."
@@ -110,7 +111,7 @@ impl Visit<'_> {
     }
 
     fn who_suffers(&self, account: &AccountStatus) -> String {
-        let routes = self.page.site.shown_routes(Some(&account.key));
+        let routes = self.page.site().shown_routes(Some(&account.key));
         let names: Vec<_> = routes.into_iter().map(|route| route.matcher).collect();
         if names.is_empty() {
             "No route uses it.".to_owned()
@@ -154,7 +155,7 @@ impl Visit<'_> {
 
     /// Creates an account and goes on to connecting it.
     pub(super) async fn create(&self, integration: &str, fields: &[(String, String)]) -> Reply {
-        let site = &self.page.site;
+        let site = &self.page.site();
         let Some(integration) = site.integration(integration) else {
             return self.page.lost();
         };

@@ -7,6 +7,7 @@ use crate::admin::session::{Session, Sessions};
 use crate::base::clock::SystemClock;
 use crate::base::id::AccountKey;
 use crate::refresh::Handle;
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::HeaderMap;
 use std::collections::HashMap;
@@ -30,7 +31,7 @@ pub struct Streams(Arc<Semaphore>);
 
 /// What a stream watches.
 pub struct Watch {
-    pub site: Arc<Site>,
+    pub site: Arc<ArcSwap<Site>>,
     pub accounts: Handle,
     pub sessions: Arc<Sessions>,
     pub session: Session,
@@ -94,8 +95,9 @@ impl Watch {
     /// The events for what has changed since the last call.
     fn news(&self, sent: &mut Sent) -> String {
         let now = SystemClock::wall();
+        let site = self.site.load_full();
         let maker = Maker {
-            site: &self.site,
+            site: &site,
             base: &self.base,
             csrf: self.session.csrf.expose(),
             now,
@@ -117,7 +119,8 @@ impl Watch {
             }
         }
         let states: Vec<_> = all.iter().map(|account| account.state.as_str()).collect();
-        if sent.is_new("summary", hash(&states)) {
+        let failed = site.reloads.standing().failure().is_some();
+        if sent.is_new("summary", hash(&(states, failed))) {
             text.push_str(&event("summary", &maker.summary(&all), true));
         }
         // The chart also moves with the half-hours.

@@ -28,6 +28,7 @@ use crate::base::clock::SystemClock;
 use crate::base::id::AccountKey;
 use crate::connect::Connector;
 use crate::refresh::{AccountStatus, Handle};
+use arc_swap::ArcSwap;
 use assets::ASSETS;
 use form::Fields;
 use http::request::Parts;
@@ -38,7 +39,8 @@ use std::sync::Arc;
 
 /// What the pages are made of.
 pub struct Pages {
-    pub site: Arc<Site>,
+    /// Another one after a reload.
+    pub site: Arc<ArcSwap<Site>>,
     pub accounts: Handle,
     pub sessions: Arc<Sessions>,
     pub connector: Arc<Connector>,
@@ -83,6 +85,11 @@ impl Pages {
         }
     }
 
+    /// What the page knows of the configuration now.
+    pub fn site(&self) -> Arc<Site> {
+        self.site.load_full()
+    }
+
     fn lost(&self) -> Reply {
         self.message(
             StatusCode::NOT_FOUND,
@@ -116,9 +123,9 @@ impl Visit<'_> {
             Place::New => {
                 let frame = self.frame("new");
                 let accounts = page.accounts.accounts();
-                ok(create::choose(&page.site, &accounts, frame))
+                ok(create::choose(&page.site(), &accounts, frame))
             }
-            Place::NewOf(integration) => match page.site.integration(integration) {
+            Place::NewOf(integration) => match page.site().integration(integration) {
                 Some(integration) => {
                     let filled = create::Filled::default();
                     let frame = self.frame("new");
@@ -131,7 +138,7 @@ impl Visit<'_> {
                     route: form::value(query, "route").to_owned(),
                     ..Default::default()
                 };
-                ok(try_it::page(&page.site, self.frame("try"), wanted, None))
+                ok(try_it::page(&page.site(), self.frame("try"), wanted, None))
             }
             Place::Events => self.events(form::value(query, "account")),
             _ => page.lost(),
@@ -144,7 +151,7 @@ impl Visit<'_> {
         let frame = self.frame("accounts").live(events);
         let now = SystemClock::wall();
         ok(show::overview(
-            &page.site,
+            &page.site(),
             &page.accounts,
             frame,
             now,
@@ -161,7 +168,7 @@ impl Visit<'_> {
         let events = format!("{}/events?account={}", page.base, account.key);
         let frame = self.frame("").live(events);
         let now = SystemClock::wall();
-        let html = show::account(&page.site, &page.accounts, frame, &account, now, notice);
+        let html = show::account(&page.site(), &page.accounts, frame, &account, now, notice);
         reply::html(status, html)
     }
 
@@ -206,9 +213,9 @@ impl Visit<'_> {
                     path: of("path"),
                     method: of("method"),
                 };
-                let site = &self.page.site;
-                let result = try_it::send(site, &wanted).await;
-                ok(try_it::page(site, self.frame("try"), wanted, Some(result)))
+                let site = self.page.site();
+                let result = try_it::send(&site, &wanted).await;
+                ok(try_it::page(&site, self.frame("try"), wanted, Some(result)))
             }
             _ => self.page.lost(),
         }

@@ -34,6 +34,8 @@ struct RowPart<'a> {
 struct SummaryPart {
     attention: usize,
     sentence: String,
+    /// Why the configuration file as it is now is not in use.
+    mistakes: Option<String>,
 }
 
 #[derive(Template)]
@@ -104,6 +106,7 @@ impl Maker<'_> {
         let part = SummaryPart {
             attention,
             sentence,
+            mistakes: self.site.reloads.standing().failure().map(str::to_owned),
         };
         part.render().unwrap_or_default()
     }

@@ -2,19 +2,24 @@
 
 use crate::base::id::AccountKey;
 use crate::config::checked::{
-    GrantType, HostMatch, Integration, PathMatch, Route, RouteMatch, UpstreamScheme,
+    GrantType, HostMatch, Integration, PathMatch, Route, RouteMatch, SharedRoutes, UpstreamScheme,
 };
+use crate::telemetry::reloads::Reloads;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 /// What the page shows besides the accounts' states.
+#[derive(Clone)]
 pub struct Site {
     /// Where browsers find the admin listener, without a trailing slash.
     pub public_url: String,
     /// Where applications call.
     pub proxy: Vec<SocketAddr>,
     pub integrations: Vec<Arc<Integration>>,
-    pub routes: Vec<Route>,
+    pub routes: SharedRoutes,
+    /// The configuration file, as it was named at the start.
+    pub file: String,
+    pub reloads: Arc<Reloads>,
 }
 
 /// A route in words.
@@ -37,14 +42,15 @@ impl Site {
     }
 
     pub fn route(&self, name: &str) -> Option<&Route> {
-        self.routes.iter().find(|route| route.name == name)
+        let found = self.routes.iter().find(|route| route.name == name);
+        found.map(|route| &**route)
     }
 
     /// Every route, or those of one account.
     pub fn shown_routes(&self, account: Option<&AccountKey>) -> Vec<ShownRoute> {
         let routes = self.routes.iter();
         let wanted = routes.filter(|route| account.is_none_or(|key| route.account == *key));
-        wanted.map(ShownRoute::of).collect()
+        wanted.map(|route| ShownRoute::of(route)).collect()
     }
 
     /// Where this process reaches its own proxy listener.

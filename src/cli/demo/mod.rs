@@ -88,6 +88,8 @@ async fn until_interrupted(args: &Args) -> Result<ExitCode, String> {
     let refused = |why| format!("signals can't be received: {why}");
     let mut terminate = signal(SignalKind::terminate()).map_err(refused)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(refused)?;
+    // The child takes it for a wish to read its configuration again.
+    let mut hangup = signal(SignalKind::hangup()).map_err(refused)?;
     let interrupted = |code| {
         Ok(if args.once {
             ExitCode::from(code)
@@ -99,6 +101,7 @@ async fn until_interrupted(args: &Args) -> Result<ExitCode, String> {
         ended = demonstrate(args) => ended,
         _ = interrupt.recv() => interrupted(130),
         _ = terminate.recv() => interrupted(143),
+        _ = hangup.recv() => interrupted(129),
     }
 }
 

@@ -65,6 +65,11 @@ pub(super) struct Accounts {
 }
 
 impl Accounts {
+    /// True where there is an account of this key.
+    pub fn has(&self, key: &str) -> bool {
+        self.by_key.contains_key(key)
+    }
+
     /// The account that a scalar names; reports an unknown one.
     pub fn find(&self, ctx: &Context<'_>, name: &Scalar) -> Option<&AccountDraft> {
         let found = self.by_key.get(&name.text);
@@ -154,7 +159,7 @@ fn account(reader: &Reader<'_, '_>, integrations: &[IntegrationDraft]) -> Accoun
     draft
 }
 
-fn account_key(ctx: &Context<'_>, written: &Scalar) -> Option<AccountKey> {
+pub(super) fn account_key(ctx: &Context<'_>, written: &Scalar) -> Option<AccountKey> {
     match AccountKey::new(&written.text) {
         Ok(key) => Some(key),
         Err(InvalidKey) => {
@@ -166,7 +171,7 @@ fn account_key(ctx: &Context<'_>, written: &Scalar) -> Option<AccountKey> {
     }
 }
 
-fn find_integration(
+pub(super) fn find_integration(
     ctx: &Context<'_>,
     integrations: &[IntegrationDraft],
     name: &Scalar,

@@ -28,7 +28,7 @@ pub(super) fn check(ctx: &Context<'_>, root: &Node) -> Option<Config> {
     let admin = settings::admin(&reader);
     let probes = settings::probes(&reader);
     let own = settings::own_addresses(ctx, &listeners, admin.as_ref(), probes.as_ref());
-    let routes = routes::read(&reader, &integrations, &accounts, &own);
+    let (routes, awaited) = routes::read(&reader, &integrations, &accounts, &own);
     integrations::report_unused(ctx, &integrations);
     if reader.list("routes").is_empty() {
         let what = "there are no routes, so every call is answered with 404";
@@ -65,6 +65,8 @@ pub(super) fn check(ctx: &Context<'_>, root: &Node) -> Option<Config> {
             .filter_map(|a| a.built)
             .collect(),
         routes,
+        awaited,
         warnings: Vec::new(),
+        files: Vec::new(),
     })
 }

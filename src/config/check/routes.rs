@@ -1,10 +1,11 @@
 //! Routes: what a request looks like, where it goes, who speaks for it.
 
-use super::accounts::Accounts;
+use super::accounts::{AccountDraft, Accounts, account_key, find_integration};
 use super::hosts::host_name;
 use super::integrations::IntegrationDraft;
 use super::{paths, upstream};
-use crate::config::checked::{Account, HostMatch, PathMatch, Route, RouteMatch, Upstream};
+use crate::base::id::AccountKey;
+use crate::config::checked::{Awaited, HostMatch, PathMatch, Route, RouteMatch, Upstream};
 use crate::config::keys::table::route::ROUTE;
 use crate::config::mistakes::Mistake;
 use crate::config::reader::Reader;
@@ -28,7 +29,7 @@ pub(super) fn read(
     integrations: &[IntegrationDraft],
     accounts: &Accounts,
     own: &[SocketAddr],
-) -> Vec<Route> {
+) -> (Vec<Route>, Vec<Awaited>) {
     let nodes = root.list("routes");
     let mut taken = Taken::default();
     let readers: Vec<_> = nodes
@@ -36,23 +37,75 @@ pub(super) fn read(
         .filter_map(|node| Reader::open(root.ctx, &ROUTE, node, node.place()))
         .map(|reader| (own_name(&reader, &mut taken), reader))
         .collect();
-    let mut routes = Vec::new();
+    let (mut routes, mut awaited) = (Vec::new(), Vec::new());
     for (name, reader) in readers {
-        let account = match reader.text("account") {
-            Some(written) => accounts.find(root.ctx, &written),
-            None => None,
+        let mut template = None;
+        let (account, upstream) = match speaker(&reader, integrations, accounts) {
+            Speaker::Configured(account) => {
+                let upstream = upstream::read(&reader, account, integrations, own);
+                let built = account.and_then(|account| account.built.as_ref());
+                (built.map(|account| account.key.clone()), upstream)
+            }
+            Speaker::Created(key, integration) => {
+                let read = upstream::unfilled(&reader, integration, own);
+                let (upstream, unfilled) = read.unzip();
+                template = unfilled.zip(integration.built.clone());
+                (Some(key), upstream)
+            }
         };
-        let upstream = upstream::read(&reader, account, integrations, own);
-        let account = account.and_then(|account| account.built.as_ref());
-        routes.extend(route(&reader, name, account, upstream, &mut taken));
+        if let Some(route) = route(&reader, name, account, upstream, &mut taken) {
+            awaited.extend(template.map(|(upstream, integration)| Awaited {
+                route: routes.len(),
+                upstream,
+                integration,
+            }));
+            routes.push(route);
+        }
     }
-    routes
+    (routes, awaited)
+}
+
+/// Who speaks for a route.
+enum Speaker<'a> {
+    /// One of `accounts`; `None` where a mistake was reported.
+    Configured(Option<&'a AccountDraft>),
+    /// An account that is created while the process runs.
+    Created(AccountKey, &'a IntegrationDraft),
+}
+
+fn speaker<'a>(
+    reader: &Reader<'_, '_>,
+    integrations: &'a [IntegrationDraft],
+    accounts: &'a Accounts,
+) -> Speaker<'a> {
+    let Some(written) = reader.text("account") else {
+        return Speaker::Configured(None);
+    };
+    let Some(of) = reader.text("integration") else {
+        return Speaker::Configured(accounts.find(reader.ctx, &written));
+    };
+    let integration = find_integration(reader.ctx, integrations, &of);
+    if accounts.has(&written.text) {
+        let found = accounts.find(reader.ctx, &written);
+        let other = found.and_then(|account| account.integration);
+        if other.is_some() && integration.is_some() && other != integration {
+            let what = format!("account `{}` is of another integration", written.text);
+            let mistake = Mistake::error(of.place, what);
+            reader.ctx.report(mistake.expected("its own, or none"));
+        }
+        return Speaker::Configured(found);
+    }
+    let key = account_key(reader.ctx, &written);
+    match (key, integration.and_then(|at| integrations.get(at))) {
+        (Some(key), Some(integration)) => Speaker::Created(key, integration),
+        _ => Speaker::Configured(None),
+    }
 }
 
 fn route(
     reader: &Reader<'_, '_>,
     name: Option<String>,
-    account: Option<&Account>,
+    account: Option<AccountKey>,
     upstream: Option<Upstream>,
     taken: &mut Taken,
 ) -> Option<Route> {
@@ -70,7 +123,7 @@ fn route(
         name: name.unwrap_or_else(|| made_name(&matcher, &mut taken.names)),
         matcher,
         upstream: upstream?,
-        account: account?.key.clone(),
+        account: account?,
         timeout,
         connect_timeout,
         replay_body_limit,

@@ -17,13 +17,7 @@ pub(super) fn read(
     integrations: &[IntegrationDraft],
     own: &[SocketAddr],
 ) -> Option<Upstream> {
-    refuse_later_scheme(route)?;
-    let located = route.url("upstream")?;
-    if located.value.has_fragment() {
-        let what = "an upstream has no fragment (`#…`)";
-        let mistake = Mistake::error(located.from.place, what);
-        route.ctx.report(mistake.expected("a URL without one"));
-    }
+    let located = template(route)?;
     let account = account?;
     let integration = integrations.get(account.integration?)?;
     check_parameters(route, &located, integration);
@@ -31,6 +25,57 @@ pub(super) fn read(
     check_plaintext(route, &located, &upstream);
     check_own(route, &located, &upstream, own);
     Some(upstream)
+}
+
+/// The upstream of a route whose account is created while the process runs: as
+/// it is shown until then, and as it is to be filled in.
+pub(super) fn unfilled(
+    route: &Reader<'_, '_>,
+    integration: &IntegrationDraft,
+    own: &[SocketAddr],
+) -> Option<(Upstream, UrlTemplate)> {
+    let located = template(route)?;
+    check_parameters(route, &located, integration);
+    // A value that fits anywhere: what no value changes is checked as ever, and
+    // a host that one decides is not this machine's.
+    match located.value.expand(&|_| Some("1")) {
+        Ok(url) => {
+            let upstream = Upstream::from(&url);
+            check_plaintext(route, &located, &upstream);
+            check_own(route, &located, &upstream, own);
+        }
+        Err(error) => {
+            let mistake = Mistake::error(located.from.place, error.what);
+            route.ctx.report(mistake);
+        }
+    }
+    Some((nowhere(&located.value), located.value))
+}
+
+/// Shows the template, and leads nowhere (RFC 6761, 6.4).
+fn nowhere(template: &UrlTemplate) -> Upstream {
+    let text = template.to_string();
+    let rest = text.split_once("://").map_or("", |(_, rest)| rest);
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    Upstream {
+        scheme: UpstreamScheme::Https,
+        host: "account.invalid".to_owned(),
+        port: 443,
+        authority: authority.to_owned(),
+        path: format!("/{path}"),
+        query: None,
+    }
+}
+
+fn template(route: &Reader<'_, '_>) -> Option<Located<UrlTemplate>> {
+    refuse_later_scheme(route)?;
+    let located = route.url("upstream")?;
+    if located.value.has_fragment() {
+        let what = "an upstream has no fragment (`#…`)";
+        let mistake = Mistake::error(located.from.place, what);
+        route.ctx.report(mistake.expected("a URL without one"));
+    }
+    Some(located)
 }
 
 /// Gives `None` where the scheme was reported.
@@ -70,7 +115,7 @@ fn expand(
     account: &AccountDraft,
 ) -> Option<Upstream> {
     match located.value.expand(&|name| account.values.get(name)) {
-        Ok(url) => Some(from_url(&url)),
+        Ok(url) => Some(Upstream::from(&url)),
         Err(error) => {
             let parameter = error.parameter.as_deref();
             let known = parameter.is_none_or(|name| account.values.get(name).is_some());
@@ -83,26 +128,28 @@ fn expand(
     }
 }
 
-fn from_url(url: &Url) -> Upstream {
-    let host = match url.host() {
-        Some(Host::Ipv6(ip)) => ip.to_string(),
-        Some(host) => host.to_string(),
-        None => String::new(),
-    };
-    let name = url.host_str().unwrap_or_default();
-    Upstream {
-        scheme: match url.scheme() {
-            "http" => UpstreamScheme::Http,
-            _ => UpstreamScheme::Https,
-        },
-        host,
-        port: url.port_or_known_default().unwrap_or_default(),
-        authority: match url.port() {
-            Some(port) => format!("{name}:{port}"),
-            None => name.to_owned(),
-        },
-        path: url.path().to_owned(),
-        query: url.query().map(str::to_owned),
+impl From<&Url> for Upstream {
+    fn from(url: &Url) -> Self {
+        let host = match url.host() {
+            Some(Host::Ipv6(ip)) => ip.to_string(),
+            Some(host) => host.to_string(),
+            None => String::new(),
+        };
+        let name = url.host_str().unwrap_or_default();
+        Self {
+            scheme: match url.scheme() {
+                "http" => UpstreamScheme::Http,
+                _ => UpstreamScheme::Https,
+            },
+            host,
+            port: url.port_or_known_default().unwrap_or_default(),
+            authority: match url.port() {
+                Some(port) => format!("{name}:{port}"),
+                None => name.to_owned(),
+            },
+            path: url.path().to_owned(),
+            query: url.query().map(str::to_owned),
+        }
     }
 }
 

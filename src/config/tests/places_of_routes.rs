@@ -1,7 +1,8 @@
 //! Mistakes in routes, listeners and what comes from elsewhere, each at its place.
 
-use super::GOOD;
 use super::places::{errors, one};
+use super::{GOOD, load};
+use crate::config::checked::Config;
 
 #[test]
 fn routes() {
@@ -180,6 +181,75 @@ fn five_mistakes_in_one_file_are_all_named() {
     let places: Vec<_> = found.iter().filter_map(|m| m.split(' ').next()).collect();
     assert!(
         places.starts_with(&["6:19", "7:23", "9:7", "13:34", "15:63"]),
+        "{found:#?}"
+    );
+}
+
+fn loaded(text: &str) -> Config {
+    load(text).unwrap_or_else(|mistakes| panic!("{mistakes}"))
+}
+
+/// A route of an account that somebody creates while the process runs.
+#[test]
+fn a_route_may_wait_for_its_account() {
+    let of = |account: &str| {
+        GOOD.replace(
+            "upstream: https://api.example.com/, account: dev}",
+            &format!("upstream: \"https://{{server}}.example.com/v1/\", account: {account}}}"),
+        )
+    };
+    let config = loaded(&of("qa, integration: crm"));
+    assert_eq!(config.awaited.len(), 1);
+    let awaited = &config.awaited[0];
+    let route = &config.routes[awaited.route];
+    assert_eq!(route.account.as_str(), "qa");
+    assert_eq!(route.upstream.host, "account.invalid");
+    assert_eq!(route.upstream.authority, "{server}.example.com");
+    assert_eq!(
+        awaited.upstream.to_string(),
+        "https://{server}.example.com/v1/"
+    );
+    let known = loaded(&of("dev, integration: crm"));
+    assert!(known.awaited.is_empty(), "it is there already");
+    assert_eq!(known.routes[0].upstream.host, "dev.example.com");
+}
+
+#[test]
+fn what_waits_for_its_account_is_checked_all_the_same() {
+    let of = |route: &str| {
+        let good = "upstream: https://api.example.com/, account: dev}";
+        errors(&GOOD.replace(good, &format!("{route}}}")))
+    };
+    let waiting = "account: qa, integration: crm";
+    for (upstream, part) in [
+        ("https://{servr}.example.com/", "servr"),
+        ("http://{server}.example.com/", "plain HTTP"),
+        ("http://127.0.0.1:7480/", "own listener"),
+        ("https://api.example.com/#x", "fragment"),
+        ("h2c://api.example.com/", "not in this version"),
+    ] {
+        let found = of(&format!("upstream: \"{upstream}\", {waiting}"));
+        assert!(found.iter().any(|e| e.contains(part)), "{part}: {found:#?}");
+    }
+    let upstream = "upstream: https://api.example.com/";
+    for (account, part) in [
+        ("account: qa", "no such account: `qa`"),
+        (
+            "account: qa, integration: cmr",
+            "no such integration: `cmr`",
+        ),
+        (
+            "account: 'q a', integration: crm",
+            "can't be an account's key",
+        ),
+    ] {
+        let found = of(&format!("{upstream}, {account}"));
+        assert!(found.iter().any(|e| e.contains(part)), "{part}: {found:#?}");
+    }
+    let two = GOOD.replace("accounts:\n", "  - key: other\n    oauth2:\n      grant_type: client_credentials\n      token_endpoint: https://other.example.com/\n      client_id: abc\n      client_secret: {env: SET}\naccounts:\n");
+    let found = errors(&two.replace("account: dev}", "account: dev, integration: other}"));
+    assert!(
+        found.iter().any(|e| e.contains("of another integration")),
         "{found:#?}"
     );
 }

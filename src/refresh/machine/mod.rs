@@ -9,6 +9,7 @@
 
 mod asks;
 mod budget;
+mod change;
 mod look;
 mod outcome;
 mod people;
@@ -111,6 +112,12 @@ pub enum Event {
     Disconnect(WaiterId),
     /// Somebody wrote the record.
     Changed,
+    /// The configuration describes the account otherwise.
+    Described {
+        rules: Arc<Rules>,
+        /// Its tokens are asked for otherwise.
+        renew: bool,
+    },
     /// The process ends: start nothing new.
     Stop,
 }
@@ -314,6 +321,7 @@ impl Machine {
             } => self.connect(now, waiter, sent, answer),
             Event::Disconnect(waiter) => self.disconnect(now, waiter),
             Event::Changed => self.look(now),
+            Event::Described { rules, renew } => self.describe(now, rules, renew),
             Event::Stop => self.stop(now),
         }
         self.pass_time(now);

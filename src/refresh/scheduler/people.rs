@@ -2,7 +2,6 @@
 
 use super::{Event, ManualOutcome, Person, Reply, Scheduler, Setup};
 use crate::base::id::AccountKey;
-use crate::refresh::entry::Entry;
 
 impl Scheduler {
     pub(super) fn hear_person(&mut self, person: Person) {
@@ -43,32 +42,21 @@ impl Scheduler {
     }
 
     fn add(&mut self, setup: Setup) {
-        let key = setup.account.key.clone();
-        if self.index.contains_key(&key) {
-            return;
-        }
-        let now = self.setting.clock.now();
-        let rules = self.rules.of(&setup.account);
-        let entry = Entry::new(setup, rules, &mut self.slots, now);
-        let at = self.entries.len();
-        self.index.insert(key, at);
-        let mut cells = self.statuses.load().to_vec();
-        cells.push(entry.cell.clone());
-        self.statuses.store(std::sync::Arc::new(cells));
-        self.entries.push(entry);
-        self.start(at);
-    }
-
-    /// The entry stays, stopped: others are named by their places.
-    fn remove(&mut self, key: &AccountKey) {
-        let Some(at) = self.index.remove(key) else {
+        let Some(at) = self.put(setup) else {
             return;
         };
         let mut cells = self.statuses.load().to_vec();
+        cells.push(self.entries[at].cell.clone());
+        self.statuses.store(std::sync::Arc::new(cells));
+        self.start(at);
+    }
+
+    fn remove(&mut self, key: &AccountKey) {
+        if self.retire(key).is_none() {
+            return;
+        }
+        let mut cells = self.statuses.load().to_vec();
         cells.retain(|cell| cell.account.key != *key);
         self.statuses.store(std::sync::Arc::new(cells));
-        // Its turn may not have come yet, and must not come now.
-        self.entries[at].is_started = true;
-        self.feed(at, Event::Stop);
     }
 }

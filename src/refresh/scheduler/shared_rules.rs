@@ -24,6 +24,12 @@ impl SharedRules {
         }
     }
 
+    /// Forgets integrations that no account has any more.
+    pub fn forget_unused(&mut self) {
+        self.made
+            .retain(|_, (integration, _)| Arc::strong_count(integration) > 1);
+    }
+
     /// The rules for an account.
     pub fn of(&mut self, account: &ConnectedAccount) -> Arc<Rules> {
         let integration = &account.integration;

@@ -17,6 +17,13 @@ pub(super) struct Starts {
     reading: HashSet<usize>,
 }
 
+impl Starts {
+    /// An account stands at this place that is to be started too.
+    pub(super) fn put_back(&mut self, at: usize) {
+        self.next = self.next.min(at);
+    }
+}
+
 impl Scheduler {
     /// An account by its key; whoever is asked for goes before its turn.
     pub(super) fn started(&mut self, key: &AccountKey) -> Option<usize> {

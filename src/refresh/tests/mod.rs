@@ -3,5 +3,6 @@
 
 mod attaching;
 mod many;
+mod reload;
 mod stage;
 mod wing;

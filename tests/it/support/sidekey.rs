@@ -7,7 +7,8 @@ use super::wait::{eventually, eventually_some};
 use super::{free_port, local};
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
@@ -35,6 +36,8 @@ pub struct Launch {
     pub own_build: bool,
     /// Names and contents, put beside the configuration.
     pub files: Vec<(String, String)>,
+    /// All of these files lie as Kubernetes mounts them.
+    pub mounted: bool,
 }
 
 impl Sidekey {
@@ -73,10 +76,12 @@ impl Sidekey {
         let yaml = launch.yaml.replace("@PROXY@", &proxy.to_string());
         let yaml = yaml.replace("@ADMIN@", &admin.to_string());
         let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("sidekey.yaml");
-        std::fs::write(&file, yaml).unwrap();
-        for (name, content) in &launch.files {
-            std::fs::write(dir.path().join(name), content).unwrap();
+        let file = dir.path().join(CONFIGURATION);
+        let mut files = launch.files.clone();
+        files.push((CONFIGURATION.into(), yaml));
+        match launch.mounted {
+            true => mount(dir.path(), &files),
+            false => write(dir.path(), &files),
         }
         let mut command = match launch.own_build {
             true => at_home(Command::new(env!("CARGO_BIN_EXE_sidekey")), &dir),
@@ -95,6 +100,44 @@ impl Sidekey {
             output,
             errors,
         }
+    }
+
+    /// Puts another configuration in the place of the one it runs on.
+    pub fn configure(&self, yaml: &str) {
+        self.put(CONFIGURATION, &self.with_ports(yaml));
+    }
+
+    /// Ends it, and runs it anew in the same place.
+    pub fn restart(&mut self) {
+        self.signal("TERM");
+        self.ended();
+        let mut command = command(&self.dir);
+        let file = self.dir.path().join(CONFIGURATION);
+        command.arg("run").arg("--config").arg(file);
+        self.child = command.spawn().unwrap();
+        self.output = collect(self.child.stdout.take().unwrap());
+        self.errors = collect(self.child.stderr.take().unwrap());
+        self.wait_for("/readyz");
+    }
+
+    /// The configuration, and other files, as Kubernetes changes what it has mounted.
+    pub fn mount(&self, yaml: &str, files: &[(&str, &str)]) {
+        let files = files
+            .iter()
+            .map(|(name, content)| ((*name).into(), (*content).into()));
+        let mut files: Vec<(String, String)> = files.collect();
+        files.push((CONFIGURATION.into(), self.with_ports(yaml)));
+        mount(self.dir.path(), &files);
+    }
+
+    /// Puts a file beside the configuration, or another one in its place.
+    pub fn put(&self, name: &str, content: &str) {
+        write(self.dir.path(), &[(name.into(), content.into())]);
+    }
+
+    fn with_ports(&self, yaml: &str) -> String {
+        let yaml = yaml.replace("@PROXY@", &self.proxy.port().to_string());
+        yaml.replace("@ADMIN@", &self.admin.port().to_string())
     }
 
     /// Waits until an address of the admin listener answers 200.
@@ -168,6 +211,12 @@ impl Sidekey {
         status
     }
 
+    /// How many files and sockets it has open.
+    pub fn open_files(&self) -> usize {
+        let folder = format!("/proc/{}/fd", self.child.id());
+        std::fs::read_dir(folder).unwrap().count()
+    }
+
     /// A field of `/proc/PID/status` in KiB: `VmRSS`, `VmHWM`.
     pub fn memory(&self, field: &str) -> u64 {
         let path = PathBuf::from(format!("/proc/{}/status", self.child.id()));
@@ -184,6 +233,37 @@ impl Drop for Sidekey {
         if std::thread::panicking() {
             eprintln!("--- what sidekey said ---\n{}", self.logs());
         }
+    }
+}
+
+const CONFIGURATION: &str = "sidekey.yaml";
+
+/// Each file is there whole, or not at all.
+fn write(folder: &Path, files: &[(String, String)]) {
+    for (name, content) in files {
+        let new = folder.join(format!("{name}.new"));
+        std::fs::write(&new, content).unwrap();
+        std::fs::rename(new, folder.join(name)).unwrap();
+    }
+}
+
+/// As kubelet does it: the files lie in a folder of their own, behind a link
+/// that is swapped, and links lead through that one.
+fn mount(folder: &Path, files: &[(String, String)]) {
+    let own = format!("..{:016x}", fastrand::u64(..));
+    let data = folder.join("..data");
+    let before = std::fs::read_link(&data).ok();
+    std::fs::create_dir(folder.join(&own)).unwrap();
+    write(&folder.join(&own), files);
+    symlink(&own, folder.join("..data_tmp")).unwrap();
+    std::fs::rename(folder.join("..data_tmp"), &data).unwrap();
+    for (name, _) in files {
+        if !folder.join(name).is_symlink() {
+            symlink(Path::new("..data").join(name), folder.join(name)).unwrap();
+        }
+    }
+    if let Some(before) = before {
+        std::fs::remove_dir_all(folder.join(before)).unwrap();
     }
 }
 

@@ -59,6 +59,12 @@ pub static ROUTE: Section = Section {
             "The key of the account that speaks for the request.",
         ),
         key(
+            "integration",
+            Text,
+            Optional("the account is one of `accounts`"),
+            "The key of the account's integration, where the account is created on the page or by the API; until it is, the route answers `account_not_connected`.",
+        ),
+        key(
             "timeout",
             Duration,
             Default("60s"),

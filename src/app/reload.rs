@@ -1,0 +1,255 @@
+//! Reads the configuration again, on SIGHUP and when its files change, works
+//! out what is different, and hands each wing its own. A configuration with a
+//! mistake changes nothing.
+
+use super::announce::Addresses;
+use super::changes::Changes;
+use super::created;
+use super::doors::Doors;
+use super::failure::Failure;
+use super::fixed::Fixed;
+use super::listeners;
+use super::rotated::Secrets;
+use super::route_plan::RoutePlan;
+use super::serve;
+use super::signals::Hangups;
+use super::source::{Reading, Source, Watched};
+use super::wings::{self, Core};
+use crate::account::ConnectedAccount;
+use crate::admin::{Desk, Readiness};
+use crate::base::id::AccountKey;
+use crate::base::secret::Secret;
+use crate::config::checked::{Config, Drain, SharedRoutes};
+use crate::proxy::{self, Listening};
+use crate::refresh::{Known, Reload, Wanted};
+use crate::store::Store;
+use crate::telemetry::refreshes::{NamedAccounts, RefreshMetrics};
+use arc_swap::ArcSwap;
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+/// What a reload works on.
+pub struct Parts {
+    pub source: Source,
+    pub core: Core,
+    pub desk: Arc<Desk>,
+    pub readiness: Arc<Readiness>,
+    pub refreshes: Arc<RefreshMetrics>,
+    pub drain: Arc<ArcSwap<Drain>>,
+    /// Where the process listened at its start.
+    pub addresses: Addresses,
+}
+
+/// What is in use, as far as the next reading is compared with it.
+pub struct InUse {
+    pub fixed: Fixed,
+    pub doors: Doors,
+    pub plan: RoutePlan,
+    pub routes: SharedRoutes,
+    pub secrets: Secrets,
+    pub watched: Watched,
+}
+
+/// Reads the configuration again, for as long as the process runs.
+pub struct Reloader {
+    pub parts: Parts,
+    pub in_use: InUse,
+}
+
+/// A configuration without mistakes, and what is made of it.
+struct Prepared {
+    config: Config,
+    resolved: Resolved,
+    doors: Doors,
+    listening: Vec<Listening>,
+}
+
+/// What making it may have to read.
+struct Resolved {
+    admin_token: Secret,
+    configured: Vec<Arc<ConnectedAccount>>,
+    created: Vec<Arc<ConnectedAccount>>,
+    secrets: Secrets,
+}
+
+impl Reloader {
+    /// Waits for reasons to read it again, and does so.
+    pub async fn run(mut self, mut hangups: Hangups) -> Infallible {
+        loop {
+            tokio::select! {
+                () = hangups.next() => {}
+                () = self.in_use.watched.changed() => {}
+                () = self.parts.core.accounts.people_changed() => {
+                    self.route_anew().await;
+                    continue;
+                }
+            }
+            if let Err(why) = self.reload().await {
+                tracing::error!(
+                    target: "sidekey",
+                    "the configuration can't be used as it is now, and nothing was changed: {why}"
+                );
+                self.parts.core.reloads.failed(why);
+            }
+        }
+    }
+
+    /// Reads it and goes by it.
+    async fn reload(&mut self) -> Result<(), String> {
+        let source = self.parts.source.clone();
+        let Reading { config, watched } = blocking(move || source.read()).await?;
+        self.in_use.watched = watched;
+        let config = config.map_err(|mistakes| format!("\n{}", mistakes.render(false)))?;
+        // Before the store is read: what is created meanwhile is none of these,
+        // and is left alone.
+        let known = self.parts.core.accounts.known();
+        let prepared = self.prepare(config).await?;
+        self.take_over(&known, prepared).await
+    }
+
+    /// Does everything that can fail.
+    async fn prepare(&self, config: Config) -> Result<Prepared, String> {
+        let store = self.parts.core.store.clone();
+        let (config, resolved) = blocking(move || {
+            let resolved = resolve(&config, &*store);
+            (config, resolved)
+        })
+        .await?;
+        let resolved = resolved?;
+        let (doors, listening) = self
+            .in_use
+            .doors
+            .changed_to(&config.listeners)
+            .map_err(|errors| Failure::Listen(errors).to_string())?;
+        let addresses = doors.among(&self.parts.addresses);
+        listeners::refuse_own_upstreams(&config.routes, &addresses).map_err(|e| e.to_string())?;
+        Ok(Prepared {
+            config,
+            resolved,
+            doors,
+            listening,
+        })
+    }
+
+    async fn take_over(
+        &mut self,
+        before: &HashMap<AccountKey, Known>,
+        prepared: Prepared,
+    ) -> Result<(), String> {
+        let Prepared {
+            mut config,
+            resolved,
+            doors,
+            listening,
+        } = prepared;
+        let core = &self.parts.core;
+        let keys = resolved.configured.iter().map(|a| a.key.as_str());
+        let named = NamedAccounts::first(config.metrics_max_accounts, keys);
+        let wanted = wanted(resolved.configured, resolved.created);
+        let old_secrets = &self.in_use.secrets;
+        let rotated = |a: &ConnectedAccount| resolved.secrets.differ_from(old_secrets, a);
+        let plan = Reload::plan(before, wanted, &rotated);
+        let counts = plan.counts();
+        self.parts.refreshes.name(named);
+        core.accounts.reload(plan).await;
+        let known = core.accounts.known();
+        let plan = RoutePlan::of(&mut config);
+        let routes = plan.with(&known);
+        // To make a worker's tables anew may take a while: not without need.
+        let is_same =
+            *routes == *self.in_use.routes && wings::are_same_seams(before, &known, &routes);
+        let change = proxy::Change {
+            routes: (!is_same).then(|| (routes.clone(), wings::seams(&known, &routes))),
+            listeners: listening,
+        };
+        let changed = core.workers.change(change).await;
+        changed.map_err(|why| format!("the listeners can't be shared: {why}"))?;
+        let changes = Changes::new(
+            counts,
+            (&self.in_use.routes, &routes),
+            (&self.in_use.doors.addresses(), &doors.addresses()),
+        );
+        self.in_use.plan = plan;
+        self.in_use.routes = routes;
+        self.in_use.doors = doors;
+        self.in_use.secrets = resolved.secrets;
+        self.settle(&config, resolved.admin_token, &changes);
+        Ok(())
+    }
+
+    /// Somebody has created an account, or removed one: routes may have waited
+    /// for that.
+    async fn route_anew(&mut self) {
+        if !self.in_use.plan.waits() {
+            return;
+        }
+        let core = &self.parts.core;
+        let known = core.accounts.known();
+        let routes = self.in_use.plan.with(&known);
+        let change = proxy::Change {
+            routes: Some((routes.clone(), wings::seams(&known, &routes))),
+            listeners: self.in_use.doors.kept(),
+        };
+        // Only new listeners can fail.
+        let _ = core.workers.change(change).await;
+        self.parts.desk.route(routes.clone());
+        self.in_use.routes = routes;
+    }
+
+    /// Everything besides accounts, routes and listeners.
+    fn settle(&mut self, config: &Config, admin_token: Secret, changes: &Changes) {
+        let parts = &self.parts;
+        parts.readiness.require(config.readiness_require.clone());
+        parts.drain.store(Arc::new(config.drain.clone()));
+        let (file, reloads) = (parts.source.name(), parts.core.reloads.clone());
+        let proxy = self.in_use.doors.addresses();
+        let routes = self.in_use.routes.clone();
+        let site = wings::site(config, routes, proxy, file, reloads);
+        parts.desk.change(site, admin_token);
+        let waiting = self.in_use.fixed.differing(config);
+        tracing::info!(target: "sidekey", "the configuration was read again: {changes}");
+        serve::say_warnings(config);
+        if !waiting.is_empty() {
+            tracing::warn!(
+                target: "sidekey",
+                "these keys take effect at the next start only, and stay as they were: {}",
+                waiting.join(", ")
+            );
+        }
+        self.parts.core.reloads.succeeded(waiting);
+    }
+}
+
+fn resolve(config: &Config, store: &dyn Store) -> Result<Resolved, String> {
+    let said = |failure: Failure| failure.to_string();
+    let configured = serve::resolve(config).map_err(said)?;
+    let created = created::accounts(store, config)
+        .map_err(|why| format!("created accounts can't be read: {why}"))?;
+    let secrets = Secrets::of(configured.iter().chain(&created));
+    Ok(Resolved {
+        admin_token: serve::admin_token(&config.admin).map_err(said)?,
+        configured,
+        created,
+        secrets,
+    })
+}
+
+/// In the order of the configuration, created ones last.
+pub fn wanted(
+    configured: Vec<Arc<ConnectedAccount>>,
+    created: Vec<Arc<ConnectedAccount>>,
+) -> Vec<Wanted> {
+    let of = |created| move |account| Wanted { account, created };
+    let configured = configured.into_iter().map(of(false));
+    configured
+        .chain(created.into_iter().map(of(true)))
+        .collect()
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, String> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| "reading it was broken off".to_owned())
+}

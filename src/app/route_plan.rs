@@ -1,0 +1,75 @@
+//! The routes of a configuration, those of created accounts filled in.
+
+use crate::account;
+use crate::base::id::AccountKey;
+use crate::config::checked::{Awaited, Config, Route, SharedRoutes, Upstream};
+use crate::refresh::Known;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// The routes, and which of them wait for somebody to create their accounts.
+#[derive(Clone)]
+pub struct RoutePlan {
+    routes: SharedRoutes,
+    awaited: Vec<Awaited>,
+}
+
+impl RoutePlan {
+    /// Takes the configuration's routes, of which there may be very many.
+    pub fn of(config: &mut Config) -> Self {
+        let routes = std::mem::take(&mut config.routes);
+        Self {
+            routes: routes.into_iter().map(Arc::new).collect(),
+            awaited: std::mem::take(&mut config.awaited),
+        }
+    }
+
+    /// False where no created account can change a route.
+    pub fn waits(&self) -> bool {
+        !self.awaited.is_empty()
+    }
+
+    /// The routes with these accounts. One whose account is not there yet leads
+    /// nowhere; to leave it out would let a wider route take its requests.
+    pub fn with(&self, known: &HashMap<AccountKey, Known>) -> SharedRoutes {
+        if self.awaited.is_empty() {
+            return self.routes.clone();
+        }
+        let mut routes = self.routes.to_vec();
+        for awaited in &self.awaited {
+            let Some(route) = routes.get_mut(awaited.route) else {
+                continue;
+            };
+            match known
+                .get(&route.account)
+                .map(|known| filled(awaited, known))
+            {
+                Some(Ok(upstream)) => {
+                    *route = Arc::new(Route {
+                        upstream,
+                        ..Route::clone(route)
+                    });
+                }
+                Some(Err(why)) => {
+                    tracing::error!(
+                        account = %route.account,
+                        route = route.name,
+                        "the route leads nowhere with this account: {why}"
+                    );
+                }
+                None => {}
+            }
+        }
+        routes.into()
+    }
+}
+
+fn filled(awaited: &Awaited, known: &Known) -> Result<Upstream, String> {
+    let (wanted, is) = (&awaited.integration.key, &known.account.integration.key);
+    if wanted != is {
+        return Err(format!("it is of integration {is}, not {wanted}"));
+    }
+    let url = account::upstream(&awaited.upstream, &known.account);
+    url.map(|url| Upstream::from(&url))
+        .map_err(|why| why.to_string())
+}

@@ -1,0 +1,78 @@
+//! A worker's routes, made of the route set that all workers share. What is as
+//! it was before a reload stays: counters, connections, copies of tokens.
+
+use super::route::{Routes, WorkerRoute};
+use super::upstream::{Pool, origin_of};
+use super::{RouteSet, Seam};
+use crate::config::checked::Route;
+use crate::net::dial::Origin;
+use crate::telemetry::access::{AccessWriter, Labels};
+use http::HeaderValue;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Makes a worker's routes.
+pub struct Tables<'a> {
+    /// The routes so far.
+    pub old: &'a Routes,
+    /// Idle connections kept per origin.
+    pub pool_limit: usize,
+    pub access: Option<&'a AccessWriter>,
+}
+
+impl Tables<'_> {
+    /// The routes of this set whose accounts are known.
+    pub fn build(&self, set: &RouteSet) -> Routes {
+        let mut pools: HashMap<Origin, Rc<Pool>> = self
+            .old
+            .pools()
+            .map(|pool| (pool.origin.clone(), pool.clone()))
+            .collect();
+        let old: HashMap<&str, &Rc<WorkerRoute>> =
+            self.old.iter().map(|route| (&*route.name, route)).collect();
+        let routes = set.routes.iter().filter_map(|route| {
+            let seam = set.accounts.get(&route.account)?;
+            let old = old.get(route.name.as_str()).copied();
+            Some(match old.filter(|old| is_same(old, route, seam)) {
+                Some(old) => old.clone(),
+                None => self.route(route, seam, old, &mut pools),
+            })
+        });
+        Routes::new(routes.collect())
+    }
+
+    fn route(
+        &self,
+        route: &Arc<Route>,
+        seam: &Seam,
+        old: Option<&Rc<WorkerRoute>>,
+        pools: &mut HashMap<Origin, Rc<Pool>>,
+    ) -> Rc<WorkerRoute> {
+        let origin = origin_of(&route.upstream);
+        let pool = pools
+            .entry(origin.clone())
+            .or_insert_with(|| Rc::new(Pool::new(origin, self.pool_limit)));
+        Rc::new(WorkerRoute {
+            name: Arc::from(route.name.as_str()),
+            // The configuration has made sure that this is an authority.
+            authority: HeaderValue::from_str(&route.upstream.authority)
+                .unwrap_or(HeaderValue::from_static("invalid")),
+            credential: seam.shared.reader(),
+            retry_on: seam.retry_on.clone(),
+            pool: pool.clone(),
+            labels: self.labels(route),
+            route: route.clone(),
+            stats: old.map(|old| old.stats.clone()).unwrap_or_default(),
+        })
+    }
+
+    fn labels(&self, route: &Route) -> Option<Labels> {
+        let access = self.access?;
+        Some(access.labels(&route.name, route.account.as_str()))
+    }
+}
+
+fn is_same(old: &WorkerRoute, route: &Route, seam: &Seam) -> bool {
+    *old.route == *route && old.credential.reads(&seam.shared) && old.retry_on == seam.retry_on
+}

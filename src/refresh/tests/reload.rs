@@ -1,0 +1,174 @@
+//! Accounts that a configuration that was read anew describes otherwise.
+
+use super::stage::{Stage, account, key};
+use crate::account::{ConnectedAccount, SecretSource};
+use crate::base::secret::Secret;
+use crate::refresh::{Counts, Reload, Wanted};
+use crate::store::memory::MemoryStore;
+use crate::token::{Published, Shared};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
+
+fn wanted(accounts: Vec<ConnectedAccount>) -> Vec<Wanted> {
+    let wanted = accounts.into_iter().map(|account| Wanted {
+        account: Arc::new(account),
+        created: false,
+    });
+    wanted.collect()
+}
+
+fn generation(shared: &Shared) -> Option<u64> {
+    match &*shared.current() {
+        Published::Valid(credential) => Some(credential.generation),
+        Published::Unavailable(_) => None,
+    }
+}
+
+impl Stage {
+    async fn reload(&self, accounts: Vec<ConnectedAccount>) -> Counts {
+        let plan = Reload::plan(&self.handle.known(), wanted(accounts), &|_| false);
+        let counts = plan.counts();
+        self.handle.reload(plan).await;
+        counts
+    }
+
+    async fn settled(&self) {
+        while !self.handle.first_attempts_ended() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+fn counts(added: usize, changed: usize, removed: usize) -> Counts {
+    Counts {
+        added,
+        removed,
+        changed,
+    }
+}
+
+fn with_secret(number: usize, secret: &str) -> ConnectedAccount {
+    account(number, Some(SecretSource::Text(Secret::new(secret.into()))))
+}
+
+fn of_client(number: usize, client: &str) -> ConnectedAccount {
+    let mut account = account(number, None);
+    account.oauth.client_id = client.to_owned();
+    account
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_as_it_was_asks_for_nothing() {
+    let stage = Stage::new(3).ready().await;
+    let same = (0..3).map(|number| account(number, None)).collect();
+    assert_eq!(stage.reload(same).await, Counts::default());
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(stage.server.begun(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn accounts_come_and_go_in_the_order_of_the_configuration() {
+    let stage = Stage::new(2).ready().await;
+    let next = vec![account(5, None), account(1, None)];
+    assert_eq!(stage.reload(next).await, counts(1, 0, 1));
+    stage.settled().await;
+    let keys: Vec<_> = stage.handle.accounts().into_iter().map(|a| a.key).collect();
+    assert_eq!(keys, [key(5), key(1)]);
+    assert_eq!(stage.server.begun(), 3);
+    sleep(Duration::from_hours(3)).await;
+    let asked = stage.server.order.lock().unwrap().clone();
+    let of_the_gone = asked.iter().filter(|a| **a == key(0).to_string()).count();
+    assert_eq!(of_the_gone, 1, "nobody refreshes what is gone: {asked:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_secret_brings_a_token_and_the_old_one_serves_until_then() {
+    let accounts = vec![with_secret(0, "old")];
+    let stage = Stage::of(accounts, Arc::new(MemoryStore::new()), |_| {});
+    let stage = stage.ready().await;
+    let shared = stage.handle.known()[&key(0)].shared.clone();
+    assert_eq!(generation(&shared), Some(1));
+    assert_eq!(
+        stage.reload(vec![with_secret(0, "new")]).await,
+        counts(0, 1, 0)
+    );
+    assert_eq!(generation(&shared), Some(1));
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(generation(&shared), Some(2));
+    assert_eq!(stage.server.begun(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_changes_while_a_token_is_asked_for_is_asked_with_too() {
+    let accounts = vec![with_secret(0, "old")];
+    let stage = Stage::of(accounts, Arc::new(MemoryStore::new()), |_| {});
+    while stage.server.begun() == 0 {
+        sleep(Duration::from_millis(1)).await;
+    }
+    stage.reload(vec![with_secret(0, "new")]).await;
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(stage.server.begun(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_client_gets_a_cell_of_its_own_and_counts_on() {
+    let stage = Stage::new(1).ready().await;
+    let old = stage.handle.known()[&key(0)].shared.clone();
+    assert_eq!(
+        stage.reload(vec![of_client(0, "other")]).await,
+        counts(0, 1, 0)
+    );
+    stage.settled().await;
+    let new = stage.handle.known()[&key(0)].shared.clone();
+    assert_eq!(
+        generation(&old),
+        Some(1),
+        "requests under way keep what they had"
+    );
+    assert_eq!(generation(&new), Some(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_way_to_attach_is_published_with_the_same_token() {
+    let stage = Stage::new(1).ready().await;
+    let shared = stage.handle.known()[&key(0)].shared.clone();
+    let mut changed = account(0, None);
+    Arc::make_mut(&mut changed.attach).name = "x-token".to_owned();
+    assert_eq!(stage.reload(vec![changed]).await, counts(0, 1, 0));
+    let Published::Valid(credential) = &*shared.current() else {
+        panic!("not published")
+    };
+    let crate::token::TokenPlace::Header { name, .. } = &credential.attach.token else {
+        panic!("a header was wanted")
+    };
+    assert_eq!(name, "x-token");
+    assert_eq!(stage.server.begun(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_time_before_expiry_counts_for_the_token_that_is_held() {
+    let before = |minutes| {
+        let mut account = account(0, None);
+        let integration = Arc::get_mut(&mut account.integration).unwrap();
+        integration.refresh.before_expiry = Duration::from_mins(minutes);
+        account
+    };
+    let stage = Stage::of(vec![before(5)], Arc::new(MemoryStore::new()), |_| {});
+    let stage = stage.ready().await;
+    assert_eq!(stage.reload(vec![before(30)]).await, counts(0, 1, 0));
+    assert_eq!(stage.server.begun(), 1);
+    sleep(Duration::from_mins(31)).await;
+    assert_eq!(stage.server.begun(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_changes_hold_no_more_than_one() {
+    let stage = Stage::new(1).ready().await;
+    for number in 0..1_000 {
+        stage.reload(vec![of_client(0, &number.to_string())]).await;
+        stage.settled().await;
+    }
+    assert_eq!(stage.server.begun(), 1_001);
+    assert_eq!(stage.handle.accounts().len(), 1);
+}
