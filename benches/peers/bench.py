@@ -16,8 +16,8 @@ PROXY_CPU, LOAD_CPU = "0", "1"
 
 
 class Bench:
-    def __init__(self, port_base):
-        self.port_base = port_base
+    def __init__(self, port_base, alone=False):
+        self.port_base, self.alone = port_base, alone
         self.work = os.path.join(install.TARGET, "work")
         shutil.rmtree(self.work, ignore_errors=True)
         os.makedirs(self.work)
@@ -31,7 +31,7 @@ class Bench:
                 sys.exit(f"{program} is missing and can't be installed: {failed[program]}")
         programs = {"HAProxy TCP": "haproxy", "nginx": "nginx", "HAProxy HTTP": "haproxy"}
         self.missing = {name: failed[program] for name, program in programs.items() if program in failed}
-        self.envoy, why = install.envoy()
+        self.envoy, why = (None, "left out: --alone") if alone else install.envoy()
         if why:
             self.missing["Envoy"] = why
         self.sidekey = install.sidekey()
@@ -48,12 +48,12 @@ class Bench:
         """The first of the ten ports of a proxy and its upstreams."""
         return self.port_base + 10 * number
 
-    def start(self, alone):
+    def start(self):
         """All proxies at once: one that is not asked anything costs nothing."""
         self.direct = self.make(Direct, "direct")
         peers = [(HaproxyTcp, "HAProxy TCP"), (Nginx, "nginx"), (Haproxy, "HAProxy HTTP"), (Envoy, "Envoy")]
         for kind, name in peers:
-            if alone:
+            if self.alone:
                 self.missing[name] = "left out: --alone"
             if name in self.missing:
                 continue
