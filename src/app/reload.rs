@@ -163,8 +163,12 @@ impl Reloader {
             routes: (!is_same).then(|| (routes.clone(), wings::seams(&known, &routes))),
             listeners: listening,
         };
-        let changed = core.workers.change(change).await;
-        changed.map_err(|why| format!("the listeners can't be shared: {why}"))?;
+        if let Err(why) = core.workers.change(change).await {
+            // The accounts have changed already; the next reading of the
+            // configuration gives workers their routes, whatever they are.
+            self.in_use.routes = Arc::default();
+            return Err(format!("the listeners can't be shared: {why}"));
+        }
         let changes = Changes::new(
             counts,
             (&self.in_use.routes, &routes),

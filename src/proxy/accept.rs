@@ -216,6 +216,8 @@ impl Connection {
     }
 }
 
+/// How long a last word may take that the caller does not read.
+const REFUSAL_TIME: Duration = Duration::from_secs(1);
 /// How long a connection is idle before it gives its buffers back.
 const REST_AFTER: Duration = Duration::from_secs(1);
 
@@ -267,7 +269,8 @@ async fn stretch(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Watched) 
     if failed {
         // Its error is the client's doing, and most often the client is gone.
         let mut parts = http.into_parts();
-        preface::refuse(&mut parts.io, &parts.read_buf).await;
+        let refusal = preface::refuse(&mut parts.io, &parts.read_buf);
+        let _ = worker.deadlines.within(REFUSAL_TIME, refusal).await;
         return None;
     }
     rests.then(|| {

@@ -1,7 +1,7 @@
 //! The account is described otherwise than before, by a configuration that was
 //! read anew: its tokens stay, for they are still the same client's.
 
-use super::{Machine, Phase, Publication, Rules, schedule};
+use super::{Machine, Phase, Publication, Rules, Standing, schedule};
 use crate::base::clock::Now;
 use crate::telemetry::refreshes::Trigger;
 use std::sync::Arc;
@@ -36,7 +36,9 @@ impl Machine {
         };
         let (issued, expires) = (held.tokens.issued_at, held.tokens.expires_at);
         held.times.due = schedule::of_record(now, issued, expires, before, random).due;
-        let is_planned = matches!(self.next, Some((_, Trigger::Scheduled)));
+        // A failed attempt's next one comes at its own time.
+        let is_planned = matches!(self.standing, Standing::Fine)
+            && matches!(self.next, Some((_, Trigger::Scheduled)));
         if is_planned && held.is_valid(now) && matches!(self.phase, Phase::Idle) && !self.yielded {
             self.next = held.times.due.map(|due| (due, Trigger::Scheduled));
         }

@@ -243,6 +243,7 @@ impl Machine {
             self.phase = Phase::Idle;
             self.fail(now, store_failure(error));
         } else if self.stopping {
+            self.phase = Phase::Idle;
             self.tell_failure(now, "sidekey is stopping", None);
         } else {
             self.log(

@@ -85,7 +85,9 @@ impl Scheduler {
         let rules = self.rules.of(&described.wanted.account);
         let entry = &mut self.entries[at];
         entry.describe(described.wanted);
-        let renew = described.renew || !entry.token_fits();
+        // What was wrong with it may have been corrected: not only at the next attempt.
+        let is_wrong = !entry.token_fits() || entry.machine.awaits_secret();
+        let renew = described.renew || is_wrong;
         self.feed(at, Event::Described { rules, renew });
         let entry = &self.entries[at];
         entry.show(now, &[]);

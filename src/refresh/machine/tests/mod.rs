@@ -1,5 +1,6 @@
 //! The machine under injected time: a world in which years pass in a moment.
 
+mod change;
 mod life;
 mod people;
 mod personal;
