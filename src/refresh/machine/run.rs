@@ -246,10 +246,8 @@ impl Machine {
             self.phase = Phase::Idle;
             self.tell_failure(now, "sidekey is stopping", None);
         } else {
-            self.log(
-                Level::Warn,
-                format!("{error}; the token is kept in memory only"),
-            );
+            let text = format!("{error}; the token is kept in memory only");
+            self.log(Level::Warn, text);
             self.store.usable = false;
             self.exchange();
         }
