@@ -137,7 +137,7 @@ impl ConnectedAccount {
         let integration = &account.integration;
         let values = Values(&account.parameters);
         Ok(Self {
-            key: account.key.own_copy(),
+            key: account.key.clone(),
             integration: integration.clone(),
             parameters: account.parameters.clone().into_iter().collect(),
             oauth: resolve_oauth(&integration.oauth2, &values, like.map(|like| &like.oauth))?,

@@ -14,14 +14,14 @@ use super::route_plan::RoutePlan;
 use super::serve;
 use super::signals::Hangups;
 use super::source::{Reading, Source, Watched};
-use super::wings::{self, Core};
+use super::wings::{self, Core, Given};
 use crate::account::ConnectedAccount;
 use crate::admin::{Desk, Readiness};
 use crate::base::id::AccountKey;
 use crate::base::secret::Secret;
-use crate::config::checked::{Config, Drain, SharedRoutes};
+use crate::config::checked::{Config, Drain};
 use crate::proxy::{self, Listening};
-use crate::refresh::{Known, Reload, Wanted};
+use crate::refresh::{Cell, Reload, Wanted};
 use crate::store::Store;
 use crate::telemetry::refreshes::{NamedAccounts, RefreshMetrics};
 use arc_swap::ArcSwap;
@@ -46,7 +46,7 @@ pub struct InUse {
     pub fixed: Fixed,
     pub doors: Doors,
     pub plan: RoutePlan,
-    pub routes: SharedRoutes,
+    pub given: Given,
     pub secrets: Secrets,
     pub watched: Watched,
 }
@@ -103,9 +103,9 @@ impl Reloader {
         let config = config.map_err(|mistakes| format!("\n{}", mistakes.render(false)))?;
         // Before the store is read: what is created meanwhile is none of these,
         // and is left alone.
-        let known = self.parts.core.accounts.known();
+        let before = self.parts.core.accounts.by_key();
         let prepared = self.prepare(config).await?;
-        self.take_over(&known, prepared).await
+        self.take_over(&before, prepared).await
     }
 
     /// Does everything that can fail.
@@ -134,7 +134,7 @@ impl Reloader {
 
     async fn take_over(
         &mut self,
-        before: &HashMap<AccountKey, Known>,
+        before: &HashMap<AccountKey, Arc<Cell>>,
         prepared: Prepared,
     ) -> Result<(), String> {
         let Prepared {
@@ -153,29 +153,23 @@ impl Reloader {
         let counts = plan.counts();
         self.parts.refreshes.name(named);
         core.accounts.reload(plan).await;
-        let known = core.accounts.known();
         let plan = RoutePlan::of(&mut config);
-        let routes = plan.with(&known);
+        let given = Given::of(&plan, &core.accounts.by_key());
         // To make a worker's tables anew may take a while: not without need.
-        let is_same =
-            *routes == *self.in_use.routes && wings::are_same_seams(before, &known, &routes);
+        let is_same = given.is(&self.in_use.given);
         let change = proxy::Change {
-            routes: (!is_same).then(|| (routes.clone(), wings::seams(&known, &routes))),
+            routes: (!is_same).then(|| given.for_workers()),
             listeners: listening,
         };
-        if let Err(why) = core.workers.change(change).await {
-            // The accounts have changed already; the next reading of the
-            // configuration gives workers their routes, whatever they are.
-            self.in_use.routes = Arc::default();
-            return Err(format!("the listeners can't be shared: {why}"));
-        }
+        let changed = core.workers.change(change).await;
+        changed.map_err(|why| format!("the listeners can't be shared: {why}"))?;
         let changes = Changes::new(
             counts,
-            (&self.in_use.routes, &routes),
+            (&self.in_use.given.routes, &given.routes),
             (&self.in_use.doors.addresses(), &doors.addresses()),
         );
         self.in_use.plan = plan;
-        self.in_use.routes = routes;
+        self.in_use.given = given;
         self.in_use.doors = doors;
         self.in_use.secrets = resolved.secrets;
         self.settle(&config, resolved.admin_token, &changes);
@@ -189,16 +183,15 @@ impl Reloader {
             return;
         }
         let core = &self.parts.core;
-        let known = core.accounts.known();
-        let routes = self.in_use.plan.with(&known);
+        let given = Given::of(&self.in_use.plan, &core.accounts.by_key());
         let change = proxy::Change {
-            routes: Some((routes.clone(), wings::seams(&known, &routes))),
+            routes: Some(given.for_workers()),
             listeners: self.in_use.doors.kept(),
         };
         // Only new listeners can fail.
         let _ = core.workers.change(change).await;
-        self.parts.desk.route(routes.clone());
-        self.in_use.routes = routes;
+        self.parts.desk.route(given.routes.clone());
+        self.in_use.given = given;
     }
 
     /// Everything besides accounts, routes and listeners.
@@ -208,7 +201,7 @@ impl Reloader {
         parts.drain.store(Arc::new(config.drain.clone()));
         let (file, reloads) = (parts.source.name(), parts.core.reloads.clone());
         let proxy = self.in_use.doors.addresses();
-        let routes = self.in_use.routes.clone();
+        let routes = self.in_use.given.routes.clone();
         let site = wings::site(config, routes, proxy, file, reloads);
         parts.desk.change(site, admin_token);
         let waiting = self.in_use.fixed.differing(config);

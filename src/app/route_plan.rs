@@ -1,9 +1,9 @@
 //! The routes of a configuration, those of created accounts filled in.
 
-use crate::account;
+use crate::account::{self, ConnectedAccount};
 use crate::base::id::AccountKey;
 use crate::config::checked::{Awaited, Config, Route, SharedRoutes, Upstream};
-use crate::refresh::Known;
+use crate::refresh::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ impl RoutePlan {
 
     /// The routes with these accounts. One whose account is not there yet leads
     /// nowhere; to leave it out would let a wider route take its requests.
-    pub fn with(&self, known: &HashMap<AccountKey, Known>) -> SharedRoutes {
+    pub fn with(&self, accounts: &HashMap<AccountKey, Arc<Cell>>) -> SharedRoutes {
         if self.awaited.is_empty() {
             return self.routes.clone();
         }
@@ -40,9 +40,9 @@ impl RoutePlan {
             let Some(route) = routes.get_mut(awaited.route) else {
                 continue;
             };
-            match known
+            match accounts
                 .get(&route.account)
-                .map(|known| filled(awaited, known))
+                .map(|cell| filled(awaited, &cell.account))
             {
                 Some(Ok(upstream)) => {
                     *route = Arc::new(Route {
@@ -64,12 +64,12 @@ impl RoutePlan {
     }
 }
 
-fn filled(awaited: &Awaited, known: &Known) -> Result<Upstream, String> {
-    let (wanted, is) = (&awaited.integration.key, &known.account.integration.key);
+fn filled(awaited: &Awaited, account: &ConnectedAccount) -> Result<Upstream, String> {
+    let (wanted, is) = (&awaited.integration.key, &account.integration.key);
     if wanted != is {
         return Err(format!("it is of integration {is}, not {wanted}"));
     }
-    let url = account::upstream(&awaited.upstream, &known.account);
+    let url = account::upstream(&awaited.upstream, account);
     url.map(|url| Upstream::from(&url))
         .map_err(|why| why.to_string())
 }

@@ -73,7 +73,7 @@ impl Running {
             access: made.access.clone(),
         };
         let plan = RoutePlan::of(&mut config);
-        let (core, routes) = wings::start(&config, &plan, parts)?;
+        let (core, given) = wings::start(&config, &plan, parts)?;
         let readiness = Arc::new(Readiness::new(config.readiness_require.clone()));
         let sources = Sources {
             core: core.clone(),
@@ -85,7 +85,13 @@ impl Running {
         let desk = Arc::new(Desk::new(admin::Parts {
             accounts: core.accounts.clone(),
             connector: Arc::new(connector(&config, &core, clock)),
-            site: wings::site(&config, routes.clone(), doors.addresses(), file, reloads),
+            site: wings::site(
+                &config,
+                given.routes.clone(),
+                doors.addresses(),
+                file,
+                reloads,
+            ),
             readiness: readiness.clone(),
             scrape: scrape(sources),
             token: made.admin_token,
@@ -104,7 +110,7 @@ impl Running {
             fixed: Fixed::of(&config),
             doors,
             plan,
-            routes,
+            given,
             secrets,
             watched: reloading.watched.clone(),
         };

@@ -6,10 +6,10 @@ use super::route_plan::RoutePlan;
 use crate::admin::Site;
 use crate::base::clock::SystemClock;
 use crate::base::id::AccountKey;
-use crate::config::checked::{Config, Route, SharedRoutes};
+use crate::config::checked::{Config, SharedRoutes};
 use crate::net::dial::Dialer;
 use crate::proxy::{self, Listening, Seam, Workers};
-use crate::refresh::{self, Handle, Known, Setup, Wanted};
+use crate::refresh::{self, Cell, Handle, Setup, Wanted};
 use crate::store::Store;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::refreshes::RefreshMetrics;
@@ -39,12 +39,8 @@ pub struct Parts {
 }
 
 /// Starts the cold wing, which fetches the first tokens at once, and the
-/// workers; gives the routes that they go by, too.
-pub fn start(
-    config: &Config,
-    plan: &RoutePlan,
-    parts: Parts,
-) -> Result<(Core, SharedRoutes), Failure> {
+/// workers; gives what these go by, too.
+pub fn start(config: &Config, plan: &RoutePlan, parts: Parts) -> Result<(Core, Given), Failure> {
     let io = back_end::choose(config.workers.io)?;
     let (asker, asks) = token::channel();
     let accounts = refresh::start(refresh::Parts {
@@ -55,12 +51,12 @@ pub fn start(
         metrics: parts.metrics,
         settings: config.refresh.clone(),
     });
-    let known = accounts.known();
-    let routes = plan.with(&known);
+    let given = Given::of(plan, &accounts.by_key());
+    let (routes, seams) = given.for_workers();
     let workers = proxy::start(proxy::Parts {
         listeners: parts.listeners,
-        accounts: seams(&known, &routes),
-        routes: routes.clone(),
+        accounts: seams,
+        routes,
         asker,
         limits: config.limits.clone(),
         token_wait: config.refresh.token_wait,
@@ -78,44 +74,54 @@ pub fn start(
         store: parts.store,
         reloads: Arc::default(),
     };
-    Ok((core, routes))
+    Ok((core, given))
 }
 
-/// For every account that a route names, what workers read it by.
-pub fn seams(
-    known: &HashMap<AccountKey, Known>,
-    routes: &[Arc<Route>],
-) -> HashMap<AccountKey, Seam> {
-    let named: HashSet<&AccountKey> = routes.iter().map(|route| &route.account).collect();
-    let seams = named.into_iter().map(|key| {
-        let seam = known.get(key).map_or_else(nobody, |known| Seam {
-            shared: known.shared.clone(),
-            retry_on: Arc::from(&*known.account.integration.refresh.retry_on),
+/// What workers go by: the routes, and by what they read the accounts of those.
+pub struct Given {
+    pub routes: SharedRoutes,
+    /// Without accounts that nobody has created yet.
+    seams: HashMap<AccountKey, Seam>,
+}
+
+impl Given {
+    /// What these routes and accounts come to.
+    pub fn of(plan: &RoutePlan, accounts: &HashMap<AccountKey, Arc<Cell>>) -> Self {
+        let routes = plan.with(accounts);
+        let named: HashSet<&AccountKey> = routes.iter().map(|route| &route.account).collect();
+        let seams = named.into_iter().filter_map(|key| {
+            let cell = accounts.get(key)?;
+            let seam = Seam {
+                shared: cell.shared.clone(),
+                retry_on: Arc::from(&*cell.account.integration.refresh.retry_on),
+            };
+            Some((key.clone(), seam))
         });
-        (key.clone(), seam)
-    });
-    seams.collect()
-}
+        let seams = seams.collect();
+        Self { routes, seams }
+    }
 
-/// True where these routes read their accounts from the same cells, and take
-/// the same answers for a rejection.
-pub fn are_same_seams(
-    before: &HashMap<AccountKey, Known>,
-    after: &HashMap<AccountKey, Known>,
-    routes: &[Arc<Route>],
-) -> bool {
-    routes.iter().all(|route| {
-        let of = |known: &HashMap<AccountKey, Known>| {
-            let known = known.get(&route.account)?;
-            Some((known.shared.clone(), known.account.integration.clone()))
-        };
-        match (of(before), of(after)) {
-            (Some((old, old_of)), Some((new, new_of))) => {
-                old.is(&new) && old_of.refresh.retry_on == new_of.refresh.retry_on
+    /// The same, with a seam for every account that a route names.
+    pub fn for_workers(&self) -> (SharedRoutes, HashMap<AccountKey, Seam>) {
+        let mut seams = self.seams.clone();
+        for route in self.routes.iter() {
+            if !seams.contains_key(&route.account) {
+                seams.insert(route.account.clone(), nobody());
             }
-            (before, after) => before.is_none() && after.is_none(),
         }
-    })
+        (self.routes.clone(), seams)
+    }
+
+    /// True where workers would do just the same.
+    pub fn is(&self, other: &Self) -> bool {
+        let has = |(key, seam): (&AccountKey, &Seam)| {
+            let others = other.seams.get(key);
+            others.is_some_and(|others| seam.is(others))
+        };
+        *self.routes == *other.routes
+            && self.seams.len() == other.seams.len()
+            && self.seams.iter().all(has)
+    }
 }
 
 /// For an account that nobody has created yet.

@@ -27,13 +27,6 @@ impl AccountKey {
         }
     }
 
-    /// The same key in memory of its own. What outlives the rest of a large
-    /// configuration must not lie amid it: one key in a page keeps the page.
-    #[must_use]
-    pub fn own_copy(&self) -> Self {
-        Self(Arc::from(&*self.0))
-    }
-
     /// The key as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

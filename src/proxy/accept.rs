@@ -307,9 +307,7 @@ impl Watched {
         })
         .await
     }
-}
 
-impl Watched {
     /// The caller's silence ends with every byte that it takes.
     fn taken(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if written.is_ready() {

@@ -4,6 +4,7 @@ use super::attach::{Outbound, Shelf};
 use super::body::Outgoing;
 use super::hop::Noted;
 use super::route::{WorkerRoute, tests};
+use super::sample;
 use crate::base::counting::allocations;
 use crate::config::checked::PathMatch;
 use crate::token::{Attach, Credential, Published, Shared, TokenPlace, slot};
@@ -27,7 +28,7 @@ fn attach() -> Attach {
 }
 
 fn route(shared: &Shared) -> WorkerRoute {
-    let route = tests::route(
+    let route = sample::route(
         "crm",
         tests::matcher(None, PathMatch::Prefix(String::new())),
     );

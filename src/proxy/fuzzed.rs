@@ -3,15 +3,11 @@
 use super::attach::strip_hop_by_hop;
 use super::hop::Noted;
 use super::path::Rewrite;
-use super::route::{Found, Routes, WorkerRoute};
-use super::upstream::{Pool, origin_of};
-use crate::base::id::AccountKey;
-use crate::config::checked::{Route, RouteMatch, Upstream, UpstreamScheme};
-use crate::token::slot;
-use http::{HeaderMap, HeaderValue, request};
+use super::route::{Found, Routes};
+use super::sample::route;
+use crate::config::checked::RouteMatch;
+use http::{HeaderMap, request};
 use std::rc::Rc;
-use std::sync::Arc;
-use std::time::Duration;
 
 pub use super::path::{has_dot_segment, without_pairs};
 
@@ -28,7 +24,11 @@ pub enum Taken {
 #[must_use]
 pub fn find(matchers: Vec<RouteMatch>, host: &str, head: &request::Parts) -> Taken {
     let routes = matchers.into_iter().enumerate();
-    let routes = Routes::new(routes.map(|(index, m)| route(index, m)).collect());
+    let routes = Routes::new(
+        routes
+            .map(|(index, m)| route(&index.to_string(), m))
+            .collect(),
+    );
     match routes.find(host, head.uri.path(), head) {
         Found::Route(route) => {
             let index = routes.iter().position(|other| Rc::ptr_eq(other, route));
@@ -59,35 +59,4 @@ pub fn join(upstream_path: &str, rest: &str) -> Option<String> {
 pub fn strip(headers: &mut HeaderMap) -> bool {
     let noted = Noted::in_fields(headers);
     strip_hop_by_hop(headers, noted).is_ok()
-}
-
-fn route(index: usize, matcher: RouteMatch) -> Rc<WorkerRoute> {
-    let upstream = Upstream {
-        scheme: UpstreamScheme::Http,
-        host: "127.0.0.1".into(),
-        port: 1,
-        authority: "127.0.0.1:1".into(),
-        path: "/".into(),
-        query: None,
-    };
-    Rc::new(WorkerRoute {
-        name: Arc::from(index.to_string()),
-        pool: Rc::new(Pool::new(origin_of(&upstream), 0)),
-        route: Arc::new(Route {
-            name: index.to_string(),
-            matcher,
-            upstream,
-            account: AccountKey::new("a").unwrap_or_else(|_| unreachable!("a letter")),
-            timeout: Duration::ZERO,
-            connect_timeout: Duration::ZERO,
-            replay_body_limit: 0,
-            allow_plaintext: false,
-            allow_origins: Vec::new(),
-        }),
-        authority: HeaderValue::from_static("127.0.0.1:1"),
-        credential: slot().1.reader(),
-        retry_on: Arc::from([]),
-        labels: None,
-        stats: Rc::default(),
-    })
 }

@@ -20,6 +20,8 @@ mod refusal;
 mod replay;
 mod respond;
 mod route;
+#[cfg(any(test, feature = "fuzzing"))]
+mod sample;
 mod tables;
 mod upstream;
 mod verdict;
@@ -50,6 +52,14 @@ pub struct Seam {
     pub shared: Shared,
     /// Statuses that lead to a refresh and one replay.
     pub retry_on: Arc<[u16]>,
+}
+
+impl Seam {
+    /// True for one of the same cell, with the same statuses.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        self.shared.is(&other.shared) && self.retry_on == other.retry_on
+    }
 }
 
 /// A listener.
@@ -220,19 +230,15 @@ impl Workers {
     pub async fn change(&self, change: Change) -> io::Result<()> {
         let workers = self.commands.iter();
         let listeners = workers.map(|_| shared(&change.listeners));
-        let listeners: Vec<_> = listeners.collect::<io::Result<_>>()?;
+        let mut listeners = listeners.collect::<io::Result<Vec<_>>>()?.into_iter();
         let routes = change
             .routes
             .map(|(routes, accounts)| Arc::new(RouteSet { routes, accounts }));
-        let told = self.commands.iter().zip(listeners);
-        let told: Vec<_> = told
-            .map(|(worker, listeners)| {
-                let (reply, done) = oneshot::channel();
-                let _ = worker.send(Command::Change(routes.clone(), listeners, reply));
-                done
-            })
-            .collect();
-        for done in told {
+        let command = |reply| {
+            let listeners = listeners.next().unwrap_or_default();
+            Command::Change(routes.clone(), listeners, reply)
+        };
+        for done in self.ask(command) {
             let _ = done.await;
         }
         Ok(())
@@ -256,7 +262,10 @@ impl Workers {
         }
     }
 
-    fn ask<T>(&self, command: impl Fn(oneshot::Sender<T>) -> Command) -> Vec<oneshot::Receiver<T>> {
+    fn ask<T>(
+        &self,
+        mut command: impl FnMut(oneshot::Sender<T>) -> Command,
+    ) -> Vec<oneshot::Receiver<T>> {
         self.commands
             .iter()
             .map(|worker| {

@@ -229,16 +229,10 @@ impl WorkerRoute {
 #[cfg(test)]
 pub mod tests {
     use super::{Found, Routes, WorkerRoute};
-    use crate::base::id::AccountKey;
-    use crate::config::checked::{
-        HostMatch, PathMatch, Route, RouteMatch, Upstream, UpstreamScheme,
-    };
-    use crate::proxy::upstream::Pool;
-    use crate::token::slot;
+    use crate::config::checked::{HostMatch, PathMatch, RouteMatch};
+    use crate::proxy::sample::route;
     use http::{HeaderName, HeaderValue, Method, Request, request};
     use std::rc::Rc;
-    use std::sync::Arc;
-    use std::time::Duration;
 
     pub fn matcher(host: Option<HostMatch>, path: PathMatch) -> RouteMatch {
         RouteMatch {
@@ -247,37 +241,6 @@ pub mod tests {
             methods: Vec::new(),
             headers: Vec::new(),
         }
-    }
-
-    pub fn route(name: &str, matcher: RouteMatch) -> Rc<WorkerRoute> {
-        let upstream = Upstream {
-            scheme: UpstreamScheme::Http,
-            host: "127.0.0.1".into(),
-            port: 1,
-            authority: "127.0.0.1:1".into(),
-            path: "/".into(),
-            query: None,
-        };
-        Rc::new(WorkerRoute {
-            name: Arc::from(name),
-            pool: Rc::new(Pool::for_upstream(&upstream, 1)),
-            route: Arc::new(Route {
-                name: name.into(),
-                matcher,
-                upstream,
-                account: AccountKey::new("a").unwrap(),
-                timeout: Duration::ZERO,
-                connect_timeout: Duration::ZERO,
-                replay_body_limit: 0,
-                allow_plaintext: false,
-                allow_origins: Vec::new(),
-            }),
-            authority: HeaderValue::from_static("127.0.0.1:1"),
-            credential: slot().1.reader(),
-            retry_on: Arc::from([401, 403]),
-            labels: None,
-            stats: Rc::default(),
-        })
     }
 
     fn any() -> RouteMatch {

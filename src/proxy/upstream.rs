@@ -64,12 +64,6 @@ impl Pool {
         }
     }
 
-    /// An empty pool for an upstream's origin.
-    #[cfg(test)]
-    pub fn for_upstream(upstream: &Upstream, limit: usize) -> Self {
-        Self::new(origin_of(upstream), limit)
-    }
-
     /// Takes the connection that was used last and can take a request.
     fn take(&self) -> Option<Open> {
         let mut idle = self.idle.borrow_mut();

@@ -22,11 +22,11 @@ mod wing;
 #[cfg(test)]
 mod tests;
 
-pub use cell::Glimpse;
+pub use cell::{Cell, Glimpse};
 pub use created::{Created, created};
 pub use history::{Happening, History, Slice, What};
 pub use people::CreateError;
 pub use record::StoredTokens;
-pub use reload::{Counts, Known, Reload, Wanted};
+pub use reload::{Counts, Reload, Wanted};
 pub use status::{AccountState, AccountStatus, Attempt, LastError};
 pub use wing::{Cells, Handle, ManualOutcome, Parts, Setup, start};

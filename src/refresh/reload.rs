@@ -1,11 +1,12 @@
 //! What a configuration that was read anew means for the accounts.
 
+use super::cell::Cell;
 use super::record;
 use super::scheduler::Message;
 use super::wing::{Handle, Setup};
 use crate::account::{ConnectedAccount, Difference};
 use crate::base::id::AccountKey;
-use crate::token::{self, Shared};
+use crate::token;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -31,13 +32,6 @@ pub struct Wanted {
     pub created: bool,
 }
 
-/// An account as it is, with the cell of the seam that it is read from.
-pub struct Known {
-    pub account: Arc<ConnectedAccount>,
-    pub created: bool,
-    pub shared: Shared,
-}
-
 /// An account that keeps its tokens.
 pub(super) struct Described {
     pub wanted: Wanted,
@@ -59,7 +53,7 @@ impl Reload {
     /// token request.
     #[must_use]
     pub fn plan(
-        before: &HashMap<AccountKey, Known>,
+        before: &HashMap<AccountKey, Arc<Cell>>,
         wanted: Vec<Wanted>,
         rotated: &dyn Fn(&ConnectedAccount) -> bool,
     ) -> Self {
@@ -131,16 +125,9 @@ impl Handle {
 
     /// Every account by its key.
     #[must_use]
-    pub fn known(&self) -> HashMap<AccountKey, Known> {
+    pub fn by_key(&self) -> HashMap<AccountKey, Arc<Cell>> {
         let cells = self.statuses.load();
-        let known = cells.iter().map(|cell| {
-            let known = Known {
-                account: cell.account.clone(),
-                created: cell.created,
-                shared: cell.shared.clone(),
-            };
-            (cell.account.key.clone(), known)
-        });
-        known.collect()
+        let keyed = cells.iter().map(|c| (c.account.key.clone(), c.clone()));
+        keyed.collect()
     }
 }

@@ -119,10 +119,7 @@ fn upstream_tls_error() {
     let https = format!("https://{}/", plain.address);
     let sidekey = Sidekey::run(&Conf::at(&auth.endpoint(), &https));
     let mut conn = Conn::to(sidekey.proxy);
-    conn.send(format!(
-        "GET /api/ HTTP/1.1\r\nHost: {}\r\n\r\n",
-        sidekey.proxy
-    ));
+    conn.ask("/api/");
     let answer = conn.response();
     // A server that waits for more of a line is cut off by the connect timeout.
     match answer.status {
@@ -154,10 +151,7 @@ fn overloaded() {
     let sidekey = Sidekey::run_unready(&conf);
     let mut waiting: Vec<Conn> = (0..5).map(|_| Conn::to(sidekey.proxy)).collect();
     for conn in &mut waiting {
-        conn.send(format!(
-            "GET /api/ HTTP/1.1\r\nHost: {}\r\n\r\n",
-            sidekey.proxy
-        ));
+        conn.ask("/api/");
     }
     eventually("refusals", || {
         sidekey

@@ -14,10 +14,7 @@ fn a_running_response_is_finished_and_the_exit_is_0() {
     let upstream = Server::start(move |_| Answer::ok("first half, second half").halfway(&at_gate));
     let mut sidekey = Sidekey::run(&Conf::new(&auth, &upstream));
     let mut conn = Conn::to(sidekey.proxy);
-    conn.send(format!(
-        "GET /api/ HTTP/1.1\r\nHost: {}\r\n\r\n",
-        sidekey.proxy
-    ));
+    conn.ask("/api/");
     eventually("half of the response", || gate.came() == 1);
     sidekey.signal("TERM");
     let proxy = sidekey.proxy;
@@ -59,20 +56,22 @@ fn readiness_ends_before_the_listener_does() {
     assert_eq!(sidekey.ended().code(), Some(0));
 }
 
-#[test]
-fn what_takes_too_long_is_cut_off() {
+/// With a request under way that is never answered.
+fn hanging(top: &str) -> (Sidekey, (Conn, AuthServer, Server)) {
     let auth = AuthServer::start();
     let gate = Gate::closed();
     let at_gate = gate.clone();
     let upstream = Server::start(move |_| Answer::ok("never").after(&at_gate));
-    let conf = Conf::new(&auth, &upstream).top("drain: {timeout: 300ms}");
-    let mut sidekey = Sidekey::run(&conf);
+    let sidekey = Sidekey::run(&Conf::new(&auth, &upstream).top(top));
     let mut conn = Conn::to(sidekey.proxy);
-    conn.send(format!(
-        "GET /api/ HTTP/1.1\r\nHost: {}\r\n\r\n",
-        sidekey.proxy
-    ));
+    conn.ask("/api/");
     eventually("the request", || gate.came() == 1);
+    (sidekey, (conn, auth, upstream))
+}
+
+#[test]
+fn what_takes_too_long_is_cut_off() {
+    let (mut sidekey, _alive) = hanging("drain: {timeout: 300ms}");
     sidekey.signal("TERM");
     assert!(sidekey.ended().code().is_some());
 }
@@ -80,18 +79,7 @@ fn what_takes_too_long_is_cut_off() {
 #[test]
 fn a_second_signal_ends_at_once_and_sighup_is_none() {
     for (name, code) in [("TERM", 143), ("INT", 130)] {
-        let auth = AuthServer::start();
-        let gate = Gate::closed();
-        let at_gate = gate.clone();
-        let upstream = Server::start(move |_| Answer::ok("never").after(&at_gate));
-        let conf = Conf::new(&auth, &upstream).top("drain: {timeout: 1h}");
-        let mut sidekey = Sidekey::run(&conf);
-        let mut conn = Conn::to(sidekey.proxy);
-        conn.send(format!(
-            "GET /api/ HTTP/1.1\r\nHost: {}\r\n\r\n",
-            sidekey.proxy
-        ));
-        eventually("the request", || gate.came() == 1);
+        let (mut sidekey, _alive) = hanging("drain: {timeout: 1h}");
         sidekey.signal("TERM");
         eventually("not ready", || get(sidekey.admin, "/readyz").status == 503);
         sidekey.signal("HUP");

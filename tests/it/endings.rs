@@ -12,10 +12,7 @@ fn raw(bytes: &'static str) -> (AuthServer, Server, Sidekey) {
 
 fn get(sidekey: &Sidekey) -> Option<Response> {
     let mut conn = Conn::to(sidekey.proxy);
-    conn.send(format!(
-        "GET /api/ HTTP/1.1\r\nHost: {}\r\n\r\n",
-        sidekey.proxy
-    ));
+    conn.ask("/api/");
     conn.try_response()
 }
 
@@ -132,10 +129,7 @@ fn a_client_that_hangs_up_ends_the_upstreams_work() {
     let upstream = Server::start(move |_| Answer::ok("late").after(&at_gate));
     let sidekey = Sidekey::run(&Conf::new(&auth, &upstream));
     let mut conn = Conn::to(sidekey.proxy);
-    conn.send(format!(
-        "GET /api/ HTTP/1.1\r\nHost: {}\r\n\r\n",
-        sidekey.proxy
-    ));
+    conn.ask("/api/");
     crate::support::eventually("the request", || gate.came() == 1);
     drop(conn);
     gate.open();
@@ -152,10 +146,7 @@ fn a_caller_that_takes_nothing_of_its_answer_is_given_up() {
     let conf = Conf::new(&auth, &upstream).top("limits: {idle_timeout: 500ms}");
     let sidekey = Sidekey::run(&conf);
     let mut conn = Conn::to(sidekey.proxy);
-    conn.send(format!(
-        "GET /api/ HTTP/1.1\r\nHost: {}\r\n\r\n",
-        sidekey.proxy
-    ));
+    conn.ask("/api/");
     crate::support::eventually("the request", || upstream.count() == 1);
     crate::support::eventually("the upstream's end", || upstream.open() == 0);
     assert!(conn.rest().len() < MUCH);
@@ -170,10 +161,7 @@ fn an_answer_may_pause_for_longer_than_a_caller() {
     let conf = Conf::new(&auth, &upstream).top("limits: {idle_timeout: 500ms}");
     let sidekey = Sidekey::run(&conf);
     let mut conn = Conn::to(sidekey.proxy);
-    conn.send(format!(
-        "GET /api/ HTTP/1.1\r\nHost: {}\r\n\r\n",
-        sidekey.proxy
-    ));
+    conn.ask("/api/");
     conn.until("in two");
     // Two that are silent for as long, one after the other.
     for _ in 0..2 {

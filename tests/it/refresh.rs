@@ -20,10 +20,7 @@ fn single_flight_for_those_who_wait_for_the_first_token() {
     let sidekey = Sidekey::run_unready(&Conf::new(&auth, &upstream));
     let mut waiting: Vec<Conn> = (0..50).map(|_| Conn::to(sidekey.proxy)).collect();
     for conn in &mut waiting {
-        conn.send(format!(
-            "GET /api/ HTTP/1.1\r\nHost: {}\r\n\r\n",
-            sidekey.proxy
-        ));
+        conn.ask("/api/");
     }
     eventually("the token request", || gate.came() == 1);
     assert_eq!(upstream.count(), 0, "nobody goes on without a token");
@@ -254,10 +251,7 @@ fn a_refresh_belongs_to_nobody_so_hanging_up_cancels_nothing() {
     auth.revoke();
     let gate: Gate = auth.hold();
     let mut conn = Conn::to(sidekey.proxy);
-    conn.send(format!(
-        "GET /api/ HTTP/1.1\r\nHost: {}\r\n\r\n",
-        sidekey.proxy
-    ));
+    conn.ask("/api/");
     eventually("the refresh", || gate.came() == 1);
     drop(conn);
     gate.open();

@@ -27,7 +27,7 @@ fn generation(shared: &Shared) -> Option<u64> {
 
 impl Stage {
     async fn reload(&self, accounts: Vec<ConnectedAccount>) -> Counts {
-        let plan = Reload::plan(&self.handle.known(), wanted(accounts), &|_| false);
+        let plan = Reload::plan(&self.handle.by_key(), wanted(accounts), &|_| false);
         let counts = plan.counts();
         self.handle.reload(plan).await;
         counts
@@ -87,7 +87,7 @@ async fn another_secret_brings_a_token_and_the_old_one_serves_until_then() {
     let accounts = vec![with_secret(0, "old")];
     let stage = Stage::of(accounts, Arc::new(MemoryStore::new()), |_| {});
     let stage = stage.ready().await;
-    let shared = stage.handle.known()[&key(0)].shared.clone();
+    let shared = stage.handle.by_key()[&key(0)].shared.clone();
     assert_eq!(generation(&shared), Some(1));
     assert_eq!(
         stage.reload(vec![with_secret(0, "new")]).await,
@@ -114,13 +114,13 @@ async fn a_secret_that_changes_while_a_token_is_asked_for_is_asked_with_too() {
 #[tokio::test(start_paused = true)]
 async fn another_client_gets_a_cell_of_its_own_and_counts_on() {
     let stage = Stage::new(1).ready().await;
-    let old = stage.handle.known()[&key(0)].shared.clone();
+    let old = stage.handle.by_key()[&key(0)].shared.clone();
     assert_eq!(
         stage.reload(vec![of_client(0, "other")]).await,
         counts(0, 1, 0)
     );
     stage.settled().await;
-    let new = stage.handle.known()[&key(0)].shared.clone();
+    let new = stage.handle.by_key()[&key(0)].shared.clone();
     assert_eq!(
         generation(&old),
         Some(1),
@@ -132,7 +132,7 @@ async fn another_client_gets_a_cell_of_its_own_and_counts_on() {
 #[tokio::test(start_paused = true)]
 async fn another_way_to_attach_is_published_with_the_same_token() {
     let stage = Stage::new(1).ready().await;
-    let shared = stage.handle.known()[&key(0)].shared.clone();
+    let shared = stage.handle.by_key()[&key(0)].shared.clone();
     let mut changed = account(0, None);
     Arc::make_mut(&mut changed.attach).name = "x-token".to_owned();
     assert_eq!(stage.reload(vec![changed]).await, counts(0, 1, 0));

@@ -1,7 +1,7 @@
 //! A caller that takes whatever comes.
 
-use crate::support::Response;
 use crate::support::http::head_end;
+use crate::support::{Response, connect};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
@@ -40,12 +40,8 @@ impl Got {
 
 impl Caller {
     pub fn to(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        stream.set_nodelay(true).unwrap();
         Self {
-            stream,
+            stream: connect(address, PATIENCE),
             unread: Vec::new(),
         }
     }

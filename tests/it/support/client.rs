@@ -4,7 +4,17 @@ use super::http::{Response, head_end, unchunk};
 use super::wait::PATIENCE;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// A connection on which neither side is waited for longer than this.
+pub fn connect(address: SocketAddr, patience: Duration) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(patience)).unwrap();
+    stream.set_write_timeout(Some(patience)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
 
 /// A connection, used for one request after another.
 pub struct Conn {
@@ -14,12 +24,8 @@ pub struct Conn {
 
 impl Conn {
     pub fn to(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        stream.set_nodelay(true).unwrap();
         Self {
-            stream,
+            stream: connect(address, PATIENCE),
             buffer: Vec::new(),
         }
     }
@@ -35,9 +41,14 @@ impl Conn {
 
     /// One GET on this connection, which stays open.
     pub fn get(&mut self, target: &str) -> Response {
+        self.ask(target);
+        self.response()
+    }
+
+    /// The same, its answer unread.
+    pub fn ask(&mut self, target: &str) {
         let host = self.stream.peer_addr().unwrap();
         self.send(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
-        self.response()
     }
 
     pub fn response(&mut self) -> Response {

@@ -14,7 +14,7 @@ pub mod sidekey;
 pub mod wait;
 
 pub use auth::AuthServer;
-pub use client::{Conn, call, get};
+pub use client::{Conn, call, connect, get};
 pub use conf::Conf;
 pub use consent::{Browser, Consent};
 pub use gate::Gate;

@@ -1,0 +1,42 @@
+//! A route that leads nowhere, for tests and fuzz targets.
+
+use super::route::WorkerRoute;
+use super::upstream::{Pool, origin_of};
+use crate::base::id::AccountKey;
+use crate::config::checked::{Route, RouteMatch, Upstream, UpstreamScheme};
+use crate::token::slot;
+use http::HeaderValue;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub fn route(name: &str, matcher: RouteMatch) -> Rc<WorkerRoute> {
+    let upstream = Upstream {
+        scheme: UpstreamScheme::Http,
+        host: "127.0.0.1".into(),
+        port: 1,
+        authority: "127.0.0.1:1".into(),
+        path: "/".into(),
+        query: None,
+    };
+    Rc::new(WorkerRoute {
+        name: Arc::from(name),
+        pool: Rc::new(Pool::new(origin_of(&upstream), 1)),
+        route: Arc::new(Route {
+            name: name.into(),
+            matcher,
+            upstream,
+            account: AccountKey::new("a").unwrap_or_else(|_| unreachable!("a letter")),
+            timeout: Duration::ZERO,
+            connect_timeout: Duration::ZERO,
+            replay_body_limit: 0,
+            allow_plaintext: false,
+            allow_origins: Vec::new(),
+        }),
+        authority: HeaderValue::from_static("127.0.0.1:1"),
+        credential: slot().1.reader(),
+        retry_on: Arc::from([401, 403]),
+        labels: None,
+        stats: Rc::default(),
+    })
+}
