@@ -21,6 +21,7 @@ mod hostile;
 #[cfg(feature = "fault-points")]
 mod kills;
 mod mass;
+mod matrix;
 mod observed;
 mod page;
 mod paths;
