@@ -1,9 +1,10 @@
 //! One worker: its connections, pools, routes and counters. Nothing here is
 //! shared with another thread but the seam, the route set and three numbers.
 
-use super::accept::{Connection, Reading, serve};
+use super::accept::serve;
 use super::attach::Shelf;
 use super::callers::Listener;
+use super::connection::{Connection, Reading};
 use super::doors::{Doors, ListenerId};
 use super::refusal::{Code, Refusal};
 use super::replay::{Budget, Upload};
@@ -23,7 +24,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
@@ -254,7 +255,7 @@ impl Worker {
                 // Out of file descriptors, most likely: let some connections end.
                 Some(Err(error)) => {
                     tracing::warn!("accepting a connection failed: {error}");
-                    let pause = std::future::pending::<()>();
+                    let pause = pending::<()>();
                     let _ = self
                         .deadlines
                         .within(Duration::from_millis(100), pause)
@@ -370,10 +371,23 @@ impl Worker {
             }
         };
         let _ = self.deadlines.within(limit, empty).await;
+        let left = self.connections.borrow().len();
+        self.cut_streams().await;
         if let Some(access) = &self.access {
             access.borrow_mut().flush();
         }
-        self.connections.borrow().len()
+        left
+    }
+
+    /// Ends the streams that are left, and lets that go out.
+    async fn cut_streams(&self) {
+        let mut any = false;
+        for connection in self.connections.borrow().values() {
+            any |= connection.cut_streams();
+        }
+        if any {
+            let _ = self.deadlines.within(LAST_WORDS, pending::<()>()).await;
+        }
     }
 
     fn stats(&self) -> WorkerStats {
@@ -401,6 +415,9 @@ impl Worker {
         stats
     }
 }
+
+/// How long the resets of streams may take to go out.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// hyper takes no smaller buffer.
 const MIN_BUFFER: usize = 8192;
