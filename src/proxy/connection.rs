@@ -3,7 +3,9 @@
 use super::callers::Listener;
 use super::signs::{Doing, Signs, Verdict};
 use super::worker::Worker;
+use crate::net::time::Deadlines;
 use std::cell::{Cell, OnceCell, RefCell};
+use std::future::pending;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::task::{Context, Waker};
@@ -248,9 +250,7 @@ impl Connection {
         });
     }
 
-    /// Ends all streams of HTTP/2 that are still running, with `CANCEL`; false
-    /// where there is none.
-    pub fn cut_streams(&self) -> bool {
+    fn cut_streams(&self) -> bool {
         let has_any = self.http2.get().is_some() && self.running.get() > 0;
         if has_any {
             self.cut.notify_waiters();
@@ -280,5 +280,17 @@ impl Connection {
             Some(waker) => waker.clone_from(cx.waker()),
             None => *waker = Some(cx.waker().clone()),
         }
+    }
+}
+
+/// How long the resets of streams may take to go out.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// Ends the streams of HTTP/2 that are still running, with `CANCEL`, and lets
+/// that go out.
+pub async fn cut_off(connections: &[Rc<Connection>], deadlines: &Deadlines) {
+    let cut = connections.iter().filter(|open| open.cut_streams());
+    if cut.count() > 0 {
+        let _ = deadlines.within(LAST_WORDS, pending::<()>()).await;
     }
 }

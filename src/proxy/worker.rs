@@ -4,7 +4,7 @@
 use super::accept::serve;
 use super::attach::Shelf;
 use super::callers::Listener;
-use super::connection::{Connection, Reading};
+use super::connection::{Connection, Reading, cut_off};
 use super::doors::{Doors, ListenerId};
 use super::refusal::{Code, Refusal};
 use super::replay::{Budget, Upload};
@@ -24,7 +24,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
-use std::future::{Future, pending, poll_fn};
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
@@ -255,7 +255,7 @@ impl Worker {
                 // Out of file descriptors, most likely: let some connections end.
                 Some(Err(error)) => {
                     tracing::warn!("accepting a connection failed: {error}");
-                    let pause = pending::<()>();
+                    let pause = std::future::pending::<()>();
                     let _ = self
                         .deadlines
                         .within(Duration::from_millis(100), pause)
@@ -371,23 +371,12 @@ impl Worker {
             }
         };
         let _ = self.deadlines.within(limit, empty).await;
-        let left = self.connections.borrow().len();
-        self.cut_streams().await;
+        let left: Vec<_> = self.connections.borrow().values().cloned().collect();
+        cut_off(&left, &self.deadlines).await;
         if let Some(access) = &self.access {
             access.borrow_mut().flush();
         }
-        left
-    }
-
-    /// Ends the streams that are left, and lets that go out.
-    async fn cut_streams(&self) {
-        let mut any = false;
-        for connection in self.connections.borrow().values() {
-            any |= connection.cut_streams();
-        }
-        if any {
-            let _ = self.deadlines.within(LAST_WORDS, pending::<()>()).await;
-        }
+        left.len()
     }
 
     fn stats(&self) -> WorkerStats {
@@ -415,9 +404,6 @@ impl Worker {
         stats
     }
 }
-
-/// How long the resets of streams may take to go out.
-const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// hyper takes no smaller buffer.
 const MIN_BUFFER: usize = 8192;
