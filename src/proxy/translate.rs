@@ -23,6 +23,14 @@ pub fn to_http1(
     }
     let headers = &mut head.headers;
     join_cookies(headers);
+    // Where both are there they are compared, as with an absolute target.
+    if let Some(authority) = head.uri.authority()
+        && !headers.contains_key(HOST)
+    {
+        let host = HeaderValue::from_str(authority.as_str())
+            .map_err(|_| Refusal::bad_request("the authority is not a host"))?;
+        headers.insert(HOST, host);
+    }
     if headers.len() > limits.header_count {
         return Err(Refusal::new(
             Code::HeadersTooLarge,
@@ -32,14 +40,6 @@ pub fn to_http1(
                 limits.header_count
             ),
         ));
-    }
-    // Where both are there they are compared, as with an absolute target.
-    if let Some(authority) = head.uri.authority()
-        && !headers.contains_key(HOST)
-    {
-        let host = HeaderValue::from_str(authority.as_str())
-            .map_err(|_| Refusal::bad_request("the authority is not a host"))?;
-        headers.insert(HOST, host);
     }
     if is_measured == Some(false) {
         headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));

@@ -4,6 +4,7 @@ pub mod auth;
 pub mod client;
 pub mod conf;
 pub mod consent;
+pub mod frames;
 pub mod gate;
 pub mod http;
 pub mod podman;
