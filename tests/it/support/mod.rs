@@ -5,6 +5,7 @@ pub mod client;
 pub mod conf;
 pub mod consent;
 pub mod feature;
+pub mod frames;
 pub mod gate;
 pub mod http;
 pub mod podman;
