@@ -3,6 +3,7 @@
 use super::callers::Listener;
 use super::forward::forward;
 use super::preface;
+use super::tunnel::Tunnel;
 use super::worker::Worker;
 use crate::net::listen::Accepted;
 use crate::net::stream::ClientStream;
@@ -59,6 +60,10 @@ pub struct Connection {
     holds_buffers: Cell<bool>,
     /// It has been idle for a while and is to give its buffers back.
     rest: Cell<bool>,
+    /// What goes on over it once the answer under way is written.
+    tunnel: RefCell<Option<Box<Tunnel>>>,
+    /// Whatever still runs over it has to say goodbye.
+    farewell: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -120,6 +125,8 @@ impl Connection {
             doubtful: Cell::new(false),
             holds_buffers: Cell::new(false),
             rest: Cell::new(false),
+            tunnel: RefCell::default(),
+            farewell: Cell::new(false),
             waker: RefCell::default(),
         }
     }
@@ -196,6 +203,22 @@ impl Connection {
         });
     }
 
+    /// The connection is a tunnel's from the end of this answer on.
+    pub fn hand_over(&self, tunnel: Box<Tunnel>) {
+        self.tunnel.replace(Some(tunnel));
+    }
+
+    /// The process will not wait much longer.
+    pub fn say_farewell(&self) {
+        self.farewell.set(true);
+        self.wake();
+    }
+
+    #[must_use]
+    pub fn is_farewell(&self) -> bool {
+        self.farewell.get()
+    }
+
     fn close(&self, how: Close) {
         self.close.set(how);
         self.wake();
@@ -207,7 +230,8 @@ impl Connection {
         }
     }
 
-    fn wake_with(&self, cx: &Context<'_>) {
+    /// The calling task is woken when something is asked of the connection.
+    pub fn wake_with(&self, cx: &Context<'_>) {
         let mut waker = self.waker.borrow_mut();
         match &mut *waker {
             Some(waker) => waker.clone_from(cx.waker()),
@@ -245,7 +269,7 @@ async fn stretch(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Watched) 
     let service = service_fn(|request| forward(worker.clone(), connection.clone(), request));
     let mut http = Box::new(worker.http.serve_connection(io, service));
     connection.holds_buffers.set(true);
-    let mut failed = false;
+    let (mut failed, mut ended) = (false, false);
     let rests = poll_fn(|cx| {
         connection.wake_with(cx);
         match connection.close.get() {
@@ -254,8 +278,9 @@ async fn stretch(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Watched) 
             Close::Gently => Pin::new(&mut *http).graceful_shutdown(),
         }
         let asked = connection.rest.take();
-        if let Poll::Ready(ended) = Pin::new(&mut *http).poll(cx) {
-            failed = ended.is_err();
+        if let Poll::Ready(end) = Pin::new(&mut *http).poll(cx) {
+            failed = end.is_err();
+            ended = true;
             return Poll::Ready(false);
         }
         // Only after hyper has done all that it could.
@@ -266,6 +291,12 @@ async fn stretch(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Watched) 
     });
     let rests = rests.await;
     connection.holds_buffers.set(false);
+    if let Some(tunnel) = connection.tunnel.take() {
+        let agreed = (ended && !failed).then(|| http.into_parts());
+        let parts = agreed.map(|parts| (parts.io.stream, parts.io.rest, parts.read_buf));
+        Box::pin(tunnel.begin(worker, connection, parts)).await;
+        return None;
+    }
     if failed {
         // Its error is the client's doing, and most often the client is gone.
         let mut parts = http.into_parts();

@@ -3,6 +3,7 @@
 
 use super::accept::InRequest;
 use super::replay::Sending;
+use super::streamed::{BodyError, Leased};
 use super::upstream::Return;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -77,6 +78,8 @@ enum Source {
     Own(Option<Bytes>),
     /// The upstream's, streamed; its connection goes back to the pool at the end.
     Upstream(Incoming, Return),
+    /// The same, for as long as its token is good.
+    Leased(Box<Leased>),
 }
 
 impl Answer {
@@ -95,6 +98,11 @@ impl Answer {
         Self::of(Source::Upstream(incoming, back))
     }
 
+    #[must_use]
+    pub fn leased(leased: Leased) -> Self {
+        Self::of(Source::Leased(Box::new(leased)))
+    }
+
     fn of(source: Source) -> Self {
         Self {
             source,
@@ -110,12 +118,12 @@ impl Answer {
 
 impl Body for Answer {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut self.source {
             Source::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Source::Upstream(incoming, back) => {
@@ -125,8 +133,9 @@ impl Body for Answer {
                     Poll::Ready(Some(Ok(_))) if incoming.is_end_stream() => back.ended(),
                     _ => {}
                 }
-                frame
+                frame.map(|frame| frame.map(|frame| frame.map_err(BodyError::Upstream)))
             }
+            Source::Leased(leased) => leased.poll_frame(cx),
         }
     }
 
@@ -134,6 +143,7 @@ impl Body for Answer {
         match &self.source {
             Source::Own(bytes) => bytes.is_none(),
             Source::Upstream(incoming, _) => incoming.is_end_stream(),
+            Source::Leased(leased) => leased.is_end_stream(),
         }
     }
 
@@ -143,6 +153,7 @@ impl Body for Answer {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
             }
             Source::Upstream(incoming, _) => incoming.size_hint(),
+            Source::Leased(leased) => leased.size_hint(),
         }
     }
 }

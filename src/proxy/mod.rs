@@ -9,20 +9,27 @@ mod body;
 mod callers;
 mod credential;
 mod doors;
+mod expect;
 mod forward;
+mod frames;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzed;
+mod handshake;
 mod hop;
+mod lease;
 mod observe;
 mod path;
 mod preface;
+mod pump;
 mod refusal;
 mod replay;
 mod respond;
 mod route;
 #[cfg(any(test, feature = "fuzzing"))]
 mod sample;
+mod streamed;
 mod tables;
+mod tunnel;
 mod upstream;
 mod verdict;
 mod wakes;

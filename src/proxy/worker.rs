@@ -5,6 +5,7 @@ use super::accept::{Connection, Reading, serve};
 use super::attach::Shelf;
 use super::callers::Listener;
 use super::doors::{Doors, ListenerId};
+use super::lease::{FAREWELL, Leases};
 use super::refusal::{Code, Refusal};
 use super::replay::{Budget, Upload};
 use super::route::{Routes, WorkerRoute};
@@ -83,6 +84,7 @@ pub struct Worker {
     pub public_url: String,
     pub deadlines: Rc<Deadlines>,
     pub shelf: Shelf,
+    pub leases: Leases,
     pub http: http1::Builder,
     access: Option<RefCell<AccessWriter>>,
     refused: RefCell<BTreeMap<&'static str, u64>>,
@@ -120,6 +122,7 @@ impl Worker {
             public_url: seed.public_url,
             deadlines: Rc::default(),
             shelf: Shelf::default(),
+            leases: Leases::default(),
             http,
             access: seed.access.map(RefCell::new),
             refused: RefCell::default(),
@@ -348,6 +351,7 @@ impl Worker {
             for connection in self.connections.borrow().values() {
                 connection.sweep(now, &self);
             }
+            self.leases.sweep(&self, now);
             pooled = false;
             for pool in self.routes().pools() {
                 pooled |= pool.sweep(now, self.limits.pool_idle_timeout);
@@ -364,16 +368,28 @@ impl Worker {
         for connection in self.connections.borrow().values() {
             connection.close_gently();
         }
+        // What has to say goodbye before it ends gets the last part of the time.
+        let last = FAREWELL.min(limit / 4);
+        if !self.emptied(limit - last).await {
+            for connection in self.connections.borrow().values() {
+                connection.say_farewell();
+            }
+            self.emptied(last).await;
+        }
+        if let Some(access) = &self.access {
+            access.borrow_mut().flush();
+        }
+        self.connections.borrow().len()
+    }
+
+    /// Waits until no connection is left; false when one is at the limit.
+    async fn emptied(&self, limit: Duration) -> bool {
         let empty = async {
             while !self.connections.borrow().is_empty() {
                 self.connection_ended.notified().await;
             }
         };
-        let _ = self.deadlines.within(limit, empty).await;
-        if let Some(access) = &self.access {
-            access.borrow_mut().flush();
-        }
-        self.connections.borrow().len()
+        self.deadlines.within(limit, empty).await.is_ok()
     }
 
     fn stats(&self) -> WorkerStats {
