@@ -10,6 +10,7 @@ mod parameters;
 mod paths;
 mod routes;
 mod settings;
+mod streams;
 mod upstream;
 
 use super::checked::{Config, Store};
