@@ -7,6 +7,7 @@ mod created;
 mod entry;
 mod fault;
 mod fetch;
+mod former;
 mod history;
 mod machine;
 mod people;

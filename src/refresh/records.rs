@@ -75,7 +75,7 @@ fn read_now(store: &dyn Store, account: &ConnectedAccount) -> Result<Option<Load
     let mut record = AccountRecord::from_bytes(&body)
         .map_err(|unreadable| StoreError::Unreadable(unreadable.0))?;
     if let Some(tokens) = &mut record.tokens
-        && attach::build(account, &tokens.access_token).is_err()
+        && attach::build(&account.attach, &tokens.access_token).is_err()
     {
         // It was stored before its place was changed, where it does not fit.
         tokens.expires_at = Some(tokens.issued_at);

@@ -33,6 +33,7 @@ mod real_prometheus;
 mod redaction;
 mod refresh;
 mod reload;
+mod reload_keeps;
 mod replay;
 mod resting;
 mod store;
