@@ -91,7 +91,7 @@ pub struct Integration {
 }
 
 /// A parameter that an account fills in.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ParameterSpec {
     pub name: String,
     pub title: Option<String>,

@@ -3,6 +3,7 @@
 use super::stage::{Stage, account, key};
 use crate::account::{ConnectedAccount, SecretSource};
 use crate::base::secret::Secret;
+use crate::config::checked::ParameterSpec;
 use crate::oauth::{Failure, FailureKind};
 use crate::refresh::{Counts, Reload, Wanted};
 use crate::store::memory::MemoryStore;
@@ -198,6 +199,32 @@ async fn requests_under_way_go_on_as_the_token_was_attached_when_they_began() {
     for (cell, _) in all {
         assert_eq!(written(cell), None, "a dead token is shown to nobody");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_limits_of_a_parameter_are_seen_by_whoever_looks_at_the_account() {
+    let limited = || {
+        let mut account = account(0, None);
+        let integration = Arc::get_mut(&mut account.integration).unwrap();
+        integration.parameters = vec![ParameterSpec {
+            name: "tenant".to_owned(),
+            title: None,
+            pattern: Some("[a-z]+".to_owned()),
+            choices: None,
+            default: None,
+            secret: false,
+        }];
+        account
+    };
+    let stage = Stage::new(1).ready().await;
+    assert_eq!(stage.reload(vec![limited()]).await, counts(0, 1, 0));
+    let seen = stage.handle.connected_account(&key(0)).unwrap();
+    assert_eq!(
+        seen.integration.parameters[0].pattern.as_deref(),
+        Some("[a-z]+")
+    );
+    assert_eq!(stage.reload(vec![limited()]).await, Counts::default());
+    assert_eq!(stage.server.begun(), 1);
 }
 
 #[tokio::test(start_paused = true)]
