@@ -128,6 +128,7 @@ impl Connector {
         let attempt = Attempt {
             id: id.expose().to_owned(),
             account: key.clone(),
+            client: self.client(&account),
             binding,
             verifier,
             redirect_uri: redirect_uri.clone(),
@@ -192,6 +193,12 @@ impl Connector {
             account: key.to_string(),
             what,
         };
+        let account = self
+            .connectable(key)
+            .map_err(|error| failed(error.to_string()))?;
+        if self.client(&account) != attempt.client {
+            return Err(failed(words::OTHER_CLIENT.to_owned()));
+        }
         let code = match answer {
             Answer::Code(code) => code,
             Answer::Error(what) => {
@@ -199,9 +206,6 @@ impl Connector {
                 return Err(Refusal::Denied { account, what });
             }
         };
-        let account = self
-            .connectable(key)
-            .map_err(|error| failed(error.to_string()))?;
         let has_refresh_token = self
             .exchange(&account, attempt, code)
             .await
@@ -232,7 +236,7 @@ impl Connector {
         let answer = exchange.run(&account.oauth, &grant, sent.wall).await;
         let answer = answer.map_err(|failure| failure.what)?;
         let has_refresh_token = answer.refresh_token.is_some();
-        match self.accounts.connected(&account.key, sent, answer).await {
+        match self.accounts.connected(account, sent, answer).await {
             ManualOutcome::Refreshed => Ok(has_refresh_token),
             ManualOutcome::Failed(what) => Err(what),
             ManualOutcome::UnknownAccount => Err("the account was removed meanwhile".to_owned()),
@@ -246,6 +250,20 @@ impl Connector {
             GrantType::AuthorizationCode => Ok(account),
             GrantType::ClientCredentials => Err(StartError::NeedsNobody),
         }
+    }
+
+    /// Everything on which it depends whose code comes back, and where it is sent:
+    /// what an authorization was begun with must still be so at its end.
+    fn client(&self, account: &ConnectedAccount) -> String {
+        let oauth = &account.oauth;
+        let authorization = oauth.authorization_endpoint.as_deref();
+        let parts = [
+            authorization.map_or("", |url| url.as_str()),
+            oauth.token_endpoint.as_str(),
+            &oauth.client_id,
+            &self.redirect_uri(account),
+        ];
+        parts.join("\n")
     }
 
     fn redirect_uri(&self, account: &ConnectedAccount) -> String {

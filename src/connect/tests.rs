@@ -135,6 +135,7 @@ fn attempt(number: usize, binding: Binding) -> Attempt {
     Attempt {
         id: format!("id{number}"),
         account: key("one"),
+        client: "client".to_owned(),
         binding,
         verifier: Some(secret("v")),
         redirect_uri: REDIRECT.to_owned(),

@@ -9,6 +9,7 @@ mod check;
 mod clocks;
 mod commands;
 mod connect;
+mod connect_bound;
 mod contract;
 mod demo;
 mod deploy_files;
