@@ -139,6 +139,8 @@ pub struct OAuth2 {
     pub token_endpoint_auth_method: ClientAuth,
     pub revocation_endpoint: Option<UrlTemplate>,
     pub redirect_uri: Option<UrlTemplate>,
+    /// RFC 9207; compared letter by letter.
+    pub issuer: Option<Template>,
     pub scope: Option<Template>,
     pub client_id: Template,
     pub client_secret: Option<ClientSecret>,

@@ -1,7 +1,8 @@
 //! Begins authorizations and brings them to their end.
 
 use super::attempts::{Attempt, Attempts, Binding, LIFE, Outcome};
-use super::callback::{self, Answer, Done, Refusal};
+use super::callback::{self, Answer, Callback, Done, Refusal};
+use super::issuer;
 use super::url::{Unfit, authorization_url};
 use super::words;
 use crate::account::ConnectedAccount;
@@ -166,7 +167,7 @@ impl Connector {
             let taken = attempts.take(now, &digest, browser);
             taken.map_err(Refusal::State)?
         };
-        let ended = self.settle(&attempt, callback.answer).await;
+        let ended = self.settle(&attempt, callback).await;
         let outcome = match &ended {
             Ok(done) => Outcome::Connected(done.advice.clone()),
             Err(refusal) => Outcome::Failed(refusal.to_string()),
@@ -187,7 +188,7 @@ impl Connector {
         self.attempts().outcome(now, account, id)
     }
 
-    async fn settle(&self, attempt: &Attempt, answer: Answer) -> Result<Done, Refusal> {
+    async fn settle(&self, attempt: &Attempt, callback: Callback) -> Result<Done, Refusal> {
         let key = &attempt.account;
         let failed = |what: String| Refusal::Failed {
             account: key.to_string(),
@@ -199,7 +200,10 @@ impl Connector {
         if self.client(&account) != attempt.client {
             return Err(failed(words::OTHER_CLIENT.to_owned()));
         }
-        let code = match answer {
+        // Before anything else of it is believed.
+        let issuer = account.oauth.issuer.as_deref();
+        issuer::check(issuer, callback.issuer.as_ref()).map_err(failed)?;
+        let code = match callback.answer {
             Answer::Code(code) => code,
             Answer::Error(what) => {
                 let account = key.to_string();

@@ -26,6 +26,7 @@ fn client(endpoint: &str) -> OAuthClient {
         token_endpoint_auth_method: ClientAuth::Basic,
         revocation_endpoint: None,
         redirect_uri: None,
+        issuer: None,
         scope: Some("api offline_access".to_owned()),
         client_id: "my client".to_owned(),
         client_secret: None,

@@ -42,3 +42,39 @@ fn a_code_of_one_client_is_never_sent_as_another_s() {
     assert_eq!(browser.get(&back).status, 200);
     assert_eq!(stage.consent.exchanges().len(), 1);
 }
+
+#[test]
+fn an_answer_of_another_issuer_or_of_none_is_refused_where_one_is_named() {
+    let stage = Stage::new(|conf| conf.oauth2("issuer: https://a.example"));
+    let answer = |stage: &Stage| {
+        let mut browser = stage.browser();
+        let back = stage.consent(&stage.begin(&mut browser));
+        browser.get(&back)
+    };
+    stage.refused(&answer(&stage), "does not say which authorization server");
+    stage.consent.names_itself("https://b.example");
+    let other = answer(&stage);
+    stage.refused(&other, "another authorization server (https://b.example)");
+    stage.consent.says("access_denied");
+    let other = answer(&stage);
+    stage.refused(&other, "another authorization server (https://b.example)");
+    assert_eq!(stage.consent.exchanges().len(), 0);
+    stage.consent.names_itself("https://a.example");
+    stage.refused(&answer(&stage), "refused consent");
+}
+
+#[test]
+fn an_answer_of_the_named_issuer_connects_and_without_a_name_any_does() {
+    let named = Stage::new(|conf| conf.oauth2("issuer: https://a.example"));
+    named.consent.names_itself("https://a.example");
+    let unnamed = Stage::new(|conf| conf);
+    unnamed.consent.names_itself("https://b.example");
+    for stage in [named, unnamed] {
+        let mut browser = stage.browser();
+        let back = stage.consent(&stage.begin(&mut browser));
+        assert!(back.contains("iss="), "{back}");
+        let done = browser.get(&back);
+        assert_eq!(done.status, 200, "{}", done.text());
+        assert_eq!(stage.state(), "connected");
+    }
+}
