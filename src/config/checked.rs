@@ -1,6 +1,7 @@
 //! What the program runs on: everything parsed, resolved and consistent.
 //! Made only by `config::load`, which reports every mistake with its place.
 
+use super::stamp::Stamps;
 use crate::base::id::AccountKey;
 use crate::base::key::Key;
 use crate::base::secret::Secret;
@@ -39,6 +40,8 @@ pub struct Config {
     pub warnings: Vec<String>,
     /// Other files that values were taken from.
     pub files: Vec<PathBuf>,
+    /// In which state those were that were read.
+    pub stamps: Stamps,
 }
 
 /// Where applications call.

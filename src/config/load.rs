@@ -4,6 +4,7 @@ use super::check::check;
 use super::checked::Config;
 use super::mistakes::{Mistake, Mistakes, Source};
 use super::scalar::Context;
+use super::stamp::Stamps;
 use super::written::{self, MAX_BYTES};
 use std::fs::File;
 use std::io::Read;
@@ -103,6 +104,7 @@ fn run(
                 text: text.to_owned(),
                 secrets: likely_secrets(text),
                 files: Vec::new(),
+                stamps: Stamps::new(),
             };
             let mistake = Mistake::error(error.place, error.what);
             let mistakes = Mistakes::new(source, vec![mistake]);
@@ -117,6 +119,7 @@ fn run(
         Some(mut config) if mistakes.errors() == 0 => {
             config.warnings = mistakes.warning_lines();
             config.files = mistakes.files().to_vec();
+            config.stamps = mistakes.stamps().clone();
             (Ok(config), mistakes)
         }
         _ => (Err(mistakes.clone()), mistakes),

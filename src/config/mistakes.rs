@@ -1,6 +1,7 @@
 //! Mistakes and warnings, each with its place, and how they are shown: file,
 //! line, column, the line itself with a caret, what was expected.
 
+use super::stamp::Stamps;
 use super::written::Place;
 use std::fmt;
 use std::path::PathBuf;
@@ -87,6 +88,8 @@ pub struct Source {
     pub secrets: Vec<(usize, usize)>,
     /// Other files that it takes values from.
     pub files: Vec<PathBuf>,
+    /// In which state those were that were read.
+    pub stamps: Stamps,
 }
 
 impl fmt::Debug for Source {
@@ -119,6 +122,7 @@ impl Mistakes {
             text: String::new(),
             secrets: Vec::new(),
             files: Vec::new(),
+            stamps: Stamps::new(),
         };
         let mut mistake = Mistake::error(Place::default(), why);
         mistake.place = None;
@@ -134,6 +138,12 @@ impl Mistakes {
     #[must_use]
     pub fn files(&self) -> &[PathBuf] {
         &self.source.files
+    }
+
+    /// In which state those of them were that were read.
+    #[must_use]
+    pub fn stamps(&self) -> &Stamps {
+        &self.source.stamps
     }
 
     /// How many of them are errors.
