@@ -2,6 +2,7 @@
 
 use super::check::check;
 use super::checked::Config;
+use super::hidden;
 use super::mistakes::{Mistake, Mistakes, Source};
 use super::scalar::Context;
 use super::stamp::Stamps;
@@ -102,7 +103,7 @@ fn run(
             let source = Source {
                 name: name.to_owned(),
                 text: text.to_owned(),
-                secrets: likely_secrets(text),
+                secrets: hidden::stretches(text),
                 files: Vec::new(),
                 stamps: Stamps::new(),
             };
@@ -124,23 +125,6 @@ fn run(
         }
         _ => (Err(mistakes.clone()), mistakes),
     }
-}
-
-/// What is not YAML has no keys, but its excerpt must not show a secret either.
-fn likely_secrets(text: &str) -> Vec<(usize, usize)> {
-    let mut secrets = Vec::new();
-    let mut line_start = 0;
-    for line in text.split_inclusive('\n') {
-        let width = line.chars().count();
-        for name in ["secret", "token", "key", "password", "default"] {
-            if let Some(at) = line.find(name) {
-                let before = line[..at + name.len()].chars().count();
-                secrets.push((line_start + before, line_start + width));
-            }
-        }
-        line_start += width;
-    }
-    secrets
 }
 
 fn folder_of(path: &Path) -> PathBuf {

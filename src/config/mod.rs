@@ -8,6 +8,7 @@ pub mod stamp;
 pub mod written;
 
 mod check;
+mod hidden;
 mod load;
 mod reader;
 mod scalar;
