@@ -10,6 +10,7 @@ mod fetch;
 mod former;
 mod history;
 mod machine;
+mod owner;
 mod people;
 mod record;
 mod records;

@@ -11,6 +11,7 @@ mod commands;
 mod connect;
 mod connect_bound;
 mod contract;
+mod dead_owner;
 mod demo;
 mod deploy_files;
 mod deploy_image;
