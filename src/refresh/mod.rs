@@ -25,7 +25,7 @@ mod wing;
 mod tests;
 
 pub use cell::{Cell, Glimpse};
-pub use created::{Created, created};
+pub use created::{Created, Unread, can_be_read, created};
 pub use history::{Happening, History, Slice, What};
 pub use people::CreateError;
 pub use record::StoredTokens;
