@@ -22,10 +22,12 @@ fn hang_up(sidekey: &Sidekey) {
 fn a_request_under_way_is_replayed_with_its_token_where_it_was_at_first() {
     let auth = AuthServer::start();
     let live = auth.checker();
-    let upstream = Server::start(move |request| match request.method == "GET" || live(request) {
-        true => Answer::ok("content"),
-        false => Answer::rejected(),
-    });
+    let upstream = Server::start(
+        move |request| match request.method == "GET" || live(request) {
+            true => Answer::ok("content"),
+            false => Answer::rejected(),
+        },
+    );
     let yaml = Conf::new(&auth, &upstream).yaml();
     let sidekey = Sidekey::run_yaml(&yaml);
     let mut upload = Conn::to(sidekey.proxy);
