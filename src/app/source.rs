@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -27,6 +27,8 @@ type Read = dyn Fn() -> Result<Config, Mistakes> + Send + Sync;
 pub struct Source {
     file: Arc<Path>,
     read: Arc<Read>,
+    /// Of the reading before: most often those of the next.
+    known: Arc<Mutex<Vec<PathBuf>>>,
 }
 
 /// What reading it has brought.
@@ -58,6 +60,7 @@ impl Source {
         Self {
             file: file.into(),
             read: Arc::new(read),
+            known: Arc::default(),
         }
     }
 
@@ -70,15 +73,22 @@ impl Source {
     /// Reads it now. Blocks.
     #[must_use]
     pub fn read(&self) -> Reading {
-        // Before it is read: what changes meanwhile is noticed afterwards.
-        let stamp = stamp(&self.file);
+        // Before they are read: what changes meanwhile is noticed afterwards.
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = self.file.to_path_buf();
+        let before = Watched::look(known.iter().cloned().chain([own]));
         let config = (self.read)();
         let others = match &config {
             Ok(config) => config.files.as_slice(),
             Err(mistakes) => mistakes.files(),
         };
         let mut watched = Watched::look(others.iter().cloned());
-        watched.0.insert(self.file.to_path_buf(), stamp);
+        for (file, stamp) in before.0 {
+            if file == *self.file || watched.0.contains_key(&file) {
+                watched.0.insert(file, stamp);
+            }
+        }
+        *known = others.to_vec();
         Reading { config, watched }
     }
 }

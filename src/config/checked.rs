@@ -1,6 +1,8 @@
 //! What the program runs on: everything parsed, resolved and consistent.
 //! Made only by `config::load`, which reports every mistake with its place.
 
+pub mod upstream;
+
 use crate::base::id::AccountKey;
 use crate::base::key::Key;
 use crate::base::secret::Secret;
@@ -216,6 +218,7 @@ pub struct Route {
     pub name: String,
     pub matcher: RouteMatch,
     pub upstream: Upstream,
+    pub reach: upstream::Reach,
     pub account: AccountKey,
     /// Until response headers.
     pub timeout: Duration,

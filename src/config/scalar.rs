@@ -11,9 +11,12 @@ use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
 
 /// The largest file that may stand for a scalar.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
+/// The largest file that is named by a value: the certificates of very many authorities.
+const MAX_NAMED_FILE_BYTES: u64 = 1024 * 1024;
 
 /// What reading a configuration needs, and where its mistakes are collected.
 pub(super) struct Context<'a> {
@@ -253,7 +256,7 @@ fn from_env(
 fn from_file(ctx: &Context<'_>, written: &Scalar, secret: bool) -> Option<Scalar> {
     let path = ctx.path(&written.text);
     ctx.files.borrow_mut().insert(path.clone());
-    match read_bounded(&path) {
+    match read_text(&path) {
         Ok(text) => Some(Scalar {
             text,
             place: written.place,
@@ -268,8 +271,20 @@ fn from_file(ctx: &Context<'_>, written: &Scalar, secret: bool) -> Option<Scalar
     }
 }
 
-/// The content without its last line end.
-fn read_bounded(path: &Path) -> Result<String, String> {
+/// The content of a file that a value names; it is watched from now on.
+pub(super) fn read_file(ctx: &Context<'_>, name: &Scalar) -> Option<Zeroizing<Vec<u8>>> {
+    let path = ctx.path(&name.text);
+    ctx.files.borrow_mut().insert(path.clone());
+    let read = read_bounded(&path, MAX_NAMED_FILE_BYTES);
+    read.map_err(|why| {
+        let what = format!("the file {} can't be read: {why}", path.display());
+        ctx.report(Mistake::error(name.place, what));
+    })
+    .ok()
+    .map(Zeroizing::new)
+}
+
+fn read_bounded(path: &Path, most: u64) -> Result<Vec<u8>, String> {
     // Opening a FIFO would wait for its writer.
     let is_file = std::fs::metadata(path)
         .map_err(|e| e.to_string())?
@@ -279,11 +294,17 @@ fn read_bounded(path: &Path) -> Result<String, String> {
     }
     let mut bytes = Vec::new();
     File::open(path)
-        .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes))
+        .and_then(|file| file.take(most + 1).read_to_end(&mut bytes))
         .map_err(|e| e.to_string())?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err("it is larger than 64 KiB".to_owned());
+    if bytes.len() as u64 > most {
+        return Err(format!("it is larger than {} KiB", most / 1024));
     }
+    Ok(bytes)
+}
+
+/// The content without its last line end.
+fn read_text(path: &Path) -> Result<String, String> {
+    let bytes = read_bounded(path, MAX_FILE_BYTES)?;
     let mut text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())?;
     if text.ends_with('\n') {
         text.pop();

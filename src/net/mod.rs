@@ -3,9 +3,12 @@
 
 pub mod dial;
 pub mod listen;
+mod race;
 #[cfg(target_os = "linux")]
 pub mod ring;
 pub mod share;
 pub mod stream;
 pub mod time;
+pub mod tls;
+mod unix_dial;
 pub mod worker;

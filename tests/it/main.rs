@@ -39,3 +39,5 @@ mod store;
 mod store_bad_disk;
 mod store_full;
 mod token_endpoint;
+mod unix_upstream;
+mod upstream_tls;
