@@ -2,6 +2,7 @@
 //! worker, so that it can be exchanged and measured.
 
 pub mod dial;
+pub mod handover;
 pub mod listen;
 mod race;
 #[cfg(target_os = "linux")]

@@ -32,6 +32,8 @@ enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Close {
     No,
+    /// After one more request, or a while of silence: one may be on its way.
+    Softly,
     /// After the request that is being answered.
     Gently,
     Now,
@@ -167,6 +169,7 @@ impl Connection {
             Phase::Request if self.unflushed.get() => worker.limits.idle_timeout,
             Phase::Request => return self.since.set(None),
             Phase::Head => worker.limits.header_timeout,
+            Phase::Idle if self.is_let_go() => LET_GO_AFTER,
             Phase::Idle => worker.limits.idle_timeout,
         };
         let waited = now.saturating_duration_since(since);
@@ -196,6 +199,21 @@ impl Connection {
         });
     }
 
+    /// Lets a caller who knows of nothing have one more request, which is told
+    /// that it was the last; closes it when none comes.
+    pub fn let_go(&self) {
+        if self.close.get() == Close::No {
+            self.since.set(None);
+            self.close(Close::Softly);
+        }
+    }
+
+    /// True when a request is the last of its connection.
+    #[must_use]
+    pub fn is_let_go(&self) -> bool {
+        self.close.get() == Close::Softly
+    }
+
     fn close(&self, how: Close) {
         self.close.set(how);
         self.wake();
@@ -218,6 +236,8 @@ impl Connection {
 
 /// How long a last word may take that the caller does not read.
 const REFUSAL_TIME: Duration = Duration::from_secs(1);
+/// How long a connection that is to end may be silent between requests.
+const LET_GO_AFTER: Duration = Duration::from_secs(1);
 /// How long a connection is idle before it gives its buffers back.
 const REST_AFTER: Duration = Duration::from_secs(1);
 
@@ -249,7 +269,7 @@ async fn stretch(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Watched) 
     let rests = poll_fn(|cx| {
         connection.wake_with(cx);
         match connection.close.get() {
-            Close::No => {}
+            Close::No | Close::Softly => {}
             Close::Now => return Poll::Ready(false),
             Close::Gently => Pin::new(&mut *http).graceful_shutdown(),
         }
@@ -298,8 +318,8 @@ impl Watched {
         poll_fn(|cx| {
             self.connection.wake_with(cx);
             match self.connection.close.get() {
-                Close::No if !self.rest.is_empty() => Poll::Ready(true),
-                Close::No => self.stream.poll_readable(cx).map(|()| true),
+                Close::No | Close::Softly if !self.rest.is_empty() => Poll::Ready(true),
+                Close::No | Close::Softly => self.stream.poll_readable(cx).map(|()| true),
                 // The end of an answer may still be on its way to a slow caller.
                 Close::Gently => Pin::new(&mut self.stream).poll_shutdown(cx).map(|_| false),
                 Close::Now => Poll::Ready(false),

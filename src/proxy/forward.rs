@@ -48,7 +48,7 @@ pub fn forward(
             Ok(response) => response,
             Err(refusal) => seen.refused(refusal),
         };
-        if connection.is_doubtful() {
+        if connection.is_doubtful() || connection.is_let_go() {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);
         }

@@ -17,11 +17,13 @@ mod deploy_watch;
 mod drain;
 mod endings;
 mod framing;
+mod handover;
 mod hostile;
 #[cfg(feature = "fault-points")]
 mod kills;
 mod mass;
 mod observed;
+mod own_upstream;
 mod page;
 mod paths;
 mod real_browser;

@@ -1,8 +1,8 @@
 //! Upstreams that listen on Unix sockets.
 
+use crate::support::authority::Authority;
 use crate::support::real::Nginx;
 use crate::support::sidekey::run_to_end;
-use crate::support::tls::Authority;
 use crate::support::{AuthServer, Conf, Sidekey, call, connect};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;

@@ -1,9 +1,9 @@
 //! TLS towards upstreams: private authorities, client certificates, and what
 //! is said when it fails.
 
+use crate::support::authority::{Authority, Pair, TlsFront};
 use crate::support::real::Nginx;
 use crate::support::sidekey::{Launch, run_to_end};
-use crate::support::tls::{Authority, Pair, TlsFront};
 use crate::support::{Answer, AuthServer, Conf, Server, Sidekey, eventually};
 use std::net::SocketAddr;
 

@@ -20,7 +20,7 @@ pub(super) fn read(
     default: Option<&Arc<ClientTls>>,
 ) -> Reach {
     let own = tls(route);
-    let plain = upstream.is_some_and(|upstream| upstream.scheme == UpstreamScheme::Http);
+    let plain = upstream.is_some_and(|upstream| upstream.scheme != UpstreamScheme::Https);
     if plain && route.node("tls").is_some() {
         let what = "`tls` beside an upstream without TLS";
         let mistake = Mistake::error(route.key_place("tls"), what);

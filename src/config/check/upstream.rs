@@ -161,7 +161,7 @@ impl From<&Url> for Upstream {
 }
 
 fn check_plaintext(route: &Reader<'_, '_>, located: &Located<UrlTemplate>, upstream: &Upstream) {
-    let plain = upstream.scheme == UpstreamScheme::Http
+    let plain = upstream.scheme != UpstreamScheme::Https
         && !is_loopback(&upstream.host)
         && !has_socket(route);
     if plain && !route.boolean("allow_plaintext") {

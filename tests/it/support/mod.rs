@@ -1,6 +1,7 @@
 //! What the tests are made with.
 
 pub mod auth;
+pub mod authority;
 pub mod client;
 pub mod conf;
 pub mod consent;
@@ -11,7 +12,7 @@ pub mod real;
 pub mod rotation;
 pub mod server;
 pub mod sidekey;
-pub mod tls;
+
 pub mod wait;
 
 pub use auth::AuthServer;

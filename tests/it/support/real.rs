@@ -1,7 +1,7 @@
 //! Real servers, as Debian and npm have them; `./test` installs them.
 
+use super::authority::Pair;
 use super::client::{call, get};
-use super::tls::Pair;
 use super::wait::eventually;
 use super::{free_port, local};
 use std::fs::{self, File};
