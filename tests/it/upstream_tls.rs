@@ -209,6 +209,46 @@ fn files_that_change_are_read_again_and_old_connections_left() {
     assert_eq!(parts.sidekey.get("/api/").status, 200);
 }
 
+/// Certificate and key change at once, behind a link.
+#[test]
+fn a_client_certificate_is_rotated_as_kubernetes_does() {
+    let authority = Authority::new("Works CA");
+    let nginx = Nginx::upstream(&authority.pem, &authority.issue(&["nginx.test"]));
+    let auth = AuthServer::start();
+    let tls = "{ca: ca.pem, certificate: tls.crt, key: tls.key, server_name: nginx.test}";
+    let yaml = conf(&auth, nginx.address, tls).yaml();
+    let first = authority.issue(&["client-0"]);
+    let files = [
+        ("ca.pem", &authority.pem),
+        ("tls.crt", &first.certificate),
+        ("tls.key", &first.key),
+    ];
+    let files = files.map(|(name, content)| (name.to_owned(), content.clone()));
+    let mut sidekey = Sidekey::launch(&Launch {
+        yaml: yaml.clone(),
+        files: files.into(),
+        mounted: true,
+        ..Launch::default()
+    });
+    sidekey.wait_for("/readyz");
+    assert_eq!(sidekey.get("/api/").text(), "nginx.test CN=client-0");
+    for number in 1..3 {
+        let pair = authority.issue(&[&format!("client-{number}")]);
+        let files = [
+            ("ca.pem", authority.pem.as_str()),
+            ("tls.crt", &pair.certificate),
+            ("tls.key", &pair.key),
+        ];
+        sidekey.mount(&yaml, &files);
+        let wanted = format!("nginx.test CN=client-{number}");
+        eventually("the new certificate", || {
+            let answer = sidekey.get("/api/");
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            answer.text() == wanted
+        });
+    }
+}
+
 #[test]
 fn mistakes_are_found_at_their_places() {
     let authority = Authority::new("Works CA");
