@@ -2,10 +2,12 @@
 //! sent in our places, then the hop-by-hop fields, then comes what is ours.
 
 use super::body::Outgoing;
+use super::edits;
 use super::hop::{self, Noted, names_in, take_connection};
 use super::path::{Rewrite, without_pairs};
 use super::refusal::{Code, Refusal};
 use super::route::WorkerRoute;
+use crate::config::checked::edits::Edits;
 use crate::token::{Attach, QueryPair, TokenPlace};
 use http::header::{
     CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, TRAILER, TRANSFER_ENCODING,
@@ -75,7 +77,10 @@ impl<'a> Outbound<'a> {
     ) -> Result<Self, Refusal> {
         let mut headers = std::mem::take(&mut head.headers);
         strip_hop_by_hop(&mut headers, noted)?;
-        headers.insert(HOST, route.authority.clone());
+        match &route.route.edits {
+            None => drop(headers.insert(HOST, route.authority.clone())),
+            Some(edits) => edits::request(edits, &mut headers, &head.uri, &route.authority),
+        }
         let mut kept = shelf.take();
         let all = headers.iter();
         kept.extend(all.map(|(name, value)| (name.clone(), value.clone())));
@@ -106,7 +111,8 @@ impl<'a> Outbound<'a> {
             headers.insert(name.clone(), value.clone());
         }
         if self.has_trailers {
-            keep_foreign_trailers(&mut headers, attach);
+            let edits = self.route.route.edits.as_deref();
+            keep_foreign_trailers(&mut headers, attach, edits);
         }
         let mut request = Request::new(body);
         *request.method_mut() = self.method.clone();
@@ -200,14 +206,16 @@ fn strip_named(headers: &mut HeaderMap) -> Result<(), Refusal> {
 
 /// Announces no trailer that an upstream could take for what is ours, or for
 /// what ends here: hyper sends those alone that are announced.
-fn keep_foreign_trailers(headers: &mut HeaderMap, attach: &Attach) {
+fn keep_foreign_trailers(headers: &mut HeaderMap, attach: &Attach, edits: Option<&Edits>) {
     let token = match &attach.token {
         TokenPlace::Header { name, .. } => Some(name),
         TokenPlace::Query(_) => None,
     };
     let ours: Vec<&HeaderName> = attach.headers.iter().map(|(name, _)| name).collect();
+    let stopped = |name: &HeaderName| edits.is_some_and(|edits| edits::stops_trailer(edits, name));
     let foreign = |name: &HeaderName| {
-        Some(name) != token && !ours.contains(&name) && *name != COOKIE && !hop::ends_here(name)
+        let is_ours = Some(name) == token || ours.contains(&name);
+        !is_ours && *name != COOKIE && !hop::ends_here(name) && !stopped(name)
     };
     let values = headers.get_all(TRAILER).iter();
     let kept: Vec<HeaderName> = values.flat_map(names_in).filter(foreign).collect();
@@ -319,10 +327,10 @@ mod tests {
             "trailer",
             "X-API-Key, x-sum, cookie,Connection, x-tenant, keep-alive",
         )]);
-        keep_foreign_trailers(&mut headers, &attach);
+        keep_foreign_trailers(&mut headers, &attach, None);
         assert_eq!(headers[TRAILER], "x-sum");
         let mut headers = map(&[("trailer", "x-api-key")]);
-        keep_foreign_trailers(&mut headers, &attach);
+        keep_foreign_trailers(&mut headers, &attach, None);
         assert!(headers.is_empty());
     }
 

@@ -2,12 +2,15 @@
 //! while it streams, and what goes back to the caller.
 
 use super::accept::InRequest;
+use super::edits;
 use super::replay::Sending;
 use super::upstream::Return;
+use crate::config::checked::edits::Edits;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 /// The body of a request to an upstream.
@@ -21,6 +24,8 @@ pub enum Outgoing {
 pub enum SendError {
     /// The caller's side failed.
     Caller(hyper::Error),
+    /// It is longer than this many bytes, which are allowed.
+    TooLarge(u64),
     /// We stopped sending, because the upstream had already answered.
     Cut,
 }
@@ -29,6 +34,7 @@ impl std::fmt::Display for SendError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Caller(error) => write!(f, "the caller's body failed: {error}"),
+            Self::TooLarge(most) => write!(f, "the body has more than {most} bytes"),
             Self::Cut => f.write_str("the upstream answered before the body was sent"),
         }
     }
@@ -68,6 +74,8 @@ impl Body for Outgoing {
 /// The body of an answer to a caller.
 pub struct Answer {
     source: Source,
+    /// For what follows an upstream's body.
+    edits: Option<Arc<Edits>>,
     /// Marks the connection as busy until the answer has been written.
     _in_request: Option<InRequest>,
 }
@@ -95,9 +103,15 @@ impl Answer {
         Self::of(Source::Upstream(incoming, back))
     }
 
+    /// Trailers heed what the route changes.
+    pub fn edited(&mut self, edits: &Option<Arc<Edits>>) {
+        self.edits.clone_from(edits);
+    }
+
     fn of(source: Source) -> Self {
         Self {
             source,
+            edits: None,
             _in_request: None,
         }
     }
@@ -125,7 +139,10 @@ impl Body for Answer {
                     Poll::Ready(Some(Ok(_))) if incoming.is_end_stream() => back.ended(),
                     _ => {}
                 }
-                frame
+                match &self.edits {
+                    None => frame,
+                    Some(edits) => frame.map_ok(|frame| edits::frame(edits, frame)),
+                }
             }
         }
     }

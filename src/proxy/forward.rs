@@ -5,8 +5,10 @@ use super::attach::Outbound;
 use super::body::Answer;
 use super::callers;
 use super::credential;
+use super::edits;
 use super::hop::Noted;
 use super::observe::Seen;
+use super::oversized;
 use super::path::has_dot_segment;
 use super::refusal::{Code, Refusal};
 use super::replay::Upload;
@@ -18,7 +20,7 @@ use super::worker::Worker;
 use crate::telemetry::requests::ReplayOutcome;
 use crate::token::{Credential, PassOn, RejectedStatus, Verdict};
 use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response, request};
+use http::{Request, Response, StatusCode, request};
 use hyper::body::{Body, Incoming};
 use std::convert::Infallible;
 use std::future::Future;
@@ -78,7 +80,8 @@ async fn pipeline(
         return Ok(preflight(head, origin));
     }
 
-    let upload = body.map(|body| worker.upload(body, route));
+    let upload = body.map(|body| worker.upload(body, route)).transpose()?;
+    let reached = edits::reached(connection, head, route);
     let upload = upload.as_ref();
     let mut outbound = Outbound::prepare(head, noted, route, &worker.shelf)?;
     let mut credential = credential::current(worker, route, seen).await?;
@@ -100,9 +103,16 @@ async fn pipeline(
     if let Some(upload) = upload {
         upload.forget();
     }
+    if answered.response.status() == StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE {
+        oversized::note(route, &mut outbound, &credential.attach);
+    }
     let Answered { response, back } = answered;
     let mut response = response.map(|incoming| Answer::upstream(incoming, back));
     respond::clean(&mut response, route, &credential.attach)?;
+    if let Some(edits) = &route.route.edits {
+        edits::answer(edits, response.headers_mut(), reached.as_deref());
+        response.body_mut().edited(&route.route.edits);
+    }
     if let Some(origin) = origin {
         respond::allow_origin(response.headers_mut(), origin);
     }

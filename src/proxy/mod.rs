@@ -9,19 +9,23 @@ mod body;
 mod callers;
 mod credential;
 mod doors;
+mod edits;
 mod forward;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzed;
 mod hop;
 mod observe;
+mod oversized;
 mod path;
 mod preface;
 mod refusal;
 mod replay;
 mod respond;
+mod rewrite;
 mod route;
 #[cfg(any(test, feature = "fuzzing"))]
 mod sample;
+mod set_cookie;
 mod tables;
 mod upstream;
 mod verdict;

@@ -16,6 +16,7 @@ pub enum Code {
     CallerNotAllowed,
     BadRequest,
     MethodNotAllowed,
+    PayloadTooLarge,
     UriTooLong,
     AccountNotConnected,
     TokenUnavailable,
@@ -56,6 +57,12 @@ impl Code {
                 "method_not_allowed",
                 "The method is not allowed here",
                 "http_request_denied",
+            ),
+            Self::PayloadTooLarge => Row(
+                413,
+                "payload_too_large",
+                "The request's body is too large",
+                "http_request_error",
             ),
             Self::UriTooLong => Row(
                 414,
@@ -138,6 +145,16 @@ impl Refusal {
         Self::new(Code::BadRequest, detail)
     }
 
+    /// For a body of more bytes than may go on.
+    #[must_use]
+    pub fn too_large(most: u64) -> Self {
+        let detail = format!(
+            "the request's body has more than the {most} bytes that are allowed (`max_body` of \
+             the route, or `limits.max_body`)"
+        );
+        Self::new(Code::PayloadTooLarge, detail)
+    }
+
     /// Adds `Retry-After`, in whole seconds, at least one.
     #[must_use]
     pub fn retry_after(mut self, after: Duration) -> Self {
@@ -176,9 +193,9 @@ impl Refusal {
         if let Ok(value) = HeaderValue::from_str(&self.proxy_status()) {
             headers.insert(PROXY_STATUS.clone(), value);
         }
-        if self.code == Code::BadRequest {
+        if matches!(self.code, Code::BadRequest | Code::PayloadTooLarge) {
             // Where this request could be read in two ways, so could what comes
-            // behind it on the connection.
+            // behind it on the connection; and nobody reads the rest of a large body.
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if let Some(after) = self.retry_after {

@@ -32,6 +32,8 @@ pub fn route(name: &str, matcher: RouteMatch) -> Rc<WorkerRoute> {
             replay_body_limit: 0,
             allow_plaintext: false,
             allow_origins: Vec::new(),
+            max_body: None,
+            edits: None,
         }),
         authority: HeaderValue::from_static("127.0.0.1:1"),
         credential: slot().1.reader(),

@@ -107,6 +107,36 @@ impl ReplayOutcome {
     }
 }
 
+/// Bytes of a request's head, by what they were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeadBytes {
+    pub cookies: u64,
+    pub token: u64,
+    pub rest: u64,
+}
+
+/// Heads that an upstream found too large (431).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Oversized {
+    pub heads: u64,
+    /// Of all of them together.
+    pub bytes: HeadBytes,
+}
+
+impl Oversized {
+    /// Counts one.
+    pub fn add(&mut self, bytes: HeadBytes) {
+        self.merge(&Self { heads: 1, bytes });
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.heads += other.heads;
+        self.bytes.cookies += other.bytes.cookies;
+        self.bytes.token += other.bytes.token;
+        self.bytes.rest += other.bytes.rest;
+    }
+}
+
 /// The counters of one route on one worker.
 #[derive(Clone, Debug, Default)]
 pub struct RouteStats {
@@ -121,6 +151,7 @@ pub struct RouteStats {
     pub overhead: Histogram,
     /// Waiting for a token; only requests that had to wait.
     pub token_wait: Histogram,
+    pub oversized: Oversized,
 }
 
 impl RouteStats {
@@ -168,6 +199,7 @@ impl RouteStats {
         self.upstream.merge(&other.upstream);
         self.overhead.merge(&other.overhead);
         self.token_wait.merge(&other.token_wait);
+        self.oversized.merge(&other.oversized);
     }
 }
 

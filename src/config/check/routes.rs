@@ -3,7 +3,7 @@
 use super::accounts::{AccountDraft, Accounts, account_key, find_integration};
 use super::hosts::host_name;
 use super::integrations::IntegrationDraft;
-use super::{paths, upstream};
+use super::{edits, paths, upstream};
 use crate::base::id::AccountKey;
 use crate::config::checked::{Awaited, HostMatch, PathMatch, Route, RouteMatch, Upstream};
 use crate::config::keys::table::route::ROUTE;
@@ -40,7 +40,9 @@ pub(super) fn read(
     let (mut routes, mut awaited) = (Vec::new(), Vec::new());
     for (name, reader) in readers {
         let mut template = None;
-        let (account, upstream) = match speaker(&reader, integrations, accounts) {
+        let speaker = speaker(&reader, integrations, accounts);
+        let ours = edits::Ours::of(&speaker);
+        let (account, upstream) = match speaker {
             Speaker::Configured(account) => {
                 let upstream = upstream::read(&reader, account, integrations, own);
                 let built = account.and_then(|account| account.built.as_ref());
@@ -53,7 +55,10 @@ pub(super) fn read(
                 (Some(key), upstream)
             }
         };
-        if let Some(route) = route(&reader, name, account, upstream, &mut taken) {
+        let edits = edits::read(&reader, &ours);
+        let route = route(&reader, name, account, upstream, &mut taken);
+        if let Some(mut route) = route {
+            route.edits = edits;
             awaited.extend(template.map(|(upstream, integration)| Awaited {
                 route: routes.len(),
                 upstream,
@@ -66,7 +71,7 @@ pub(super) fn read(
 }
 
 /// Who speaks for a route.
-enum Speaker<'a> {
+pub(super) enum Speaker<'a> {
     /// One of `accounts`; `None` where a mistake was reported.
     Configured(Option<&'a AccountDraft>),
     /// An account that is created while the process runs.
@@ -118,6 +123,7 @@ fn route(
     let replay_body_limit = reader.size("replay_body_limit");
     let allow_plaintext = reader.boolean("allow_plaintext");
     let allow_origins = origins(reader);
+    let max_body = edits::max_body(reader);
     let matcher = matcher?;
     Some(Route {
         name: name.unwrap_or_else(|| made_name(&matcher, &mut taken.names)),
@@ -129,6 +135,8 @@ fn route(
         replay_body_limit,
         allow_plaintext,
         allow_origins,
+        max_body,
+        edits: None,
     })
 }
 
