@@ -50,8 +50,10 @@ impl Rewriter {
     /// A URI reference (RFC 3986, 4.1); `None` where it is left alone.
     #[must_use]
     pub fn address(&self, reference: &[u8]) -> Option<Vec<u8>> {
-        // Browsers drop tabs and read `\` as `/`: such an address may lead elsewhere.
-        if reference.iter().any(|b| matches!(b, b'\\' | b'\t')) {
+        // Browsers drop tabs and the first spaces, and read `\` as `/`: such an
+        // address may lead elsewhere.
+        let odd = |b: &u8| *b == b'\\' || b.is_ascii_control();
+        if reference.first() == Some(&b' ') || reference.iter().any(odd) {
             return None;
         }
         if let [b'/', b'/', rest @ ..] = reference {

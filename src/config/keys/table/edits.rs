@@ -6,7 +6,7 @@ use Need::Optional;
 
 /// `request_headers` and `response_headers` of a route.
 pub static FIELDS: Section = Section {
-    what: "changes of headers",
+    what: "a block of header changes",
     keys: &[
         key(
             "set",
