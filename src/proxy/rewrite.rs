@@ -323,5 +323,4 @@ fn next_target(value: &[u8]) -> Option<(std::ops::Range<usize>, &[u8])> {
 }
 
 #[cfg(test)]
-#[path = "rewrite_tests.rs"]
 mod tests;
