@@ -1,7 +1,7 @@
 //! What a route changes in requests and answers besides the token: `Host`,
 //! fields that are set and removed, cookies, addresses.
 
-use super::accept::Connection;
+use super::connection::Connection;
 use super::rewrite::Rewriter;
 use super::route::WorkerRoute;
 use crate::config::checked::edits::{Edits, Fields};

@@ -7,13 +7,16 @@ mod allocations;
 mod attach;
 mod body;
 mod callers;
+mod connection;
 mod credential;
 mod doors;
 mod edits;
 mod forward;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzed;
+mod grpc;
 mod hop;
+mod http2;
 mod observe;
 mod oversized;
 mod path;
@@ -26,7 +29,9 @@ mod route;
 #[cfg(any(test, feature = "fuzzing"))]
 mod sample;
 mod set_cookie;
+mod signs;
 mod tables;
+mod translate;
 mod upstream;
 mod verdict;
 mod wakes;

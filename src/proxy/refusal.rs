@@ -18,6 +18,7 @@ pub enum Code {
     MethodNotAllowed,
     PayloadTooLarge,
     UriTooLong,
+    HeadersTooLarge,
     AccountNotConnected,
     TokenUnavailable,
     ReconnectRequired,
@@ -68,6 +69,12 @@ impl Code {
                 414,
                 "uri_too_long",
                 "The request target is too long",
+                "http_request_error",
+            ),
+            Self::HeadersTooLarge => Row(
+                431,
+                "headers_too_large",
+                "The request has too many header fields",
                 "http_request_error",
             ),
             Self::AccountNotConnected => Row(
@@ -153,6 +160,12 @@ impl Refusal {
              the route, or `limits.max_body`)"
         );
         Self::new(Code::PayloadTooLarge, detail)
+    }
+
+    /// What went wrong, for people.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.detail
     }
 
     /// Adds `Retry-After`, in whole seconds, at least one.

@@ -330,3 +330,20 @@ fn the_advice_is_about_what_is_largest() {
     let line = warning(&sidekey);
     assert!(line.contains("request_headers"), "{line}");
 }
+
+#[test]
+fn a_caller_of_http2_has_a_host_too() {
+    let both = |c: Conf| {
+        c.route("rewrite_addresses: true")
+            .route("preserve_host: true")
+    };
+    let (upstream, sidekey) = addressed(both);
+    let mut curl = std::process::Command::new("curl");
+    curl.args(["-sS", "--http2-prior-knowledge", "--noproxy", "*"]);
+    curl.args(["-o", "/dev/null", "-w", "%{http_version} %{redirect_url}"]);
+    curl.arg(format!("http://{}/api/", sidekey.proxy));
+    let output = String::from_utf8(curl.output().unwrap().stdout).unwrap();
+    let expected = format!("2 http://{}/api/login?to=/app/x", sidekey.proxy);
+    assert_eq!(output, expected);
+    assert_eq!(upstream.only().all("host"), [sidekey.proxy.to_string()]);
+}
