@@ -94,6 +94,7 @@ mod tests {
     use super::{account, route, span};
     use crate::base::clock::Wall;
     use crate::base::id::AccountKey;
+    use crate::config::checked::streams::Streams;
     use crate::config::checked::{
         HostMatch, PathMatch, Route, RouteMatch, Upstream, UpstreamScheme,
     };
@@ -120,6 +121,7 @@ mod tests {
             allow_origins: Vec::new(),
             max_body: None,
             edits: None,
+            streams: Streams::default(),
         }
     }
 

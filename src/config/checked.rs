@@ -2,7 +2,9 @@
 //! Made only by `config::load`, which reports every mistake with its place.
 
 pub mod edits;
+pub mod streams;
 
+use super::stamp::Stamps;
 use crate::base::id::AccountKey;
 use crate::base::key::Key;
 use crate::base::secret::Secret;
@@ -15,6 +17,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use streams::Streams;
 
 /// A whole configuration without mistakes.
 #[derive(Debug)]
@@ -42,6 +45,8 @@ pub struct Config {
     pub warnings: Vec<String>,
     /// Other files that values were taken from.
     pub files: Vec<PathBuf>,
+    /// In which state those were that were read.
+    pub stamps: Stamps,
 }
 
 /// Where applications call.
@@ -94,7 +99,7 @@ pub struct Integration {
 }
 
 /// A parameter that an account fills in.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ParameterSpec {
     pub name: String,
     pub title: Option<String>,
@@ -142,6 +147,8 @@ pub struct OAuth2 {
     pub token_endpoint_auth_method: ClientAuth,
     pub revocation_endpoint: Option<UrlTemplate>,
     pub redirect_uri: Option<UrlTemplate>,
+    /// RFC 9207; compared letter by letter.
+    pub issuer: Option<Template>,
     pub scope: Option<Template>,
     pub client_id: Template,
     pub client_secret: Option<ClientSecret>,
@@ -231,6 +238,7 @@ pub struct Route {
     pub max_body: Option<u64>,
     /// `None` where it changes nothing.
     pub edits: Option<Arc<Edits>>,
+    pub streams: Streams,
 }
 
 /// A route whose account is none of the configuration's: its upstream leads

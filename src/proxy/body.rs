@@ -6,6 +6,7 @@ use super::edits;
 use super::hop;
 use super::http2::Patience;
 use super::replay::Sending;
+use super::streamed::{BodyError, Leased};
 use super::upstream::Return;
 use crate::config::checked::edits::Edits;
 use bytes::Bytes;
@@ -90,6 +91,8 @@ enum Source {
     Own(Option<Bytes>),
     /// The upstream's, streamed; its connection goes back to the pool at the end.
     Upstream(Incoming, Return),
+    /// The same, for as long as its token is good.
+    Leased(Box<Leased>),
 }
 
 impl Answer {
@@ -111,6 +114,11 @@ impl Answer {
     /// Trailers heed what the route changes.
     pub fn edited(&mut self, edits: &Option<Arc<Edits>>) {
         self.edits.clone_from(edits);
+    }
+
+    #[must_use]
+    pub fn leased(leased: Leased) -> Self {
+        Self::of(Source::Leased(Box::new(leased)))
     }
 
     fn of(source: Source) -> Self {
@@ -136,14 +144,14 @@ impl Answer {
     pub fn withhold(&mut self) -> Option<usize> {
         match &mut self.source {
             Source::Own(bytes) => bytes.take().map(|bytes| bytes.len()),
-            Source::Upstream(..) => None,
+            Source::Upstream(..) | Source::Leased(_) => None,
         }
     }
 
     fn poll_source(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut self.source {
             Source::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Source::Upstream(incoming, back) => {
@@ -153,24 +161,25 @@ impl Answer {
                     Poll::Ready(Some(Ok(_))) if incoming.is_end_stream() => back.ended(),
                     _ => {}
                 }
-                match &self.edits {
-                    None => frame,
-                    Some(edits) => frame.map_ok(|frame| edits::frame(edits, frame)),
-                }
+                frame.map(|frame| frame.map(|frame| frame.map_err(BodyError::Upstream)))
             }
+            Source::Leased(leased) => leased.poll_frame(cx),
         }
     }
 }
 
 impl Body for Answer {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let mut frame = self.poll_source(cx);
+        if let Some(edits) = &self.edits {
+            frame = frame.map_ok(|frame| edits::frame(edits, frame));
+        }
         if let Some(stream) = &self.stream {
             stream.has_a_piece(frame.is_ready());
             if let Poll::Ready(Some(Ok(frame))) = &mut frame
@@ -186,6 +195,7 @@ impl Body for Answer {
         match &self.source {
             Source::Own(bytes) => bytes.is_none(),
             Source::Upstream(incoming, _) => incoming.is_end_stream(),
+            Source::Leased(leased) => leased.is_end_stream(),
         }
     }
 
@@ -195,6 +205,7 @@ impl Body for Answer {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
             }
             Source::Upstream(incoming, _) => incoming.size_hint(),
+            Source::Leased(leased) => leased.size_hint(),
         }
     }
 }

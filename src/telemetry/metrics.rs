@@ -124,6 +124,12 @@ fn route_families(workers: &WorkerStats) -> Vec<MetricFamily> {
             MetricType::COUNTER,
             series(oversized_bytes),
         ),
+        family(
+            "sidekey_streams_closed_total",
+            "WebSockets and streamed answers that sidekey ended before their own end.",
+            MetricType::COUNTER,
+            series(streams_closed),
+        ),
     ];
     families.extend(
         histograms.map(|(name, help, series)| family(name, help, MetricType::HISTOGRAM, series)),
@@ -159,6 +165,16 @@ fn oversized_bytes(route: &str, stats: &RouteStats) -> Vec<Metric> {
     ]
     .map(|(part, n)| count(&[("route", route), ("part", part)], float(n)))
     .to_vec()
+}
+
+fn streams_closed(route: &str, stats: &RouteStats) -> Vec<Metric> {
+    stats
+        .streams_closed()
+        .map(|(why, n)| {
+            let labels = [("route", route), ("reason", why.as_str())];
+            count(&labels, float(n))
+        })
+        .collect()
 }
 
 fn durations(route: &str, histogram: &Histogram) -> Vec<Metric> {

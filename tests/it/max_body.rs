@@ -1,8 +1,6 @@
 //! Bodies that are larger than a route lets through.
 
 use crate::support::{Answer, AuthServer, Conf, Conn, Server, Sidekey, call, eventually};
-use std::io::Write;
-use std::process::{Command, Stdio};
 
 fn started(change: impl FnOnce(Conf) -> Conf) -> (AuthServer, Server, Sidekey) {
     let auth = AuthServer::start();
@@ -161,32 +159,4 @@ fn requests_without_a_body_are_of_any_limit() {
     assert_eq!(answer.status, 200);
     let answer = call(sidekey.proxy, "POST", "/api/", &[], b"x");
     assert_eq!(answer.status, 413);
-}
-
-/// What curl sends over HTTP/2, with this standard input as the body.
-fn http2(sidekey: &Sidekey, body: &[u8], more: &[&str]) -> String {
-    let mut curl = Command::new("curl");
-    curl.args(["-sS", "--http2-prior-knowledge", "--noproxy", "*"]);
-    curl.args(["-o", "/dev/null", "-w", "%{http_version} %{http_code}"]);
-    curl.args(more)
-        .arg(format!("http://{}/api/", sidekey.proxy));
-    curl.stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = curl.spawn().unwrap();
-    // It may have its answer before it has sent everything.
-    let _ = child.stdin.take().unwrap().write_all(body);
-    let output = child.wait_with_output().unwrap();
-    String::from_utf8(output.stdout).unwrap()
-}
-
-#[test]
-fn streams_of_http2_have_the_same_limit() {
-    let (_auth, upstream, sidekey) = limited("1000");
-    let streamed = ["-T", "-"];
-    assert_eq!(http2(&sidekey, &[b'x'; 1000], &streamed), "2 200");
-    assert_eq!(http2(&sidekey, &[b'x'; 1001], &streamed), "2 413");
-    assert_eq!(
-        http2(&sidekey, &[b'x'; 1001], &["--data-binary", "@-"]),
-        "2 413"
-    );
-    assert_eq!(upstream.count(), 1);
 }

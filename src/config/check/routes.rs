@@ -3,7 +3,7 @@
 use super::accounts::{AccountDraft, Accounts, account_key, find_integration};
 use super::hosts::host_name;
 use super::integrations::IntegrationDraft;
-use super::{edits, paths, upstream};
+use super::{edits, paths, streams, upstream};
 use crate::base::id::AccountKey;
 use crate::config::checked::{Awaited, HostMatch, PathMatch, Route, RouteMatch, Upstream};
 use crate::config::keys::table::route::ROUTE;
@@ -124,6 +124,7 @@ fn route(
     let allow_plaintext = reader.boolean("allow_plaintext");
     let allow_origins = origins(reader);
     let max_body = edits::max_body(reader);
+    let streams = streams::read(reader);
     let matcher = matcher?;
     Some(Route {
         name: name.unwrap_or_else(|| made_name(&matcher, &mut taken.names)),
@@ -137,6 +138,7 @@ fn route(
         allow_origins,
         max_body,
         edits: None,
+        streams,
     })
 }
 
