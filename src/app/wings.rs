@@ -14,6 +14,7 @@ use crate::store::Store;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::refreshes::RefreshMetrics;
 use crate::telemetry::reloads::Reloads;
+use crate::telemetry::spans::Tracing;
 use crate::token::{self, Published, Unavailable};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -36,6 +37,7 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     pub metrics: Arc<RefreshMetrics>,
     pub access: Option<AccessLog>,
+    pub traces: Option<Tracing>,
 }
 
 /// Starts the cold wing, which fetches the first tokens at once, and the
@@ -63,6 +65,7 @@ pub fn start(config: &Config, plan: &RoutePlan, parts: Parts) -> Result<(Core, G
         workers: config.workers.count,
         io,
         access: parts.access,
+        traces: parts.traces,
         clock: parts.clock,
         public_url: config.admin.public_url.clone(),
         dialer: Dialer::new(tokio::runtime::Handle::current()),

@@ -4,6 +4,7 @@
 pub mod checked;
 pub mod keys;
 pub mod mistakes;
+pub mod traces;
 pub mod written;
 
 mod check;

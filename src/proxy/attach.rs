@@ -6,6 +6,7 @@ use super::hop::{self, Noted, names_in, take_connection};
 use super::path::{Rewrite, without_pairs};
 use super::refusal::{Code, Refusal};
 use super::route::WorkerRoute;
+use super::trace::TRACEPARENT;
 use crate::token::{Attach, QueryPair, TokenPlace};
 use http::header::{
     CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, TRAILER, TRANSFER_ENCODING,
@@ -31,6 +32,8 @@ pub struct Outbound<'a> {
     kept: Fields,
     has_trailers: bool,
     shelf: &'a Shelf,
+    /// Where traces are configured: whose child the upstream's span is.
+    pub traceparent: Option<Box<HeaderValue>>,
 }
 
 type Fields = Vec<(HeaderName, HeaderValue)>;
@@ -87,6 +90,7 @@ impl<'a> Outbound<'a> {
             has_trailers: noted.trailer,
             shelf,
             headers: Some(headers),
+            traceparent: None,
         })
     }
 
@@ -99,6 +103,9 @@ impl<'a> Outbound<'a> {
         let target = self.target(attach)?;
         let kept = &self.kept;
         let mut headers = self.headers.take().unwrap_or_else(|| with_all(kept));
+        if let Some(traceparent) = &self.traceparent {
+            headers.insert(&TRACEPARENT, (**traceparent).clone());
+        }
         for (name, value) in &attach.headers {
             headers.insert(name.clone(), value.clone());
         }
@@ -113,6 +120,11 @@ impl<'a> Outbound<'a> {
         *request.uri_mut() = Uri::from(target);
         *request.headers_mut() = headers;
         Ok(request)
+    }
+
+    /// What follows the route's prefix in the path.
+    pub fn rest(&self) -> &str {
+        self.route.rest(self.target.path())
     }
 
     fn target(&self, attach: &Attach) -> Result<PathAndQuery, Refusal> {

@@ -44,6 +44,7 @@ pub fn forward(
     // An `async fn` would hold its arguments twice, and hyper moves this future.
     async move {
         let mut seen = Seen::start();
+        seen.traced(&worker, &mut head);
         let mut response = match pipeline(&worker, &connection, &mut head, body, &mut seen).await {
             Ok(response) => response,
             Err(refusal) => seen.refused(refusal),
@@ -156,8 +157,9 @@ async fn sent(
     seen: &mut Seen,
 ) -> Result<Answered, Refusal> {
     let at = Instant::now();
+    seen.sending(worker, outbound, at);
     let answered = upstream::send(worker, route, outbound, &credential.attach, upload, at).await;
-    seen.upstream_ended(at);
+    seen.sent(worker, (route, outbound), at, &answered);
     answered
 }
 

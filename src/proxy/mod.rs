@@ -23,6 +23,7 @@ mod route;
 #[cfg(any(test, feature = "fuzzing"))]
 mod sample;
 mod tables;
+mod trace;
 mod upstream;
 mod verdict;
 mod wakes;
@@ -35,6 +36,7 @@ use crate::net::dial::Dialer;
 use crate::net::worker::{Io, spawn};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::requests::WorkerStats;
+use crate::telemetry::spans::Tracing;
 use crate::token::{Asker, Shared};
 use replay::Budget;
 use std::collections::HashMap;
@@ -99,6 +101,8 @@ pub struct Parts {
     pub io: Io,
     /// `None`: no access log.
     pub access: Option<AccessLog>,
+    /// `None`: no traces.
+    pub traces: Option<Tracing>,
     pub clock: SystemClock,
     /// The admin listener's public address, for the link at which to reconnect.
     pub public_url: String,
@@ -147,6 +151,7 @@ pub fn start(parts: Parts) -> io::Result<Workers> {
             token_wait: parts.token_wait,
             asker: parts.asker.clone(),
             access: parts.access.as_ref().map(AccessLog::writer),
+            traces: parts.traces.clone(),
             clock: parts.clock,
             public_url: parts.public_url.clone(),
         };

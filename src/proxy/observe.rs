@@ -1,9 +1,12 @@
 //! What is noted of a request: counters, histograms, the access log.
 
 use super::accept::Connection;
+use super::attach::Outbound;
 use super::body::Answer;
 use super::refusal::Refusal;
 use super::route::WorkerRoute;
+use super::trace::{Ended, Trace};
+use super::upstream::Answered;
 use super::worker::Worker;
 use crate::telemetry::access::Entry;
 use crate::telemetry::requests::ReplayOutcome;
@@ -22,6 +25,8 @@ pub struct Seen {
     ended: Option<Instant>,
     token_wait: Option<Duration>,
     pub replayed: bool,
+    /// Where traces are configured; rare, so kept elsewhere.
+    trace: Option<Box<Trace>>,
 }
 
 impl Seen {
@@ -36,6 +41,38 @@ impl Seen {
             ended: None,
             token_wait: None,
             replayed: false,
+            trace: None,
+        }
+    }
+
+    /// Takes up the request's trace, where traces are configured.
+    pub fn traced(&mut self, worker: &Worker, head: &mut request::Parts) {
+        if let Some(tracer) = &worker.tracer {
+            self.trace = Some(tracer.begin(head, self.started));
+        }
+    }
+
+    /// The request is sent: under a span of its own.
+    pub fn sending(&mut self, worker: &Worker, outbound: &mut Outbound<'_>, at: Instant) {
+        if let (Some(trace), Some(tracer)) = (&mut self.trace, &worker.tracer) {
+            outbound.traceparent = trace.sending(tracer, at).map(Box::new);
+        }
+    }
+
+    /// That sending is over.
+    pub fn sent(
+        &mut self,
+        worker: &Worker,
+        of: (&WorkerRoute, &Outbound<'_>),
+        at: Instant,
+        answered: &Result<Answered, Refusal>,
+    ) {
+        self.upstream_ended(at);
+        if let (Some(trace), Some(tracer), Some(ended)) =
+            (&mut self.trace, &worker.tracer, self.ended)
+            && trace.sent(tracer, of, (at, ended), answered)
+        {
+            worker.deadlines.wake();
         }
     }
 
@@ -49,7 +86,7 @@ impl Seen {
     }
 
     /// A sending that began at `at` has been answered or has failed.
-    pub fn upstream_ended(&mut self, at: Instant) {
+    fn upstream_ended(&mut self, at: Instant) {
         let now = Instant::now();
         *self.upstream.get_or_insert_default() += now.saturating_duration_since(at);
         self.ended = Some(now);
@@ -58,9 +95,15 @@ impl Seen {
     /// The request waits for something else than the upstream.
     pub fn waits(&mut self) {
         self.ended = None;
+        if let Some(trace) = &mut self.trace {
+            trace.rejected();
+        }
     }
 
     pub fn waited_for_token(&mut self, wait: Duration) {
+        if let Some(trace) = &mut self.trace {
+            trace.waited(wait);
+        }
         *self.token_wait.get_or_insert_default() += wait;
     }
 
@@ -78,7 +121,7 @@ impl Seen {
 
     /// The answer's head is on its way.
     pub fn answered(
-        self,
+        mut self,
         worker: &Worker,
         connection: &Connection,
         head: &request::Parts,
@@ -108,6 +151,19 @@ impl Seen {
             }
             None => worker.count_unrouted(status, duration),
         }
+        if let (Some(trace), Some(tracer)) = (&mut self.trace, &worker.tracer) {
+            let ended = Ended {
+                head,
+                peer: &connection.peer,
+                route: self.route.as_deref(),
+                status: response.status(),
+                error: self.error,
+                at: ended,
+            };
+            if trace.end(tracer, &ended) {
+                worker.deadlines.wake();
+            }
+        }
         worker.log_access(&Entry {
             client: &connection.peer,
             method: head.method.as_str(),
@@ -118,6 +174,7 @@ impl Seen {
             duration,
             upstream: self.upstream,
             replayed: self.replayed,
+            trace: self.trace.as_ref().map(|trace| trace.id()),
         });
     }
 }

@@ -39,3 +39,4 @@ mod store;
 mod store_bad_disk;
 mod store_full;
 mod token_endpoint;
+mod traces;
