@@ -4,10 +4,11 @@ use crate::support::client::call;
 use crate::support::real::file;
 use crate::support::sidekey::Launch;
 use crate::support::{
-    Answer, AuthServer, Conf, Server, Sidekey, eventually, eventually_some, free_port,
+    Answer, AuthServer, Conf, Server, Sidekey, eventually, eventually_some, free_port, local,
 };
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
@@ -398,6 +399,67 @@ fn a_busy_collector_is_asked_again_and_a_refusal_is_taken() {
     eventually("one that is refused", || count("failed") == 1.0);
     one_span();
     eventually("another that is taken", || count("exported") == 2.0);
+}
+
+/// The agent of PyPI's `rotel`, which passes on what it gets.
+struct Rotel {
+    child: Child,
+    port: u16,
+}
+
+impl Rotel {
+    fn to(collector: &Collector) -> Self {
+        let packages = std::fs::read_dir(file(".venv/lib")).unwrap();
+        let agents = packages.map(|python| {
+            let python = python.unwrap().path();
+            python.join("site-packages/rotel/rotel-agent")
+        });
+        let agent = agents.into_iter().find(|path| path.exists());
+        let port = free_port();
+        let child = Command::new(agent.expect("rotel: ./test installs it"))
+            .arg("start")
+            .args(["--otlp-http-endpoint", &local(port).to_string()])
+            .args(["--otlp-grpc-endpoint", &local(free_port()).to_string()])
+            .args(["--exporter", "otlp", "--otlp-exporter-protocol", "http"])
+            .arg("--otlp-exporter-endpoint")
+            .arg(format!("http://{}", local(collector.port)))
+            .arg("--disable-batching")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        eventually("rotel", || TcpStream::connect(local(port)).is_ok());
+        Self { child, port }
+    }
+}
+
+impl Drop for Rotel {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_real_agent_understands_them_and_passes_them_on() {
+    let collector = Collector::start();
+    let rotel = Rotel::to(&collector);
+    let auth = AuthServer::start();
+    let upstream = auth.upstream();
+    let conf = Conf::new(&auth, &upstream).top(&traces(rotel.port, "ratio: 0"));
+    let sidekey = Sidekey::run(&conf);
+    auth.revoke();
+    assert_eq!(traced(&sidekey, "/api/x", &parent(TRACE, "01")), 200);
+    // In whatever order the agent sends them.
+    eventually("all spans", || collector.all().len() == 3);
+    let spans = collector.trace(TRACE);
+    assert_eq!(spans[0]["parent"], CALLER);
+    assert_eq!(spans[0]["resource"]["service.name"], "sidekey");
+    assert_eq!(spans[2]["attributes"]["http.request.resend_count"], 1);
+    eventually("three spans", || {
+        sidekey.metric(SPANS, &[("outcome", "exported")]) == 3.0
+    });
 }
 
 #[test]

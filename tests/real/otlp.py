@@ -3,6 +3,7 @@
 Prints its port, then a line of JSON for each span.
 """
 
+import gzip
 import json
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -41,6 +42,8 @@ class Collector(BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["content-length"]))
+        if self.headers.get("content-encoding") == "gzip":
+            body = gzip.decompress(body)  # rotel's way
         assert self.path == "/v1/traces", self.path
         assert self.headers["content-type"] == "application/x-protobuf"
         headers = {name.lower(): value for name, value in self.headers.items()}
