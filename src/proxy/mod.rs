@@ -7,12 +7,15 @@ mod allocations;
 mod attach;
 mod body;
 mod callers;
+mod connection;
 mod credential;
 mod doors;
 mod forward;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzed;
+mod grpc;
 mod hop;
+mod http2;
 mod observe;
 mod path;
 mod preface;
@@ -22,8 +25,10 @@ mod respond;
 mod route;
 #[cfg(any(test, feature = "fuzzing"))]
 mod sample;
+mod signs;
 mod tables;
 mod trace;
+mod translate;
 mod upstream;
 mod verdict;
 mod wakes;

@@ -1,8 +1,8 @@
 //! What is noted of a request: counters, histograms, the access log.
 
-use super::accept::Connection;
 use super::attach::Outbound;
 use super::body::Answer;
+use super::connection::Connection;
 use super::refusal::Refusal;
 use super::route::WorkerRoute;
 use super::trace::{Ended, Trace};
