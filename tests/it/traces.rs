@@ -182,6 +182,29 @@ fn a_request_is_a_server_span_with_a_client_span_below() {
 }
 
 #[test]
+fn a_request_by_http_2_says_so() {
+    let collector = Collector::start();
+    let auth = AuthServer::start();
+    let upstream = auth.upstream();
+    let sidekey = Sidekey::run(&collector.of(Conf::new(&auth, &upstream)));
+    let curl = Command::new("curl")
+        .args(["-sS", "--fail", "--noproxy", "*", "--http2-prior-knowledge"])
+        .args(["-H", &format!("traceparent: {}", parent(TRACE, "01"))])
+        .arg(format!("http://{}/api/x", sidekey.proxy))
+        .output()
+        .unwrap();
+    assert!(curl.status.success(), "{curl:?}");
+    let spans = collector.trace(TRACE);
+    let version = |span: &Value| span["attributes"]["network.protocol.version"].clone();
+    assert_eq!(
+        (version(&spans[0]), version(&spans[1])),
+        (json!("2"), json!("1.1"))
+    );
+    let port = &spans[0]["attributes"]["server.port"];
+    assert_eq!(*port, sidekey.proxy.port());
+}
+
+#[test]
 fn a_replay_is_a_second_client_span() {
     let collector = Collector::start();
     let auth = AuthServer::start();
