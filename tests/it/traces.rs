@@ -7,6 +7,7 @@ use crate::support::{
     Answer, AuthServer, Conf, Server, Sidekey, eventually, eventually_some, free_port, local,
 };
 use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
@@ -78,6 +79,24 @@ impl Drop for Collector {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A port that refuses connections, and that nobody else gets meanwhile.
+struct Closed {
+    port: u16,
+    _bound: Socket,
+}
+
+impl Closed {
+    fn new() -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&local(0).into()).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        Self {
+            port: address.port(),
+            _bound: socket,
+        }
     }
 }
 
@@ -318,7 +337,8 @@ fn without_traces_the_callers_fields_go_through_untouched() {
 fn failures_are_named_by_their_codes() {
     let collector = Collector::start();
     let auth = AuthServer::start();
-    let nowhere = format!("http://127.0.0.1:{}/secret-base/", free_port());
+    let closed = Closed::new();
+    let nowhere = format!("http://127.0.0.1:{}/secret-base/", closed.port);
     let conf = collector.of(Conf::at(&auth.endpoint(), &nowhere));
     let sidekey = Sidekey::run(&conf);
     assert_eq!(traced(&sidekey, "/api/x", &parent(TRACE, "01")), 502);
@@ -384,7 +404,8 @@ fn a_token_in_the_query_is_in_no_span() {
 fn a_collector_that_is_down_costs_spans_and_nothing_else() {
     let auth = AuthServer::start();
     let upstream = auth.upstream();
-    let conf = Conf::new(&auth, &upstream).top(&traces(free_port(), "ratio: 1"));
+    let closed = Closed::new();
+    let conf = Conf::new(&auth, &upstream).top(&traces(closed.port, "ratio: 1"));
     let mut sidekey = Sidekey::run(&conf);
     let lost = || sidekey.metric(SPANS, &[("outcome", "failed")]);
     assert_eq!(lost(), 0.0);
@@ -439,7 +460,7 @@ impl Rotel {
         });
         let agent = agents.into_iter().find(|path| path.exists());
         let port = free_port();
-        let child = Command::new(agent.expect("rotel: ./test installs it"))
+        let mut child = Command::new(agent.expect("rotel: ./test installs it"))
             .arg("start")
             .args(["--otlp-http-endpoint", &local(port).to_string()])
             .args(["--otlp-grpc-endpoint", &local(free_port()).to_string()])
@@ -452,7 +473,10 @@ impl Rotel {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        eventually("rotel", || TcpStream::connect(local(port)).is_ok());
+        eventually("rotel", || {
+            assert!(child.try_wait().unwrap().is_none(), "rotel ended");
+            TcpStream::connect(local(port)).is_ok()
+        });
         Self { child, port }
     }
 }
