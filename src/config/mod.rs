@@ -4,10 +4,12 @@
 pub mod checked;
 pub mod keys;
 pub mod mistakes;
+pub mod stamp;
 pub mod traces;
 pub mod written;
 
 mod check;
+mod hidden;
 mod load;
 mod reader;
 mod scalar;

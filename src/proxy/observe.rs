@@ -6,6 +6,7 @@ use super::connection::Connection;
 use super::refusal::Refusal;
 use super::route::WorkerRoute;
 use super::trace::{Ended, Trace};
+use super::tunnel::{Told, Tunnel};
 use super::upstream::Answered;
 use super::worker::Worker;
 use crate::telemetry::access::Entry;
@@ -27,6 +28,8 @@ pub struct Seen {
     pub replayed: bool,
     /// Where traces are configured; rare, so kept elsewhere.
     trace: Option<Box<Trace>>,
+    /// What begins when the answer is written; the log has its line at the end.
+    pub tunnel: Option<Box<Tunnel>>,
 }
 
 impl Seen {
@@ -42,6 +45,7 @@ impl Seen {
             token_wait: None,
             replayed: false,
             trace: None,
+            tunnel: None,
         }
     }
 
@@ -164,6 +168,17 @@ impl Seen {
                 worker.deadlines.wake();
             }
         }
+        let trace = self.trace.as_ref().map(|trace| trace.id());
+        if let Some(mut tunnel) = self.tunnel {
+            tunnel.told = Told {
+                path: head.uri.path().into(),
+                started: self.started,
+                upstream: self.upstream,
+                replayed: self.replayed,
+                trace,
+            };
+            return connection.hand_over(tunnel);
+        }
         worker.log_access(&Entry {
             client: &connection.peer,
             method: head.method.as_str(),
@@ -174,7 +189,8 @@ impl Seen {
             duration,
             upstream: self.upstream,
             replayed: self.replayed,
-            trace: self.trace.as_ref().map(|trace| trace.id()),
+            trace,
+            tunnelled: None,
         });
     }
 }
