@@ -11,6 +11,7 @@ use super::refusal::{Code, Refusal};
 use super::replay::{Budget, Upload};
 use super::route::{Routes, WorkerRoute};
 use super::tables::Tables;
+use super::trace::Tracer;
 use super::{Listening, RouteSet};
 use crate::base::clock::SystemClock;
 use crate::config::checked::Limits;
@@ -20,6 +21,7 @@ use crate::net::time::Deadlines;
 use crate::net::worker::spawn_local;
 use crate::telemetry::access::{AccessWriter, Entry};
 use crate::telemetry::requests::{RouteStats, WorkerStats};
+use crate::telemetry::spans::Tracing;
 use crate::token::Asker;
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
@@ -68,6 +70,7 @@ pub struct Seed {
     pub token_wait: Duration,
     pub asker: Asker,
     pub access: Option<AccessWriter>,
+    pub traces: Option<Tracing>,
     pub clock: SystemClock,
     pub public_url: String,
 }
@@ -88,6 +91,8 @@ pub struct Worker {
     pub leases: Leases,
     pub http: http1::Builder,
     access: Option<RefCell<AccessWriter>>,
+    /// Where traces are configured.
+    pub tracer: Option<Tracer>,
     refused: RefCell<BTreeMap<&'static str, u64>>,
     unrouted: RefCell<RouteStats>,
     connections: RefCell<HashMap<u64, Rc<Connection>>>,
@@ -126,6 +131,7 @@ impl Worker {
             leases: Leases::default(),
             http,
             access: seed.access.map(RefCell::new),
+            tracer: seed.traces.as_ref().map(Tracer::new),
             refused: RefCell::default(),
             unrouted: RefCell::default(),
             connections: RefCell::default(),
@@ -346,7 +352,7 @@ impl Worker {
         self.commons.loads[index].fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Looks after deadlines, silent connections and the access log's batch.
+    /// Looks after deadlines, silent connections and what is handed over in batches.
     async fn tick(self: Rc<Self>) {
         let mut pooled = false;
         loop {
@@ -362,9 +368,17 @@ impl Worker {
             for pool in self.routes().pools() {
                 pooled |= pool.sweep(now, self.limits.pool_idle_timeout);
             }
-            if let Some(access) = &self.access {
-                access.borrow_mut().flush();
-            }
+            self.flush();
+        }
+    }
+
+    /// Hands over the access log's lines, and spans.
+    fn flush(&self) {
+        if let Some(access) = &self.access {
+            access.borrow_mut().flush();
+        }
+        if let Some(tracer) = &self.tracer {
+            tracer.flush();
         }
     }
 
@@ -384,9 +398,7 @@ impl Worker {
         }
         let left: Vec<_> = self.connections.borrow().values().cloned().collect();
         cut_off(&left, &self.deadlines).await;
-        if let Some(access) = &self.access {
-            access.borrow_mut().flush();
-        }
+        self.flush();
         left.len()
     }
 
