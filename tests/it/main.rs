@@ -23,6 +23,7 @@ mod http2_frames;
 #[cfg(feature = "fault-points")]
 mod kills;
 mod mass;
+mod matrix;
 mod observed;
 mod page;
 mod paths;
