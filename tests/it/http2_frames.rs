@@ -448,3 +448,22 @@ fn a_head_without_end_ends_its_connection() {
     // Only those that are well-formed came through.
     assert_eq!(scene.upstream.count(), 2);
 }
+
+#[test]
+fn a_listener_that_lets_in_others_now_says_goaway() {
+    let auth = AuthServer::start();
+    let upstream = Server::start(|_| Answer::ok("content"));
+    let conf = Conf::new(&auth, &upstream);
+    let sidekey = Sidekey::run(&conf);
+    let mut caller = Frames::to(sidekey.proxy);
+    caller.ask(1, &get(&sidekey.proxy.to_string(), "/api/"));
+    assert_eq!(caller.until(HEADERS).status(), 200);
+    let yaml = conf.yaml().replace(
+        "listen: 127.0.0.1:@PROXY@\n",
+        "listen: [{address: \"127.0.0.1:@PROXY@\", hosts: [app.test]}]\n",
+    );
+    sidekey.configure(&yaml);
+    sidekey.signal("HUP");
+    assert_eq!(caller.until(GOAWAY).code(), 0);
+    caller.rest();
+}
