@@ -9,7 +9,7 @@ use super::route::WorkerRoute;
 use super::wakes::{Wakes, Woken};
 use super::worker::Worker;
 use crate::config::checked::{Upstream, UpstreamScheme};
-use crate::net::dial::{DialError, Origin};
+use crate::net::dial::{Connection, DialError, Origin};
 use crate::net::share::LARGE_READ;
 use crate::net::worker::spawn_local;
 use crate::token::Attach;
@@ -117,6 +117,16 @@ pub struct Return {
 }
 
 impl Return {
+    /// Of a connection that is closed behind its answer.
+    #[must_use]
+    pub fn to_nowhere(route: &WorkerRoute) -> Self {
+        Self {
+            open: None,
+            pool: route.pool.clone(),
+            upload: None,
+        }
+    }
+
     /// Reads on; the connection's task is left alone once it has given all.
     pub fn poll_frame(
         &self,
@@ -273,14 +283,19 @@ fn is_io(error: &hyper::Error) -> bool {
         .is_some_and(<dyn Error>::is::<std::io::Error>)
 }
 
-async fn connect(worker: &Worker, route: &WorkerRoute) -> Result<Open, Refusal> {
+/// A new connection, on which nothing has been said.
+pub async fn dial(worker: &Worker, route: &WorkerRoute) -> Result<Connection, Refusal> {
     let connect = worker.dialer.connect(&route.pool.origin);
-    let stream = worker
+    worker
         .deadlines
         .within(route.route.connect_timeout, connect)
         .await
         .map_err(|_| connect_timed_out(route))?
-        .map_err(|error| not_connected(route, &error))?;
+        .map_err(|error| not_connected(route, &error))
+}
+
+async fn connect(worker: &Worker, route: &WorkerRoute) -> Result<Open, Refusal> {
+    let stream = dial(worker, route).await?;
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(UPSTREAM_BUFFER)
         .handshake::<_, Outgoing>(stream)
@@ -314,7 +329,7 @@ fn connect_timed_out(route: &WorkerRoute) -> Refusal {
     )
 }
 
-fn timed_out(route: &WorkerRoute) -> Refusal {
+pub fn timed_out(route: &WorkerRoute) -> Refusal {
     Refusal::new(
         Code::UpstreamTimeout,
         format!(
@@ -324,7 +339,7 @@ fn timed_out(route: &WorkerRoute) -> Refusal {
     )
 }
 
-fn failed(route: &WorkerRoute, error: &hyper::Error) -> Refusal {
+pub fn failed(route: &WorkerRoute, error: &hyper::Error) -> Refusal {
     if let Some(SendError::Caller(_)) = error.source().and_then(|s| s.downcast_ref()) {
         return Refusal::bad_request("the request's body ended before its announced end");
     }
