@@ -33,6 +33,7 @@ mod sample;
 mod signs;
 mod streamed;
 mod tables;
+mod tally;
 mod translate;
 mod tunnel;
 mod upstream;

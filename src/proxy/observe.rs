@@ -92,7 +92,7 @@ impl Seen {
         let duration = ended.saturating_duration_since(self.started);
         let status = response.status().as_u16();
         if let Some(error) = self.error {
-            worker.count_refused(error);
+            worker.tally.refused(error);
         }
         match &self.route {
             Some(route) => {
@@ -110,7 +110,7 @@ impl Seen {
                 }
                 stats.overhead.observe(duration.saturating_sub(others));
             }
-            None => worker.count_unrouted(status, duration),
+            None => worker.tally.unrouted(status, duration),
         }
         if let Some(mut tunnel) = self.tunnel {
             tunnel.told = Told {
