@@ -37,6 +37,7 @@ mod set_cookie;
 mod signs;
 mod streamed;
 mod tables;
+mod tally;
 mod trace;
 mod translate;
 mod tunnel;

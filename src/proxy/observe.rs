@@ -135,7 +135,7 @@ impl Seen {
         let duration = ended.saturating_duration_since(self.started);
         let status = response.status().as_u16();
         if let Some(error) = self.error {
-            worker.count_refused(error);
+            worker.tally.refused(error);
         }
         match &self.route {
             Some(route) => {
@@ -153,7 +153,7 @@ impl Seen {
                 }
                 stats.overhead.observe(duration.saturating_sub(others));
             }
-            None => worker.count_unrouted(status, duration),
+            None => worker.tally.unrouted(status, duration),
         }
         if let (Some(trace), Some(tracer)) = (&mut self.trace, &worker.tracer) {
             let ended = Ended {

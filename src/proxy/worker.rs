@@ -11,6 +11,7 @@ use super::refusal::{Code, Refusal};
 use super::replay::{Budget, Upload};
 use super::route::{Routes, WorkerRoute};
 use super::tables::Tables;
+use super::tally::Tally;
 use super::trace::Tracer;
 use super::{Listening, RouteSet};
 use crate::base::clock::SystemClock;
@@ -20,13 +21,13 @@ use crate::net::listen::{Accepted, Acceptor};
 use crate::net::time::Deadlines;
 use crate::net::worker::spawn_local;
 use crate::telemetry::access::{AccessWriter, Entry};
-use crate::telemetry::requests::{RouteStats, WorkerStats};
+use crate::telemetry::requests::WorkerStats;
 use crate::telemetry::spans::Tracing;
 use crate::token::Asker;
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -36,9 +37,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, oneshot};
-
-/// The series of requests that no route matched.
-const NO_ROUTE: &str = "_none";
 
 /// What the other threads ask of a worker.
 pub enum Command {
@@ -93,8 +91,7 @@ pub struct Worker {
     access: Option<RefCell<AccessWriter>>,
     /// Where traces are configured.
     pub tracer: Option<Tracer>,
-    refused: RefCell<BTreeMap<&'static str, u64>>,
-    unrouted: RefCell<RouteStats>,
+    pub tally: Tally,
     connections: RefCell<HashMap<u64, Rc<Connection>>>,
     next_connection: Cell<u64>,
     draining: Cell<bool>,
@@ -132,8 +129,7 @@ impl Worker {
             http,
             access: seed.access.map(RefCell::new),
             tracer: seed.traces.as_ref().map(Tracer::new),
-            refused: RefCell::default(),
-            unrouted: RefCell::default(),
+            tally: Tally::default(),
             connections: RefCell::default(),
             next_connection: Cell::new(0),
             draining: Cell::new(false),
@@ -211,19 +207,6 @@ impl Worker {
         {
             self.deadlines.wake();
         }
-    }
-
-    /// Counts an answer that the proxy itself made.
-    pub fn count_refused(&self, error: &'static str) {
-        *self.refused.borrow_mut().entry(error).or_default() += 1;
-    }
-
-    /// Counts a request that no route matched.
-    pub fn count_unrouted(&self, status: u16, duration: Duration) {
-        let mut stats = self.unrouted.borrow_mut();
-        stats.answered(status);
-        stats.duration.observe(duration);
-        stats.overhead.observe(duration);
     }
 
     fn change_routes(&self, set: &RouteSet) {
@@ -324,7 +307,7 @@ impl Worker {
                 self.limits.connections
             ),
         );
-        self.count_refused(refusal.code.as_str());
+        self.tally.refused(refusal.code.as_str());
         // The buffer of a new socket takes it at once, or the client goes without.
         let _ = accepted.say_and_close(&refusal.into_bytes());
     }
@@ -413,26 +396,11 @@ impl Worker {
     }
 
     fn stats(&self) -> WorkerStats {
-        let mut stats = WorkerStats {
-            refused: self.refused.borrow().clone(),
-            connections: self.connections.borrow().len() as u64,
-            ..WorkerStats::default()
-        };
+        let mut stats = self.tally.with_routes(&self.routes());
+        stats.connections = self.connections.borrow().len() as u64;
         if self.index == 0 {
             // One number of the process, not one of each worker.
             stats.replay_buffer_bytes = self.commons.budget.used() as u64;
-        }
-        for route in self.routes().iter() {
-            let own = route.stats.borrow();
-            stats
-                .routes
-                .entry(route.name.clone())
-                .or_default()
-                .merge(&own);
-        }
-        let unrouted = self.unrouted.borrow();
-        if unrouted.duration.count() > 0 {
-            stats.routes.insert(Arc::from(NO_ROUTE), unrouted.clone());
         }
         stats
     }
