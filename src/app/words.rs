@@ -94,6 +94,7 @@ mod tests {
     use super::{account, route, span};
     use crate::base::clock::Wall;
     use crate::base::id::AccountKey;
+    use crate::config::checked::streams::Streams;
     use crate::config::checked::upstream::Reach;
     use crate::config::checked::{
         HostMatch, PathMatch, Route, RouteMatch, Upstream, UpstreamScheme,
@@ -120,6 +121,7 @@ mod tests {
             replay_body_limit: 0,
             allow_plaintext: false,
             allow_origins: Vec::new(),
+            streams: Streams::default(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! What the program runs on: everything parsed, resolved and consistent.
 //! Made only by `config::load`, which reports every mistake with its place.
 
+pub mod streams;
 pub mod upstream;
 
 use crate::base::id::AccountKey;
@@ -14,6 +15,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use streams::Streams;
 
 /// A whole configuration without mistakes.
 #[derive(Debug)]
@@ -227,6 +229,7 @@ pub struct Route {
     pub allow_plaintext: bool,
     /// Origins (`scheme://host[:port]`, lower case) of pages that may call this route.
     pub allow_origins: Vec<String>,
+    pub streams: Streams,
 }
 
 /// A route whose account is none of the configuration's: its upstream leads

@@ -3,6 +3,7 @@
 use super::route::WorkerRoute;
 use super::upstream::{Pool, origin_of};
 use crate::base::id::AccountKey;
+use crate::config::checked::streams::Streams;
 use crate::config::checked::upstream::Reach;
 use crate::config::checked::{Route, RouteMatch, Upstream, UpstreamScheme};
 use crate::token::slot;
@@ -34,6 +35,7 @@ pub fn route(name: &str, matcher: RouteMatch) -> Rc<WorkerRoute> {
             replay_body_limit: 0,
             allow_plaintext: false,
             allow_origins: Vec::new(),
+            streams: Streams::default(),
         }),
         authority: HeaderValue::from_static("127.0.0.1:1"),
         credential: slot().1.reader(),

@@ -10,7 +10,7 @@ use super::wakes::{Wakes, Woken};
 use super::worker::Worker;
 use crate::config::checked::upstream::Reach;
 use crate::config::checked::{Upstream, UpstreamScheme};
-use crate::net::dial::{DialError, Origin};
+use crate::net::dial::{Connection, DialError, Origin};
 use crate::net::share::LARGE_READ;
 use crate::net::stream::Trouble;
 use crate::net::tls::client::explain;
@@ -124,6 +124,16 @@ pub struct Return {
 }
 
 impl Return {
+    /// Of a connection that is closed behind its answer.
+    #[must_use]
+    pub fn to_nowhere(route: &WorkerRoute) -> Self {
+        Self {
+            open: None,
+            pool: route.pool.clone(),
+            upload: None,
+        }
+    }
+
     /// Reads on; the connection's task is left alone once it has given all.
     pub fn poll_frame(
         &self,
@@ -240,8 +250,7 @@ pub async fn send(
         let unsent = error.take_message().is_some();
         let again = is_pooled && (unsent || may_repeat(outbound.method, upload, error.error()));
         if !again {
-            return Err(tls_failed(route, open.trouble.as_ref())
-                .unwrap_or_else(|| failed(route, error.error())));
+            return Err(failed(route, open.trouble.as_ref(), error.error()));
         }
         fresh_only = !unsent;
     }
@@ -281,20 +290,25 @@ fn is_io(error: &hyper::Error) -> bool {
         .is_some_and(<dyn Error>::is::<std::io::Error>)
 }
 
-async fn connect(worker: &Worker, route: &WorkerRoute) -> Result<Open, Refusal> {
+/// A new connection, on which nothing has been said.
+pub async fn dial(worker: &Worker, route: &WorkerRoute) -> Result<Connection, Refusal> {
     let connect = worker.dialer.connect(&route.pool.origin);
-    let stream = worker
+    worker
         .deadlines
         .within(route.route.connect_timeout, connect)
         .await
         .map_err(|_| connect_timed_out(route))?
-        .map_err(|error| not_connected(route, &error))?;
+        .map_err(|error| not_connected(route, &error))
+}
+
+async fn connect(worker: &Worker, route: &WorkerRoute) -> Result<Open, Refusal> {
+    let stream = dial(worker, route).await?;
     let trouble = stream.trouble();
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(UPSTREAM_BUFFER)
         .handshake::<_, Outgoing>(stream)
         .await
-        .map_err(|error| failed(route, &error))?;
+        .map_err(|error| failed(route, trouble.as_ref(), &error))?;
     let connection = Woken::new(connection);
     let wakes = connection.wakes();
     // Its end needs no report: whoever waits for an answer gets the error.
@@ -335,7 +349,7 @@ fn connect_timed_out(route: &WorkerRoute) -> Refusal {
     )
 }
 
-fn timed_out(route: &WorkerRoute) -> Refusal {
+pub fn timed_out(route: &WorkerRoute) -> Refusal {
     Refusal::new(
         Code::UpstreamTimeout,
         format!(
@@ -345,7 +359,11 @@ fn timed_out(route: &WorkerRoute) -> Refusal {
     )
 }
 
-fn failed(route: &WorkerRoute, error: &hyper::Error) -> Refusal {
+/// What has become of a connection; `trouble` is what TLS knows of it.
+pub fn failed(route: &WorkerRoute, trouble: Option<&Trouble>, error: &hyper::Error) -> Refusal {
+    if let Some(refusal) = tls_failed(route, trouble) {
+        return refusal;
+    }
     if let Some(SendError::Caller(_)) = error.source().and_then(|s| s.downcast_ref()) {
         return Refusal::bad_request("the request's body ended before its announced end");
     }

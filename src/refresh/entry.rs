@@ -104,6 +104,8 @@ impl Entry {
                     Ok(attach) => Published::Valid(Arc::new(Credential {
                         generation,
                         expiry,
+                        void_before: self.machine.void_before(),
+                        token: tokens.access_token.clone(),
                         attach,
                     })),
                     // Neither a fetched nor a stored token comes here that does not fit.

@@ -11,6 +11,7 @@ mod paths;
 mod reach;
 mod routes;
 mod settings;
+mod streams;
 mod upstream;
 
 use super::checked::{Config, Store};

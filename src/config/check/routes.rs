@@ -3,7 +3,7 @@
 use super::accounts::{AccountDraft, Accounts, account_key, find_integration};
 use super::hosts::host_name;
 use super::integrations::IntegrationDraft;
-use super::{paths, reach, upstream};
+use super::{paths, reach, streams, upstream};
 use crate::base::id::AccountKey;
 use crate::config::checked::upstream::Reach;
 use crate::config::checked::{Awaited, HostMatch, PathMatch, Route, RouteMatch, Upstream};
@@ -124,6 +124,7 @@ fn route(
     let replay_body_limit = reader.size("replay_body_limit");
     let allow_plaintext = reader.boolean("allow_plaintext");
     let allow_origins = origins(reader);
+    let streams = streams::read(reader);
     let matcher = matcher?;
     Some(Route {
         name: name.unwrap_or_else(|| made_name(&matcher, &mut taken.names)),
@@ -136,6 +137,7 @@ fn route(
         replay_body_limit,
         allow_plaintext,
         allow_origins,
+        streams,
     })
 }
 

@@ -13,6 +13,7 @@ pub mod podman;
 pub mod real;
 pub mod relay;
 pub mod rotation;
+pub mod scripted;
 pub mod server;
 pub mod sidekey;
 
@@ -24,6 +25,7 @@ pub use conf::Conf;
 pub use consent::{Browser, Consent};
 pub use gate::Gate;
 pub use http::Response;
+pub use scripted::Scripted;
 pub use server::{Answer, Server};
 pub use sidekey::Sidekey;
 pub use wait::{eventually, eventually_some};
