@@ -4,6 +4,7 @@
 use super::keys::table::SOURCE;
 use super::mistakes::{Mistake, Source};
 use super::reader::Reader;
+use super::stamp::{Stamp, Stamps};
 use super::written::{Node, Place, Word};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -29,6 +30,8 @@ pub(super) struct Context<'a> {
     unparsed: RefCell<Vec<String>>,
     /// Files that values stand in, also those that can't be read.
     files: RefCell<BTreeSet<PathBuf>>,
+    /// In which state those were that were read here.
+    stamps: RefCell<Stamps>,
 }
 
 impl<'a> Context<'a> {
@@ -40,6 +43,7 @@ impl<'a> Context<'a> {
             secrets: RefCell::default(),
             unparsed: RefCell::default(),
             files: RefCell::default(),
+            stamps: RefCell::default(),
         }
     }
 
@@ -76,6 +80,7 @@ impl<'a> Context<'a> {
             text: text.to_owned(),
             secrets: self.secrets.into_inner(),
             files: self.files.into_inner().into_iter().collect(),
+            stamps: self.stamps.into_inner(),
         };
         (source, self.mistakes.into_inner())
     }
@@ -256,7 +261,10 @@ fn from_env(
 fn from_file(ctx: &Context<'_>, written: &Scalar, secret: bool) -> Option<Scalar> {
     let path = ctx.path(&written.text);
     ctx.files.borrow_mut().insert(path.clone());
-    match read_text(&path) {
+    let (stamp, read) = read_bounded(&path, MAX_FILE_BYTES);
+    // Read twice, it counts as what it was at first: what changed between is noticed.
+    ctx.stamps.borrow_mut().entry(path.clone()).or_insert(stamp);
+    match read.and_then(as_text) {
         Ok(text) => Some(Scalar {
             text,
             place: written.place,
@@ -275,7 +283,8 @@ fn from_file(ctx: &Context<'_>, written: &Scalar, secret: bool) -> Option<Scalar
 pub(super) fn read_file(ctx: &Context<'_>, name: &Scalar) -> Option<Zeroizing<Vec<u8>>> {
     let path = ctx.path(&name.text);
     ctx.files.borrow_mut().insert(path.clone());
-    let read = read_bounded(&path, MAX_NAMED_FILE_BYTES);
+    let (stamp, read) = read_bounded(&path, MAX_NAMED_FILE_BYTES);
+    ctx.stamps.borrow_mut().entry(path.clone()).or_insert(stamp);
     read.map_err(|why| {
         let what = format!("the file {} can't be read: {why}", path.display());
         ctx.report(Mistake::error(name.place, what));
@@ -284,27 +293,35 @@ pub(super) fn read_file(ctx: &Context<'_>, name: &Scalar) -> Option<Zeroizing<Ve
     .map(Zeroizing::new)
 }
 
-fn read_bounded(path: &Path, most: u64) -> Result<Vec<u8>, String> {
+/// The content, and in which state the file was just before it was read.
+fn read_bounded(path: &Path, most: u64) -> (Option<Stamp>, Result<Vec<u8>, String>) {
+    let seen = match std::fs::metadata(path) {
+        Ok(seen) => seen,
+        Err(error) => return (None, Err(error.to_string())),
+    };
+    let mut stamp = Stamp::of(&seen);
     // Opening a FIFO would wait for its writer.
-    let is_file = std::fs::metadata(path)
-        .map_err(|e| e.to_string())?
-        .is_file();
-    if !is_file {
-        return Err("it is not a regular file".to_owned());
+    if !seen.is_file() {
+        return (Some(stamp), Err("it is not a regular file".to_owned()));
     }
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(most + 1).read_to_end(&mut bytes))
-        .map_err(|e| e.to_string())?;
-    if bytes.len() as u64 > most {
-        return Err(format!("it is larger than {} KiB", most / 1024));
-    }
-    Ok(bytes)
+    let read = File::open(path).and_then(|file| {
+        // Another one may have been put there since.
+        stamp = Stamp::of(&file.metadata()?);
+        let mut bytes = Vec::new();
+        file.take(most + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    });
+    let read = match read {
+        Ok(bytes) if bytes.len() as u64 > most => {
+            Err(format!("it is larger than {} KiB", most / 1024))
+        }
+        read => read.map_err(|e| e.to_string()),
+    };
+    (Some(stamp), read)
 }
 
 /// The content without its last line end.
-fn read_text(path: &Path) -> Result<String, String> {
-    let bytes = read_bounded(path, MAX_FILE_BYTES)?;
+fn as_text(bytes: Vec<u8>) -> Result<String, String> {
     let mut text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())?;
     if text.ends_with('\n') {
         text.pop();
