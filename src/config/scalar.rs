@@ -261,10 +261,7 @@ fn from_env(
 fn from_file(ctx: &Context<'_>, written: &Scalar, secret: bool) -> Option<Scalar> {
     let path = ctx.path(&written.text);
     ctx.files.borrow_mut().insert(path.clone());
-    let (stamp, read) = read_bounded(&path, MAX_FILE_BYTES);
-    // Read twice, it counts as what it was at first: what changed between is noticed.
-    ctx.stamps.borrow_mut().entry(path.clone()).or_insert(stamp);
-    match read.and_then(as_text) {
+    match read_text(ctx, &path) {
         Ok(text) => Some(Scalar {
             text,
             place: written.place,
@@ -283,14 +280,21 @@ fn from_file(ctx: &Context<'_>, written: &Scalar, secret: bool) -> Option<Scalar
 pub(super) fn read_file(ctx: &Context<'_>, name: &Scalar) -> Option<Zeroizing<Vec<u8>>> {
     let path = ctx.path(&name.text);
     ctx.files.borrow_mut().insert(path.clone());
-    let (stamp, read) = read_bounded(&path, MAX_NAMED_FILE_BYTES);
-    ctx.stamps.borrow_mut().entry(path.clone()).or_insert(stamp);
+    let read = read_stamped(ctx, &path, MAX_NAMED_FILE_BYTES);
     read.map_err(|why| {
         let what = format!("the file {} can't be read: {why}", path.display());
         ctx.report(Mistake::error(name.place, what));
     })
     .ok()
     .map(Zeroizing::new)
+}
+
+fn read_stamped(ctx: &Context<'_>, path: &Path, most: u64) -> Result<Vec<u8>, String> {
+    let (stamp, read) = read_bounded(path, most);
+    // Read twice, it counts as what it was at first: what changed between is noticed.
+    let mut stamps = ctx.stamps.borrow_mut();
+    stamps.entry(path.to_path_buf()).or_insert(stamp);
+    read
 }
 
 /// The content, and in which state the file was just before it was read.
@@ -304,24 +308,23 @@ fn read_bounded(path: &Path, most: u64) -> (Option<Stamp>, Result<Vec<u8>, Strin
     if !seen.is_file() {
         return (Some(stamp), Err("it is not a regular file".to_owned()));
     }
+    let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| {
         // Another one may have been put there since.
         stamp = Stamp::of(&file.metadata()?);
-        let mut bytes = Vec::new();
-        file.take(most + 1).read_to_end(&mut bytes)?;
-        Ok(bytes)
+        file.take(most + 1).read_to_end(&mut bytes)
     });
     let read = match read {
-        Ok(bytes) if bytes.len() as u64 > most => {
-            Err(format!("it is larger than {} KiB", most / 1024))
-        }
-        read => read.map_err(|e| e.to_string()),
+        Err(error) => Err(error.to_string()),
+        Ok(_) if bytes.len() as u64 > most => Err(format!("it is larger than {} KiB", most / 1024)),
+        Ok(_) => Ok(bytes),
     };
     (Some(stamp), read)
 }
 
 /// The content without its last line end.
-fn as_text(bytes: Vec<u8>) -> Result<String, String> {
+fn read_text(ctx: &Context<'_>, path: &Path) -> Result<String, String> {
+    let bytes = read_stamped(ctx, path, MAX_FILE_BYTES)?;
     let mut text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())?;
     if text.ends_with('\n') {
         text.pop();

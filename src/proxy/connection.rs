@@ -266,6 +266,22 @@ impl Connection {
         });
     }
 
+    /// The connection is a tunnel's from the end of this answer on.
+    pub fn hand_over(&self, tunnel: Box<Tunnel>) {
+        self.tunnel.replace(Some(tunnel));
+    }
+
+    /// The process will not wait much longer.
+    pub fn say_farewell(&self) {
+        self.farewell.set(true);
+        self.wake();
+    }
+
+    #[must_use]
+    pub fn is_farewell(&self) -> bool {
+        self.farewell.get()
+    }
+
     /// Lets a caller who knows of nothing have one more request, which is told
     /// that it was the last; closes it when none comes. HTTP/2 has words for
     /// that (GOAWAY).
@@ -282,22 +298,6 @@ impl Connection {
     #[must_use]
     pub fn is_let_go(&self) -> bool {
         self.close.get() == Close::Softly
-    }
-
-    /// The connection is a tunnel's from the end of this answer on.
-    pub fn hand_over(&self, tunnel: Box<Tunnel>) {
-        self.tunnel.replace(Some(tunnel));
-    }
-
-    /// The process will not wait much longer.
-    pub fn say_farewell(&self) {
-        self.farewell.set(true);
-        self.wake();
-    }
-
-    #[must_use]
-    pub fn is_farewell(&self) -> bool {
-        self.farewell.get()
     }
 
     fn cut_streams(&self) -> bool {
