@@ -5,11 +5,13 @@ use super::body::Answer;
 use super::callers;
 use super::connection::{Connection, Reading};
 use super::credential;
+use super::edits;
 use super::expect;
 use super::grpc;
 use super::handshake::{self, Handshake};
 use super::hop::Noted;
 use super::observe::Seen;
+use super::oversized;
 use super::path::has_dot_segment;
 use super::refusal::{Code, Refusal};
 use super::replay::Upload;
@@ -92,7 +94,8 @@ async fn pipeline(
         return Ok(preflight(head, origin));
     }
 
-    let upload = body.map(|body| worker.upload(body, route));
+    let upload = body.map(|body| worker.upload(body, route)).transpose()?;
+    let reached = edits::reached(connection, head, route);
     let upload = upload.as_ref();
     let mut handshake = None;
     if noted.asks_for_more() {
@@ -125,6 +128,9 @@ async fn pipeline(
     if let Some(upload) = upload {
         upload.forget();
     }
+    if answered.response.status() == StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE {
+        oversized::note(route, &mut outbound, &credential.attach);
+    }
     let mut response = match handshake {
         Some(handshake) if handshake::is_switch(&answered.response) => {
             handshake.switched(worker, route, &credential, answered, seen)?
@@ -135,6 +141,10 @@ async fn pipeline(
         // Whether the body comes all the same, nobody can tell.
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
+    }
+    if let Some(edits) = &route.route.edits {
+        edits::answer(edits, response.headers_mut(), reached.as_deref());
+        response.body_mut().edited(&route.route.edits);
     }
     if let Some(origin) = origin {
         respond::allow_origin(response.headers_mut(), origin);

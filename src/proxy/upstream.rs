@@ -364,8 +364,12 @@ pub fn failed(route: &WorkerRoute, trouble: Option<&Trouble>, error: &hyper::Err
     if let Some(refusal) = tls_failed(route, trouble) {
         return refusal;
     }
-    if let Some(SendError::Caller(_)) = error.source().and_then(|s| s.downcast_ref()) {
-        return Refusal::bad_request("the request's body ended before its announced end");
+    match error.source().and_then(|s| s.downcast_ref()) {
+        Some(SendError::Caller(_)) => {
+            return Refusal::bad_request("the request's body ended before its announced end");
+        }
+        Some(SendError::TooLarge(most)) => return Refusal::too_large(*most),
+        Some(SendError::Cut) | None => {}
     }
     let why = if error.is_incomplete_message() || error.is_canceled() || is_io(error) {
         "closed the connection without an answer"

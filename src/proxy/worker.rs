@@ -21,7 +21,7 @@ use crate::net::worker::spawn_local;
 use crate::telemetry::access::{AccessWriter, Entry};
 use crate::telemetry::requests::{RouteStats, WorkerStats};
 use crate::token::Asker;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
@@ -182,15 +182,20 @@ impl Worker {
         self.routes.borrow().clone()
     }
 
-    /// A body that may be replayed on this route.
-    #[must_use]
-    pub fn upload(&self, body: (Incoming, Reading), route: &WorkerRoute) -> Upload {
-        Upload::new(
-            body,
-            route.route.replay_body_limit,
-            self.commons.budget.clone(),
-            route.route.timeout,
-        )
+    /// A body that may be replayed on this route; refused where it is known to
+    /// be too large.
+    pub fn upload(
+        &self,
+        body: (Incoming, Reading),
+        route: &WorkerRoute,
+    ) -> Result<Upload, Refusal> {
+        let most = route.route.max_body.unwrap_or(self.limits.max_body);
+        if body.0.size_hint().lower() > most {
+            return Err(Refusal::too_large(most));
+        }
+        let (limit, patience) = (route.route.replay_body_limit, route.route.timeout);
+        let budget = self.commons.budget.clone();
+        Ok(Upload::new(body, (limit, most), budget, patience))
     }
 
     /// Adds a line to the access log.

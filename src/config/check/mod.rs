@@ -2,6 +2,7 @@
 //! mistake collected.
 
 mod accounts;
+mod edits;
 mod hosts;
 mod inputs;
 mod integrations;
