@@ -57,7 +57,9 @@ pub fn forward(
             Err(refusal) if is_grpc => grpc::End::of(&refusal).trailers_only(seen.refused(refusal)),
             Err(refusal) => seen.refused(refusal),
         };
-        if connection.is_doubtful() || connection.is_let_go() {
+        let is_last =
+            connection.is_let_go() && response.status() != StatusCode::SWITCHING_PROTOCOLS;
+        if is_last || connection.is_doubtful() {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);
         }

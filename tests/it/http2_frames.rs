@@ -64,6 +64,7 @@ fn wait_until_taken(stream: &TcpStream, by: std::net::SocketAddr) {
 
 #[test]
 fn a_preface_may_be_split_anywhere() {
+    // Byte by byte it may take long on a busy machine.
     let scene = Scene::with("limits: {header_timeout: 5m}");
     let host = scene.host();
     let head = fields(&get(&host, "/api/"));
