@@ -132,7 +132,14 @@ fn curl_and_nginx_agree_on_when_a_large_body_comes() {
         // nginx asks about the token before it lets the body come.
         oidc.revoke_all();
         let mut curl = Command::new("curl")
-            .args(["-sS", "--fail", "--noproxy", "*", "-H", "Expect: 100-continue"])
+            .args([
+                "-sS",
+                "--fail",
+                "--noproxy",
+                "*",
+                "-H",
+                "Expect: 100-continue",
+            ])
             .args(["--expect100-timeout", "60", "--data-binary", "@-"])
             .arg(format!("http://{}/api/", sidekey.proxy))
             .stdin(Stdio::piped())

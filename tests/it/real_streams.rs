@@ -82,7 +82,11 @@ fn each_event_reaches_curl_before_the_next_is_sent() {
         .unwrap();
     let mut lines = BufReader::new(curl.stdout.take().unwrap()).lines();
     for number in 1..6 {
-        for line in [format!("id: {number}"), format!("data: {number}"), String::new()] {
+        for line in [
+            format!("id: {number}"),
+            format!("data: {number}"),
+            String::new(),
+        ] {
             assert_eq!(lines.next().unwrap().unwrap(), line);
         }
         assert_eq!(call(parts.server, "POST", "/next", &[], b"").status, 204);
@@ -163,7 +167,9 @@ fn a_large_answer_past_a_slow_caller_takes_no_memory() {
     caller.ask("/api/");
     let (mut sender, _) = upstream.request();
     let before = sidekey.memory("VmRSS");
-    sender.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {LARGE}\r\n\r\n"));
+    sender.send(format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {LARGE}\r\n\r\n"
+    ));
     caller.skip_head();
     let most = carry(&sidekey, sender, caller);
     assert!(most < before + MORE, "{before} KiB before, {most} KiB then");

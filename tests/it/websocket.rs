@@ -127,7 +127,10 @@ fn an_upstream_that_wants_none_gives_its_answer() {
 #[test]
 fn an_answer_that_proves_nothing_is_refused() {
     for (what, with) in [
-        ("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "AAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+        (
+            "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
+            "AAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+        ),
         ("Upgrade: websocket\r\n", "Upgrade: other\r\n"),
         ("Connection: Upgrade\r\n", ""),
     ] {
@@ -149,7 +152,9 @@ fn what_is_not_a_well_formed_handshake_opens_nothing() {
     let send = |asking: &str| {
         let mut conn = Conn::to(sidekey.proxy);
         let host = sidekey.proxy;
-        conn.send(format!("GET /api/ HTTP/1.1\r\nHost: {host}\r\n{asking}\r\n"));
+        conn.send(format!(
+            "GET /api/ HTTP/1.1\r\nHost: {host}\r\n{asking}\r\n"
+        ));
         conn.response()
     };
     for (what, with) in [
@@ -194,9 +199,8 @@ fn a_foreign_page_opens_no_websocket() {
 
 #[test]
 fn the_first_message_comes_before_the_callers() {
-    let stage = staged(|conf| {
-        conf.route(r#"websocket_first_message: '{"op":"auth","token":"{token}"}'"#)
-    });
+    let stage =
+        staged(|conf| conf.route(r#"websocket_first_message: '{"op":"auth","token":"{token}"}'"#));
     let proxy = stage.sidekey.proxy;
     let mut caller = Conn::to(proxy);
     let head = format!("GET /api/ws HTTP/1.1\r\nHost: {proxy}\r\n{ASKING}\r\n");
@@ -226,7 +230,11 @@ fn a_first_message_without_a_token_is_a_mistake() {
     };
     let mut sidekey = Sidekey::launch(&launch);
     assert_eq!(sidekey.ended().code(), Some(1));
-    assert!(sidekey.logs().contains("first message"), "{}", sidekey.logs());
+    assert!(
+        sidekey.logs().contains("first message"),
+        "{}",
+        sidekey.logs()
+    );
 }
 
 #[test]
@@ -271,7 +279,11 @@ fn a_tunnel_outlives_its_route() {
     let other = Server::start(|_| Answer::ok("the other"));
     sidekey.configure(&Conf::new(&auth, &other).yaml());
     sidekey.signal("HUP");
-    eventually("the new route", || sidekey.get("/api/").text() == "the other");
+    let reloads = "sidekey_config_reloads_total";
+    eventually("the new route", || {
+        sidekey.metric(reloads, &[("result", "success")]) > 0.5
+    });
+    assert_eq!(sidekey.get("/api/").text(), "the other");
     caller.send(masked("x"));
     assert_eq!(played.exactly(7), masked("x"));
     played.send(b"\x81\x01y");

@@ -81,10 +81,7 @@ pub fn python(script: &str) -> Command {
 }
 
 /// A server of which only the port is ours to say.
-pub fn serving(
-    name: &'static str,
-    command: impl FnOnce(u16) -> Command,
-) -> (SocketAddr, Part) {
+pub fn serving(name: &'static str, command: impl FnOnce(u16) -> Command) -> (SocketAddr, Part) {
     let address = local(free_port());
     let mut command = command(address.port());
     let part = Part::start(name, tempfile::tempdir().unwrap(), &mut command);

@@ -87,7 +87,11 @@ pub fn frame(conn: &mut Conn) -> (u8, Vec<u8>, bool) {
     let is_masked = head[1] & 0x80 != 0;
     let mask = if is_masked { conn.exactly(4) } else { vec![0] };
     let bytes = conn.exactly(length).into_iter().zip(mask.iter().cycle());
-    (head[0], bytes.map(|(byte, mask)| byte ^ mask).collect(), is_masked)
+    (
+        head[0],
+        bytes.map(|(byte, mask)| byte ^ mask).collect(),
+        is_masked,
+    )
 }
 
 /// Reads a Close frame; gives its code and reason. Servers' are not masked,
