@@ -1,7 +1,9 @@
 //! The two bodies on the path: what goes to the upstream, kept for a replay
 //! while it streams, and what goes back to the caller.
 
-use super::accept::InRequest;
+use super::connection::InRequest;
+use super::hop;
+use super::http2::Patience;
 use super::replay::Sending;
 use super::streamed::{BodyError, Leased};
 use super::upstream::Return;
@@ -9,6 +11,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 /// The body of a request to an upstream.
@@ -71,6 +74,8 @@ pub struct Answer {
     source: Source,
     /// Marks the connection as busy until the answer has been written.
     _in_request: Option<InRequest>,
+    /// Of one that goes out on a stream of HTTP/2.
+    stream: Option<Rc<Patience>>,
 }
 
 enum Source {
@@ -107,6 +112,7 @@ impl Answer {
         Self {
             source,
             _in_request: None,
+            stream: None,
         }
     }
 
@@ -114,14 +120,22 @@ impl Answer {
     pub fn during(&mut self, request: InRequest) {
         self._in_request = Some(request);
     }
-}
 
-impl Body for Answer {
-    type Data = Bytes;
-    type Error = BodyError;
+    /// It goes out on a stream of HTTP/2.
+    pub fn on_stream(&mut self, stream: Rc<Patience>) {
+        self.stream = Some(stream);
+    }
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
+    /// Keeps content of our own back, as an answer to HEAD does; gives its length.
+    pub fn withhold(&mut self) -> Option<usize> {
+        match &mut self.source {
+            Source::Own(bytes) => bytes.take().map(|bytes| bytes.len()),
+            Source::Upstream(..) | Source::Leased(_) => None,
+        }
+    }
+
+    fn poll_source(
+        &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut self.source {
@@ -137,6 +151,27 @@ impl Body for Answer {
             }
             Source::Leased(leased) => leased.poll_frame(cx),
         }
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let mut frame = self.poll_source(cx);
+        if let Some(stream) = &self.stream {
+            stream.has_a_piece(frame.is_ready());
+            if let Poll::Ready(Some(Ok(frame))) = &mut frame
+                && let Some(trailers) = frame.trailers_mut()
+            {
+                hop::strip_trailers(trailers);
+            }
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

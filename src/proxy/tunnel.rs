@@ -2,7 +2,7 @@
 //! takes them. sidekey never looks into a message; where it ends a tunnel
 //! itself, it says goodbye to both sides, between two frames.
 
-use super::accept::Connection;
+use super::connection::Connection;
 use super::frames::{self, To};
 use super::lease::{FAREWELL, Lease, Standing, ended};
 use super::pump::Pump;
