@@ -2,6 +2,7 @@
 //! Made only by `config::load`, which reports every mistake with its place.
 
 pub mod streams;
+pub mod upstream;
 
 use super::stamp::Stamps;
 use crate::base::id::AccountKey;
@@ -227,6 +228,7 @@ pub struct Route {
     pub name: String,
     pub matcher: RouteMatch,
     pub upstream: Upstream,
+    pub reach: upstream::Reach,
     pub account: AccountKey,
     /// Until response headers.
     pub timeout: Duration,

@@ -328,7 +328,7 @@ impl Worker {
         let id = self.next_connection.replace(self.next_connection.get() + 1);
         let connection = Rc::new(Connection::new(peer.ip(), listener.clone()));
         if self.draining.get() {
-            connection.close_gently();
+            connection.let_go();
         }
         self.connections.borrow_mut().insert(id, connection.clone());
         let leave = Leave {
@@ -381,7 +381,7 @@ impl Worker {
         self.draining.set(true);
         self.doors.call();
         for connection in self.connections.borrow().values() {
-            connection.close_gently();
+            connection.let_go();
         }
         // What has to say goodbye before it ends gets the last part of the time.
         let last = FAREWELL.min(limit / 4);

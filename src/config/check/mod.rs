@@ -8,6 +8,7 @@ mod integrations;
 mod oauth2;
 mod parameters;
 mod paths;
+mod reach;
 mod routes;
 mod settings;
 mod streams;
