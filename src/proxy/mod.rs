@@ -30,6 +30,7 @@ mod respond;
 mod route;
 #[cfg(any(test, feature = "fuzzing"))]
 mod sample;
+mod seed;
 mod signs;
 mod streamed;
 mod tables;
@@ -51,6 +52,7 @@ use crate::telemetry::requests::WorkerStats;
 use crate::telemetry::spans::Tracing;
 use crate::token::{Asker, Shared};
 use replay::Budget;
+use seed::{Commons, Seed};
 use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -58,7 +60,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
-use worker::{Command, Commons, Seed, Worker};
+use worker::{Command, Worker};
 
 /// What the proxy knows of an account.
 #[derive(Clone)]
