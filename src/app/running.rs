@@ -56,7 +56,7 @@ pub struct Reloading {
 impl Running {
     /// Starts everything on the calling (cold) runtime.
     pub fn start(mut config: Config, made: Made, reloading: Reloading) -> Result<Self, Failure> {
-        let (doors, listeners) = Doors::of(made.bound.proxy, &config.listeners)
+        let (doors, listeners) = Doors::of(made.bound.proxy, &config.listeners, made.inherited)
             .map_err(Failure::system("a listener is gone"))?;
         let keys = made.accounts.iter().map(|account| account.key.as_str());
         let named = NamedAccounts::first(config.metrics_max_accounts, keys);
@@ -85,13 +85,7 @@ impl Running {
         let desk = Arc::new(Desk::new(admin::Parts {
             accounts: core.accounts.clone(),
             connector: Arc::new(connector(&config, &core, clock)),
-            site: wings::site(
-                &config,
-                given.routes.clone(),
-                doors.addresses(),
-                file,
-                reloads,
-            ),
+            site: wings::site(&config, given.routes.clone(), doors.places(), file, reloads),
             readiness: readiness.clone(),
             scrape: scrape(sources),
             token: made.admin_token,

@@ -13,6 +13,7 @@ use crate::admin::token::{TokenError, find_or_make};
 use crate::base::directories::state_directory;
 use crate::base::secret::Secret;
 use crate::config::checked::{self, Config, LogFormat};
+use crate::net::inherited::Inherited;
 use crate::refresh::Handle;
 use crate::store::Store;
 use crate::telemetry::Format;
@@ -39,6 +40,7 @@ pub(super) struct Made {
     pub log: Arc<Log>,
     pub access: Option<AccessLog>,
     pub bound: Bound,
+    pub inherited: Arc<Inherited>,
     pub admin_token: Secret,
     pub accounts: Vec<Arc<ConnectedAccount>>,
     pub store: Arc<dyn Store>,
@@ -50,13 +52,21 @@ pub(super) struct Made {
 /// # Errors
 /// When the process can't start, or a part of it ended by itself.
 pub fn run(config: Config, source: Source, watched: Watched) -> Result<(), Failure> {
+    // SAFETY: no thread was started yet, and what has read the configuration has
+    // closed its files.
+    let inherited = unsafe { Inherited::take() };
     let format = format_of(config.log.format);
     let log = Arc::new(log::start(&config.log.level, format).map_err(Failure::Log)?);
     if format == Format::Json {
         log::take_panics();
     }
     say_first(&config);
-    let ended = start_and_serve(config, format, log.clone(), source, watched);
+    let start = Start {
+        format,
+        log: log.clone(),
+        inherited: Arc::new(inherited),
+    };
+    let ended = start_and_serve(config, start, source, watched);
     log.flush(LAST_WORDS);
     ended
 }
@@ -77,23 +87,30 @@ pub(super) fn say_warnings(config: &Config) {
     }
 }
 
-fn start_and_serve(
-    config: Config,
+/// What is there before the configuration is gone by.
+struct Start {
     format: Format,
     log: Arc<Log>,
+    inherited: Arc<Inherited>,
+}
+
+fn start_and_serve(
+    config: Config,
+    start: Start,
     source: Source,
     watched: Watched,
 ) -> Result<(), Failure> {
     // Fails only where a provider is installed already, which is as good.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let made = Made {
-        format,
-        log,
-        bound: listeners::bind_all(&config).map_err(Failure::Listen)?,
+        bound: listeners::bind_all(&config, &start.inherited).map_err(Failure::Listen)?,
         admin_token: admin_token(&config.admin)?,
         accounts: resolve(&config)?,
-        access: access_log(&config.log, format)?,
+        access: access_log(&config.log, start.format)?,
         store: open_store(&config.store)?,
+        format: start.format,
+        log: start.log,
+        inherited: start.inherited,
     };
     let cold = cold_runtime()?;
     let ended = cold.block_on(serve(config, made, source, watched));
@@ -112,7 +129,8 @@ async fn serve(
     let mut signals = Signals::new().map_err(Failure::system(deaf))?;
     let hangups = Hangups::new().map_err(Failure::system(deaf))?;
     let format = made.format;
-    let addresses = Addresses::of(&made.bound).map_err(Failure::system("a listener is gone"))?;
+    let addresses = Addresses::of(&made.bound, &config.listeners)
+        .map_err(Failure::system("a listener is gone"))?;
     listeners::refuse_own_upstreams(&config.routes, &addresses)?;
     announce::start(format, &addresses, &config.routes);
     let reloading = Reloading {

@@ -1,11 +1,14 @@
 //! What the program runs on: everything parsed, resolved and consistent.
 //! Made only by `config::load`, which reports every mistake with its place.
 
+pub mod listening;
+
 use crate::base::id::AccountKey;
 use crate::base::key::Key;
 use crate::base::secret::Secret;
 use crate::base::template::{Template, UrlTemplate};
 use http::{HeaderName, Method};
+use listening::Listener;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -39,14 +42,6 @@ pub struct Config {
     pub warnings: Vec<String>,
     /// Other files that values were taken from.
     pub files: Vec<PathBuf>,
-}
-
-/// Where applications call.
-#[derive(Debug, Clone)]
-pub struct Listener {
-    pub address: SocketAddr,
-    /// Host names (lower case, without port) that may be used to reach this listener.
-    pub hosts: Vec<String>,
 }
 
 #[derive(Debug, Clone)]

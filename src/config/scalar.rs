@@ -63,6 +63,11 @@ impl<'a> Context<'a> {
             .any(|text| text.contains(&written))
     }
 
+    /// Notes a file that a value stands in: when it changes, all is read again.
+    pub fn note_file(&self, path: &Path) {
+        self.files.borrow_mut().insert(path.to_owned());
+    }
+
     pub fn path(&self, written: &str) -> PathBuf {
         self.folder.join(written)
     }
@@ -252,7 +257,7 @@ fn from_env(
 
 fn from_file(ctx: &Context<'_>, written: &Scalar, secret: bool) -> Option<Scalar> {
     let path = ctx.path(&written.text);
-    ctx.files.borrow_mut().insert(path.clone());
+    ctx.note_file(&path);
     match read_bounded(&path) {
         Ok(text) => Some(Scalar {
             text,
@@ -269,7 +274,7 @@ fn from_file(ctx: &Context<'_>, written: &Scalar, secret: bool) -> Option<Scalar
 }
 
 /// The content without its last line end.
-fn read_bounded(path: &Path) -> Result<String, String> {
+pub(super) fn read_bounded(path: &Path) -> Result<String, String> {
     // Opening a FIFO would wait for its writer.
     let is_file = std::fs::metadata(path)
         .map_err(|e| e.to_string())?

@@ -2,10 +2,13 @@
 //! worker, so that it can be exchanged and measured.
 
 pub mod dial;
+pub mod inherited;
 pub mod listen;
 #[cfg(target_os = "linux")]
 pub mod ring;
 pub mod share;
 pub mod stream;
 pub mod time;
+pub mod tls;
+pub mod unix;
 pub mod worker;

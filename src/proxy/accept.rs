@@ -2,9 +2,11 @@
 
 use super::callers::Listener;
 use super::forward::forward;
+use super::handshake;
+use super::peer::Peer;
 use super::preface;
 use super::worker::Worker;
-use crate::net::listen::Accepted;
+use crate::net::listen::{self, Accepted};
 use crate::net::stream::ClientStream;
 use bytes::Bytes;
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -12,8 +14,7 @@ use hyper::service::service_fn;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
-use std::net::IpAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
@@ -39,8 +40,7 @@ enum Close {
 
 /// A client's connection.
 pub struct Connection {
-    /// The client's address, for the log.
-    pub peer: Box<str>,
+    pub peer: Peer,
     pub listener: Rc<Listener>,
     phase: Cell<Phase>,
     /// When a sweep first saw the connection in its phase: a request reads no
@@ -107,9 +107,9 @@ impl Drop for Reading {
 
 impl Connection {
     #[must_use]
-    pub fn new(peer: IpAddr, listener: Rc<Listener>) -> Self {
+    pub fn new(peer: listen::Peer, listener: Rc<Listener>) -> Self {
         Self {
-            peer: peer.to_canonical().to_string().into(),
+            peer: Peer::new(peer),
             listener,
             phase: Cell::new(Phase::Idle),
             since: Cell::new(None),
@@ -196,6 +196,19 @@ impl Connection {
         });
     }
 
+    /// Does `work`, unless the connection is to be closed first.
+    pub async fn unless_closed<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = pin!(work);
+        poll_fn(|cx| {
+            self.wake_with(cx);
+            match self.close.get() {
+                Close::No => work.as_mut().poll(cx).map(Some),
+                _ => Poll::Ready(None),
+            }
+        })
+        .await
+    }
+
     fn close(&self, how: Close) {
         self.close.set(how);
         self.wake();
@@ -224,7 +237,7 @@ const REST_AFTER: Duration = Duration::from_secs(1);
 /// Serves a connection to its end. While it is silent, at first or for a while
 /// between requests, hyper and its buffers have no part in it.
 pub async fn serve(worker: Rc<Worker>, connection: Rc<Connection>, accepted: Accepted) {
-    let Ok(stream) = accepted.into_stream() else {
+    let Some(stream) = handshake::open(&worker, &connection, accepted).await else {
         return;
     };
     let mut io = Watched {
@@ -274,7 +287,7 @@ async fn stretch(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Watched) 
         return None;
     }
     rests.then(|| {
-        tracing::trace!("the connection of {} rests", connection.peer);
+        tracing::trace!("the connection of {} rests", connection.peer.as_str());
         let parts = http.into_parts();
         Watched {
             rest: parts.read_buf,

@@ -16,6 +16,8 @@ pub type ListenerId = u64;
 #[derive(Default)]
 pub struct Doors {
     open: RefCell<BTreeMap<ListenerId, Rc<Listener>>>,
+    /// Those that a change is about to open.
+    watched: RefCell<BTreeMap<ListenerId, Acceptor>>,
     changed: Notify,
     /// How many listeners are accepted at: closed ones, too, for a moment.
     accepting: Cell<usize>,
@@ -66,26 +68,49 @@ impl Doors {
         }
     }
 
-    /// From now on these are open and no others; gives those to accept at.
+    /// Watches the new ones among these, for a [change](Self::change) that follows.
     ///
     /// # Errors
-    /// When the event loop can't watch one; nothing is changed then.
-    pub fn change(&self, wanted: Vec<Listening>) -> io::Result<Vec<(ListenerId, Acceptor)>> {
+    /// When the event loop can't watch one.
+    pub fn watch(&self, wanted: &mut [Listening]) -> io::Result<()> {
+        for listening in wanted {
+            if let Some(socket) = listening.socket.take() {
+                let acceptor = Acceptor::new(socket)?;
+                self.watched.borrow_mut().insert(listening.id, acceptor);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets go of what is watched and not open.
+    pub fn forget(&self) {
+        self.watched.borrow_mut().clear();
+    }
+
+    /// From now on these are open and no others; gives those to accept at,
+    /// which were watched before.
+    pub fn change(&self, wanted: &[Listening]) -> Vec<(ListenerId, Acceptor)> {
         let mut open = BTreeMap::new();
         let mut new = Vec::new();
         for listening in wanted {
             let id = listening.id;
-            let known = self.find(id).filter(|l| l.hosts == listening.hosts);
-            let listener =
-                known.unwrap_or_else(|| Rc::new(Listener::new(listening.address, listening.hosts)));
-            if let Some(socket) = listening.socket {
-                new.push((id, Acceptor::new(socket)?));
+            let known = self.find(id).filter(|known| known.lets_in_as(listening));
+            let listener = match known {
+                Some(known) => {
+                    known.shows(listening.tls.clone());
+                    known
+                }
+                None => Rc::new(Listener::new(listening)),
+            };
+            if let Some(acceptor) = self.watched.borrow_mut().remove(&id) {
+                new.push((id, acceptor));
             }
             open.insert(id, listener);
         }
+        self.forget();
         self.open.replace(open);
         self.accepting.set(self.accepting.get() + new.len());
         self.call();
-        Ok(new)
+        new
     }
 }

@@ -109,7 +109,7 @@ impl Seen {
             None => worker.count_unrouted(status, duration),
         }
         worker.log_access(&Entry {
-            client: &connection.peer,
+            client: connection.peer.as_str(),
             method: head.method.as_str(),
             path: head.uri.path(),
             labels: self.route.as_ref().and_then(|route| route.labels.as_ref()),

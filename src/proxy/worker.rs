@@ -5,6 +5,7 @@ use super::accept::{Connection, Reading, serve};
 use super::attach::Shelf;
 use super::callers::Listener;
 use super::doors::{Doors, ListenerId};
+use super::handshake::Handshakes;
 use super::refusal::{Code, Refusal};
 use super::replay::{Budget, Upload};
 use super::route::{Routes, WorkerRoute};
@@ -13,7 +14,7 @@ use super::{Listening, RouteSet};
 use crate::base::clock::SystemClock;
 use crate::config::checked::Limits;
 use crate::net::dial::Dialer;
-use crate::net::listen::{Accepted, Acceptor};
+use crate::net::listen::{Accepted, Acceptor, Peer};
 use crate::net::time::Deadlines;
 use crate::net::worker::spawn_local;
 use crate::telemetry::access::{AccessWriter, Entry};
@@ -24,7 +25,7 @@ use hyper::server::conn::http1;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::future::{Future, poll_fn};
-use std::net::SocketAddr;
+use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -39,9 +40,17 @@ const NO_ROUTE: &str = "_none";
 /// What the other threads ask of a worker.
 pub enum Command {
     /// Serve a connection that another worker accepted.
-    Adopt(std::net::TcpStream, SocketAddr, ListenerId),
+    Adopt(std::net::TcpStream, Peer, ListenerId),
+    /// Watch these for a change that follows.
+    Watch(Vec<Listening>, oneshot::Sender<io::Result<()>>),
+    /// It does not follow.
+    Forget(oneshot::Sender<()>),
     /// Go on with these routes and listeners; running requests keep theirs.
-    Change(Option<Arc<RouteSet>>, Vec<Listening>, oneshot::Sender<()>),
+    Change(
+        Option<Arc<RouteSet>>,
+        Arc<Vec<Listening>>,
+        oneshot::Sender<()>,
+    ),
     /// Give a copy of the counters.
     Stats(oneshot::Sender<WorkerStats>),
     /// Stop accepting and finish; answers with the connections left at the limit.
@@ -84,6 +93,7 @@ pub struct Worker {
     pub deadlines: Rc<Deadlines>,
     pub shelf: Shelf,
     pub http: http1::Builder,
+    pub handshakes: Handshakes,
     access: Option<RefCell<AccessWriter>>,
     refused: RefCell<BTreeMap<&'static str, u64>>,
     unrouted: RefCell<RouteStats>,
@@ -121,6 +131,7 @@ impl Worker {
             deadlines: Rc::default(),
             shelf: Shelf::default(),
             http,
+            handshakes: Handshakes::default(),
             access: seed.access.map(RefCell::new),
             refused: RefCell::default(),
             unrouted: RefCell::default(),
@@ -135,12 +146,15 @@ impl Worker {
     /// Accepts, serves and obeys until nobody commands any more.
     pub async fn run(
         self: Rc<Self>,
-        listeners: Vec<Listening>,
+        mut listeners: Vec<Listening>,
         mut commands: mpsc::UnboundedReceiver<Command>,
     ) {
-        if !self.listen(listeners) {
+        if let Err(error) = self.doors.watch(&mut listeners) {
+            tracing::error!("a worker can't watch its listeners: {error}");
             return;
         }
+        self.listen(&listeners);
+        drop(listeners);
         spawn_local(self.clone().tick());
         while let Some(command) = commands.recv().await {
             match command {
@@ -148,11 +162,18 @@ impl Worker {
                     Some(listener) => self.serve(Accepted::attach(stream), peer, &listener),
                     None => self.unload(self.index),
                 },
+                Command::Watch(mut listeners, reply) => {
+                    let _ = reply.send(self.doors.watch(&mut listeners));
+                }
+                Command::Forget(done) => {
+                    self.doors.forget();
+                    let _ = done.send(());
+                }
                 Command::Change(routes, listeners, done) => {
                     if let Some(routes) = routes {
                         self.change_routes(&routes);
                     }
-                    self.listen(listeners);
+                    self.listen(&listeners);
                     let worker = self.clone();
                     spawn_local(async move {
                         worker.doors.settled().await;
@@ -224,22 +245,15 @@ impl Worker {
 
     /// Accepts at these listeners and no others; the connections of those that
     /// are closed, or let in others now, end between two requests.
-    fn listen(self: &Rc<Self>, listeners: Vec<Listening>) -> bool {
-        match self.doors.change(listeners) {
-            Ok(new) => new
-                .into_iter()
-                .for_each(|(id, acceptor)| spawn_local(self.clone().accept(id, acceptor))),
-            Err(error) => {
-                tracing::error!("a worker can't watch its listeners: {error}");
-                return false;
-            }
+    fn listen(self: &Rc<Self>, listeners: &[Listening]) {
+        for (id, acceptor) in self.doors.change(listeners) {
+            spawn_local(self.clone().accept(id, acceptor));
         }
         for connection in self.connections.borrow().values() {
             if !self.doors.are_of(&connection.listener) {
                 connection.close_gently();
             }
         }
-        true
     }
 
     async fn accept(self: Rc<Self>, id: ListenerId, acceptor: Acceptor) {
@@ -265,7 +279,7 @@ impl Worker {
     }
 
     /// Serves a new connection here, or hands it to the worker with the fewest.
-    fn place(self: &Rc<Self>, accepted: Accepted, peer: SocketAddr, id: ListenerId) {
+    fn place(self: &Rc<Self>, accepted: Accepted, peer: Peer, id: ListenerId) {
         let Some(listener) = self.doors.find(id) else {
             return;
         };
@@ -276,8 +290,7 @@ impl Worker {
             .map(|load| load.load(Ordering::Relaxed))
             .collect();
         if loads.iter().sum::<usize>() >= self.limits.connections {
-            self.turn_away(accepted);
-            return;
+            return self.turn_away(accepted, &listener);
         }
         let own = loads[self.index];
         let least = loads.iter().enumerate().min_by_key(|(_, load)| **load);
@@ -301,7 +314,7 @@ impl Worker {
     }
 
     /// One connection too many: says so without reading anything.
-    fn turn_away(&self, accepted: Accepted) {
+    fn turn_away(&self, accepted: Accepted, listener: &Listener) {
         let refusal = Refusal::new(
             Code::Overloaded,
             format!(
@@ -310,13 +323,16 @@ impl Worker {
             ),
         );
         self.count_refused(refusal.code.as_str());
-        // The buffer of a new socket takes it at once, or the client goes without.
-        let _ = accepted.say_and_close(&refusal.into_bytes());
+        // Without a handshake there are no words for a caller that speaks TLS.
+        if listener.tls().is_none() {
+            // The buffer of a new socket takes it at once, or the client goes without.
+            let _ = accepted.say_and_close(&refusal.into_bytes());
+        }
     }
 
-    fn serve(self: &Rc<Self>, accepted: Accepted, peer: SocketAddr, listener: &Rc<Listener>) {
+    fn serve(self: &Rc<Self>, accepted: Accepted, peer: Peer, listener: &Rc<Listener>) {
         let id = self.next_connection.replace(self.next_connection.get() + 1);
-        let connection = Rc::new(Connection::new(peer.ip(), listener.clone()));
+        let connection = Rc::new(Connection::new(peer, listener.clone()));
         if self.draining.get() {
             connection.close_gently();
         }
@@ -410,7 +426,7 @@ async fn accept_while_open(
     worker: &Worker,
     id: ListenerId,
     acceptor: &Acceptor,
-) -> Option<std::io::Result<(Accepted, SocketAddr)>> {
+) -> Option<io::Result<(Accepted, Peer)>> {
     let mut accept = pin!(acceptor.accept());
     loop {
         let mut called = pin!(worker.doors.called());

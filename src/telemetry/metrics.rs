@@ -12,9 +12,9 @@ use std::collections::BTreeMap;
 /// The content type of what [`render`] gives.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
-/// Every `Sidekey-Error` of the proxy, so that each counts from 0: a first
-/// refusal would otherwise be no increase.
-const REASONS: [&str; 12] = [
+/// Every `Sidekey-Error` of the proxy, and what fails before there could be one, so
+/// that each counts from 0: a first refusal would otherwise be no increase.
+const REASONS: [&str; 13] = [
     "account_not_connected",
     "bad_request",
     "caller_not_allowed",
@@ -22,6 +22,7 @@ const REASONS: [&str; 12] = [
     "overloaded",
     "reconnect_required",
     "route_not_found",
+    "tls_handshake",
     "token_unavailable",
     "upstream_timeout",
     "upstream_tls_error",
@@ -164,7 +165,7 @@ fn worker_families(workers: &WorkerStats) -> Vec<MetricFamily> {
     vec![
         family(
             "sidekey_refused_total",
-            "Answers that sidekey made itself, by their Sidekey-Error code.",
+            "Answers that sidekey made itself, by their Sidekey-Error code; and failed handshakes.",
             MetricType::COUNTER,
             refused.collect(),
         ),

@@ -3,6 +3,7 @@
 
 mod support;
 
+mod activation;
 mod answers;
 mod callers;
 mod check;
@@ -20,6 +21,7 @@ mod framing;
 mod hostile;
 #[cfg(feature = "fault-points")]
 mod kills;
+mod listener_tls;
 mod mass;
 mod observed;
 mod page;
@@ -39,3 +41,4 @@ mod store;
 mod store_bad_disk;
 mod store_full;
 mod token_endpoint;
+mod unix_sockets;

@@ -5,11 +5,13 @@ mod accounts;
 mod hosts;
 mod inputs;
 mod integrations;
+mod listeners;
 mod oauth2;
 mod parameters;
 mod paths;
 mod routes;
 mod settings;
+mod tls;
 mod upstream;
 
 use super::checked::{Config, Store};
@@ -24,7 +26,7 @@ pub(super) fn check(ctx: &Context<'_>, root: &Node) -> Option<Config> {
     let reader = Reader::open(ctx, &ROOT, root, Place::first())?;
     let integrations = integrations::read(&reader);
     let accounts = accounts::read(&reader, &integrations);
-    let listeners = settings::listeners(&reader);
+    let listeners = listeners::read(&reader);
     let admin = settings::admin(&reader);
     let probes = settings::probes(&reader);
     let own = settings::own_addresses(ctx, &listeners, admin.as_ref(), probes.as_ref());

@@ -11,6 +11,7 @@ pub mod real;
 pub mod rotation;
 pub mod server;
 pub mod sidekey;
+pub mod tls;
 pub mod wait;
 
 pub use auth::AuthServer;

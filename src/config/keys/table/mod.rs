@@ -1,13 +1,15 @@
 //! The table itself, in the order in which the reference shows it.
 
 pub mod integration;
+pub mod listener;
 pub mod route;
 mod settings;
 
 use super::{Kind, Need, Section, key};
-use Kind::{Address, Any, Bool, Either, List, Text};
+use Kind::{Address, Bool, Either, List, Listening, Text};
 use Need::{Default, Optional, Required};
 use integration::INTEGRATION;
+use listener::LISTENER;
 use route::{ACCOUNT, ROUTE};
 use settings::{DRAIN, LIMITS, LOG, METRICS, READINESS, REFRESH, WORKERS};
 
@@ -17,7 +19,7 @@ pub static ROOT: Section = Section {
     keys: &[
         key(
             "listen",
-            Either(&[Address, List(&Kind::Section(&LISTENER))]),
+            Either(&[Listening, List(&Kind::Section(&LISTENER))]),
             Default("127.0.0.1:7480"),
             "Where applications call: an address, or a list of listeners.",
         ),
@@ -99,46 +101,6 @@ pub static ROOT: Section = Section {
             Optional("the defaults of its keys"),
             "Bounds on metrics.",
         ),
-    ],
-};
-
-/// The long form of `listen`.
-pub static LISTENER: Section = Section {
-    what: "a listener",
-    keys: &[
-        key(
-            "address",
-            Address,
-            Required,
-            "Address and port: `127.0.0.1:7480`, or `[::]:7480` for IPv6 and IPv4. `unix:/path` comes in a later version.",
-        ),
-        key(
-            "hosts",
-            List(&Text),
-            Optional("loopback names and the hosts that routes name"),
-            "Further host names by which callers may reach this listener.",
-        ),
-        key(
-            "tls",
-            Any,
-            Optional("plain HTTP"),
-            "The listener's certificate.",
-        )
-        .later(),
-        key(
-            "callers",
-            Any,
-            Optional("whoever can reach the listener"),
-            "Who may call.",
-        )
-        .later(),
-        key(
-            "routes",
-            Any,
-            Optional("all routes"),
-            "The routes that this listener serves.",
-        )
-        .later(),
     ],
 };
 

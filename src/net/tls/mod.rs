@@ -1,0 +1,4 @@
+//! TLS under a worker's streams.
+
+mod names;
+pub mod server;
