@@ -1,6 +1,6 @@
 //! A new connection on its way to HTTP: at a TLS listener it shakes hands first.
 
-use super::accept::Connection;
+use super::connection::Connection;
 use super::refusal::Refusal;
 use super::worker::Worker;
 use crate::net::listen::Accepted;
@@ -50,6 +50,9 @@ async fn secure(
         Ok(None) => return None,
         Ok(Some(Ok(stream))) => {
             connection.peer.has_shown(stream.names());
+            if stream.is_http2() {
+                connection.speak_http2();
+            }
             return Some(ClientStream::Tls(Box::new(stream)));
         }
         Ok(Some(Err(HandshakeError::NotTls(stream)))) => {

@@ -7,13 +7,16 @@ mod allocations;
 mod attach;
 mod body;
 mod callers;
+mod connection;
 mod credential;
 mod doors;
 mod forward;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzed;
+mod grpc;
 mod handshake;
 mod hop;
+mod http2;
 mod observe;
 mod path;
 mod peer;
@@ -24,7 +27,9 @@ mod respond;
 mod route;
 #[cfg(any(test, feature = "fuzzing"))]
 mod sample;
+mod signs;
 mod tables;
+mod translate;
 mod upstream;
 mod verdict;
 mod wakes;

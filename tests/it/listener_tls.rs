@@ -96,7 +96,9 @@ fn curl_is_served_over_tls_1_2_and_1_3() {
     let place = format!("https://{} for applications", stage.sidekey.proxy);
     assert!(said.contains(&place), "{said}");
     let version = ["-w", " %{http_version} %{ssl_verify_result}"];
-    assert_eq!(stage.curl(&version), "content 1.1 0");
+    assert_eq!(stage.curl(&version), "content 2 0");
+    let by_1_1 = [&version[..], &["--http1.1"]].concat();
+    assert_eq!(stage.curl(&by_1_1), "content 1.1 0");
     for tls in [
         ["--tlsv1.2", "--tls-max", "1.2"],
         ["--tlsv1.3", "--tls-max", "1.3"],

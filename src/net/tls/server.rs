@@ -21,7 +21,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 /// What callers may speak, the best first (RFC 7301).
-const PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
+const PROTOCOLS: &[&[u8]] = &[HTTP2, b"http/1.1"];
+const HTTP2: &[u8] = b"h2";
 /// The first byte of a handshake (RFC 8446, 5.1: `ContentType`).
 const HANDSHAKE: u8 = 22;
 
@@ -136,6 +137,13 @@ impl SecureStream {
             true => stream.inner_mut().poll_readable(cx),
             false => Poll::Ready(()),
         }
+    }
+
+    /// True where it was settled that HTTP/2 follows (RFC 9113, 3.2).
+    #[must_use]
+    pub fn is_http2(&self) -> bool {
+        let (_, session) = self.0.inner().get_ref();
+        session.alpn_protocol() == Some(HTTP2)
     }
 
     /// The verified names of the caller's certificate; none where it has shown none.
