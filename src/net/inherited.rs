@@ -107,7 +107,12 @@ impl Inherited {
                 entry.number
             ))
         })?;
-        let copy = socket.try_clone();
+        let copy = socket.try_clone().and_then(|copy| {
+            // Only now: it may be somebody else's as well, and nobody here
+            // may have named it.
+            copy.set_nonblocking(true)?;
+            Ok(copy)
+        });
         let copy = copy.map_err(|why| NotInherited(format!("it can't be used: {why}")))?;
         Ok((entry.number, copy))
     }
@@ -183,8 +188,7 @@ fn open_sockets() -> Vec<RawFd> {
     numbers.into_iter().filter(is_socket).collect()
 }
 
-/// Prepares it for our event loops. One that is of no use stays open: whoever
-/// passed it may know why.
+/// What it is. One that is of no use stays open: whoever passed it may know why.
 fn listening(socket: OwnedFd) -> Result<Socket, &'static str> {
     let socket = RawSocket::from(socket);
     let found = kind(&socket);
@@ -192,10 +196,8 @@ fn listening(socket: OwnedFd) -> Result<Socket, &'static str> {
         let _ = socket.into_raw_fd();
         return Err(found.err().unwrap_or_default());
     };
-    if let Err(what) = prepare(&socket) {
-        let _ = socket.into_raw_fd();
-        return Err(what);
-    }
+    // Where that fails, it is ours as it was.
+    let _ = socket.set_cloexec(true);
     Ok(match domain {
         Domain::UNIX => Socket::Unix(OwnedFd::from(socket).into(), None),
         _ => Socket::Tcp(OwnedFd::from(socket).into()),
@@ -215,12 +217,6 @@ fn kind(socket: &RawSocket) -> Result<Domain, &'static str> {
         true => Ok(domain),
         false => Err("it is of neither TCP nor Unix"),
     }
-}
-
-fn prepare(socket: &RawSocket) -> Result<(), &'static str> {
-    let set = socket.set_cloexec(true);
-    set.and_then(|()| socket.set_nonblocking(true))
-        .map_err(|_| "it can't be prepared")
 }
 
 #[cfg(test)]

@@ -78,6 +78,17 @@ impl Socket {
         })
     }
 
+    /// Whether accepting waits; for all copies of the socket.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        match self {
+            Self::Tcp(socket) => socket.set_nonblocking(nonblocking),
+            Self::Unix(socket, _) => socket.set_nonblocking(nonblocking),
+        }
+    }
+
     /// Where it listens.
     ///
     /// # Errors

@@ -2,11 +2,14 @@
 
 use super::Listening;
 use super::callers::Listener;
-use crate::net::listen::Acceptor;
+use crate::net::listen::{Accepted, Acceptor, Peer};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use tokio::sync::Notify;
 
 /// Names a listener among those of the process; none is used twice.
@@ -30,24 +33,42 @@ impl Doors {
         self.open.borrow().get(&id).cloned()
     }
 
-    pub fn is_open(&self, id: ListenerId) -> bool {
-        self.open.borrow().contains_key(&id)
-    }
-
     /// False for a listener that is closed, or lets in others now.
     pub fn are_of(&self, listener: &Rc<Listener>) -> bool {
         let open = self.open.borrow();
         open.values().any(|known| Rc::ptr_eq(known, listener))
     }
 
+    /// The next connection, or `None` once the worker is `draining` or the
+    /// listener is closed.
+    pub async fn accept(
+        &self,
+        id: ListenerId,
+        acceptor: &Acceptor,
+        draining: &Cell<bool>,
+    ) -> Option<io::Result<(Accepted, Peer)>> {
+        let mut accept = pin!(acceptor.accept());
+        loop {
+            let mut called = pin!(self.changed.notified());
+            let next = poll_fn(|cx| {
+                if draining.get() || !self.open.borrow().contains_key(&id) {
+                    return Poll::Ready(Some(None));
+                }
+                if called.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(None);
+                }
+                let accepted = accept.as_mut().poll(cx);
+                accepted.map(|accepted| Some(Some(accepted)))
+            });
+            if let Some(next) = next.await {
+                return next;
+            }
+        }
+    }
+
     /// Whoever accepts looks again whether it still should.
     pub fn call(&self) {
         self.changed.notify_waiters();
-    }
-
-    /// Waits for the next [`Doors::call`].
-    pub async fn called(&self) {
-        self.changed.notified().await;
     }
 
     /// One of them is accepted at no more, and its socket is closed.

@@ -25,13 +25,10 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
-use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -259,7 +256,7 @@ impl Worker {
 
     async fn accept(self: Rc<Self>, id: ListenerId, acceptor: Acceptor) {
         loop {
-            let accepted = accept_while_open(&self, id, &acceptor).await;
+            let accepted = self.doors.accept(id, &acceptor, &self.draining).await;
             match accepted {
                 None => {
                     drop(acceptor);
@@ -423,33 +420,6 @@ impl Worker {
 
 /// hyper takes no smaller buffer.
 const MIN_BUFFER: usize = 8192;
-
-/// The next connection, or `None` once the worker drains or the listener is closed.
-async fn accept_while_open(
-    worker: &Worker,
-    id: ListenerId,
-    acceptor: &Acceptor,
-) -> Option<io::Result<(Accepted, Peer)>> {
-    let mut accept = pin!(acceptor.accept());
-    loop {
-        let mut called = pin!(worker.doors.called());
-        let next = poll_fn(|cx| {
-            if worker.draining.get() || !worker.doors.is_open(id) {
-                return Poll::Ready(Some(None));
-            }
-            if called.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(None);
-            }
-            accept
-                .as_mut()
-                .poll(cx)
-                .map(|accepted| Some(Some(accepted)))
-        });
-        if let Some(next) = next.await {
-            return next;
-        }
-    }
-}
 
 /// Takes a connection off the worker's books, however its task ends.
 struct Leave {

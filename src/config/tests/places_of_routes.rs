@@ -111,7 +111,7 @@ fn listeners_and_store() {
     one(
         "127.0.0.1:7480",
         "[{address: \"unix:/a\", mode: 0680}]",
-        "1:36 `mode` can't be `0680`",
+        "1:37 `mode` can't be `0680`",
     );
     one(
         "127.0.0.1:7480",
