@@ -108,8 +108,7 @@ impl Inherited {
             ))
         })?;
         let copy = socket.try_clone().and_then(|copy| {
-            // Only now: it may be somebody else's as well, and nobody here
-            // may have named it.
+            // Only now: one that nobody names may be in use by somebody else.
             copy.set_nonblocking(true)?;
             Ok(copy)
         });

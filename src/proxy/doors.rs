@@ -15,12 +15,17 @@ use tokio::sync::Notify;
 /// Names a listener among those of the process; none is used twice.
 pub type ListenerId = u64;
 
+/// A connection that another worker accepted.
+type Early = (std::net::TcpStream, Peer, ListenerId);
+
 /// The listeners that are open.
 #[derive(Default)]
 pub struct Doors {
     open: RefCell<BTreeMap<ListenerId, Rc<Listener>>>,
     /// Those that a change is about to open.
     watched: RefCell<BTreeMap<ListenerId, Acceptor>>,
+    /// Of those: another worker has opened one already.
+    early: RefCell<Vec<Early>>,
     changed: Notify,
     /// How many listeners are accepted at: closed ones, too, for a moment.
     accepting: Cell<usize>,
@@ -101,6 +106,21 @@ impl Doors {
             }
         }
         Ok(())
+    }
+
+    /// True for a listener that a change is about to open.
+    pub fn is_watched(&self, id: ListenerId) -> bool {
+        self.watched.borrow().contains_key(&id)
+    }
+
+    /// Keeps a connection until the change.
+    pub fn keep_early(&self, early: Early) {
+        self.early.borrow_mut().push(early);
+    }
+
+    /// What was kept.
+    pub fn take_early(&self) -> Vec<Early> {
+        self.early.take()
     }
 
     /// Lets go of what is watched and not open.

@@ -156,10 +156,7 @@ impl Worker {
         spawn_local(self.clone().tick());
         while let Some(command) = commands.recv().await {
             match command {
-                Command::Adopt(stream, peer, id) => match self.doors.find(id) {
-                    Some(listener) => self.serve(Accepted::attach(stream), peer, &listener),
-                    None => self.unload(self.index),
-                },
+                Command::Adopt(stream, peer, id) => self.adopt(stream, peer, id),
                 Command::Watch(mut listeners, reply) => {
                     let _ = reply.send(self.doors.watch(&mut listeners));
                 }
@@ -247,6 +244,9 @@ impl Worker {
         for (id, acceptor) in self.doors.change(listeners) {
             spawn_local(self.clone().accept(id, acceptor));
         }
+        for (stream, peer, id) in self.doors.take_early() {
+            self.adopt(stream, peer, id);
+        }
         for connection in self.connections.borrow().values() {
             if !self.doors.are_of(&connection.listener) {
                 connection.close_gently();
@@ -325,6 +325,16 @@ impl Worker {
         if listener.tls().is_none() {
             // The buffer of a new socket takes it at once, or the client goes without.
             let _ = accepted.say_and_close(&refusal.into_bytes());
+        }
+    }
+
+    /// Serves what another worker accepted, who may have heard of a new listener
+    /// before this one: then a little later.
+    fn adopt(self: &Rc<Self>, stream: std::net::TcpStream, peer: Peer, id: ListenerId) {
+        match self.doors.find(id) {
+            Some(listener) => self.serve(Accepted::attach(stream), peer, &listener),
+            None if self.doors.is_watched(id) => self.doors.keep_early((stream, peer, id)),
+            None => self.unload(self.index),
         }
     }
 

@@ -23,7 +23,7 @@ pub fn of(certificate: &CertificateDer<'_>) -> Vec<String> {
         .flat_map(|found| &found.value.general_names);
     let names: Vec<_> = alternative
         .filter_map(text)
-        .filter(fits)
+        .filter(|name| fits(name))
         .take(MOST)
         .collect();
     if !names.is_empty() {
@@ -31,7 +31,7 @@ pub fn of(certificate: &CertificateDer<'_>) -> Vec<String> {
     }
     let common = certificate.subject().iter_common_name();
     let common = common.filter_map(|name| name.as_str().ok().map(str::to_owned));
-    common.filter(fits).take(1).collect()
+    common.filter(|name| fits(name)).take(1).collect()
 }
 
 fn text(name: &GeneralName<'_>) -> Option<String> {
@@ -43,7 +43,7 @@ fn text(name: &GeneralName<'_>) -> Option<String> {
     }
 }
 
-fn fits(name: &String) -> bool {
+fn fits(name: &str) -> bool {
     !name.is_empty() && name.len() <= LONGEST && !name.chars().any(char::is_control)
 }
 
