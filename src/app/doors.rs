@@ -2,6 +2,7 @@
 
 use super::announce::Addresses;
 use super::failure::ListenError;
+use super::handover::{self, Named};
 use super::listeners::{Opened, open};
 use super::place::Place;
 use crate::config::checked::listening::{Address, Listener, Tls};
@@ -11,7 +12,7 @@ use crate::net::tls::server::{Clients, ServerTls};
 use crate::proxy::{Listening, Secured};
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
@@ -34,6 +35,8 @@ struct Door {
     /// With a digest of what it is made of.
     tls: Option<(Secured, [u8; 32])>,
     inherited: Option<RawFd>,
+    /// For the process that may take over; `None` where its file goes with this one.
+    socket: Option<Arc<OwnedFd>>,
 }
 
 impl Doors {
@@ -134,6 +137,16 @@ impl Doors {
         }
     }
 
+    /// Their sockets, by their keys and addresses as configured.
+    pub fn sockets(&self) -> Vec<Named> {
+        let doors = self.open.iter();
+        let named = doors.filter_map(|door| {
+            let name = handover::name("listen", &door.written);
+            Some((name, door.socket.clone()?))
+        });
+        named.collect()
+    }
+
     /// All of them, as they are.
     pub fn kept(&self) -> Vec<Listening> {
         self.open.iter().map(Door::kept).collect()
@@ -183,6 +196,7 @@ impl Doors {
             hosts: Vec::new(),
             tls: None,
             inherited: opened.inherited,
+            socket: opened.socket.to_pass_on()?.map(Arc::new),
         };
         self.next_id += 1;
         let mut listening = self.keep(door, listener)?;

@@ -3,6 +3,7 @@
 
 use super::announce::Addresses;
 use super::failure::{Failure, ListenError};
+use super::handover::{self, Predecessor};
 use super::holder;
 use crate::config::checked::listening::Address;
 use crate::config::checked::{Config, Route, Upstream};
@@ -11,7 +12,7 @@ use crate::net::listen::{Socket, bind};
 use crate::net::unix;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::os::fd::RawFd;
+use std::os::fd::{OwnedFd, RawFd};
 
 /// The bound listeners.
 pub struct Bound {
@@ -28,15 +29,25 @@ pub struct Opened {
     pub inherited: Option<RawFd>,
 }
 
-/// Binds what the configuration names.
+/// Binds what the configuration names, or takes it from the process before.
 ///
 /// # Errors
 /// Every address that can't be had.
-pub fn bind_all(config: &Config, inherited: &Inherited) -> Result<Bound, Vec<ListenError>> {
+pub fn bind_all(
+    config: &Config,
+    inherited: &Inherited,
+    mut predecessor: Option<&mut Predecessor>,
+) -> Result<Bound, Vec<ListenError>> {
     let (mut errors, mut in_use) = (Vec::new(), Vec::new());
     let mut proxy = Vec::new();
     for listener in &config.listeners {
-        match open(&listener.address, inherited, &in_use) {
+        let name = handover::name("listen", &listener.address);
+        let taken = predecessor.as_mut().and_then(|before| before.take(&name));
+        let opened = match taken {
+            Some(socket) => Opened::taken(socket),
+            None => open(&listener.address, inherited, &in_use),
+        };
+        match opened {
             Ok(opened) => {
                 in_use.extend(opened.inherited);
                 proxy.push(opened);
@@ -45,7 +56,10 @@ pub fn bind_all(config: &Config, inherited: &Inherited) -> Result<Bound, Vec<Lis
         }
     }
     let mut bind = |address, callers, flag, key| {
-        bind(address)
+        let name = handover::name(key, address);
+        let taken = predecessor.as_mut().and_then(|before| before.take(&name));
+        taken
+            .map_or_else(|| bind(address), |socket| Ok(TcpListener::from(socket)))
             .map_err(|why| errors.push(explain(&Address::Tcp(address), callers, flag, key, why)))
             .ok()
     };
@@ -91,6 +105,12 @@ pub fn open(address: &Address, inherited: &Inherited, in_use: &[RawFd]) -> io::R
 }
 
 impl Opened {
+    /// From the process before.
+    fn taken(socket: OwnedFd) -> io::Result<Self> {
+        let socket = Socket::from_descriptor(socket).map_err(io::Error::other)?;
+        Ok(Self::ours(socket))
+    }
+
     fn ours(socket: Socket) -> Self {
         Self {
             socket,
@@ -116,8 +136,8 @@ pub fn refuse_own_upstreams(routes: &[Route], ours: &Addresses) -> Result<(), Fa
     let own: Vec<_> = routes
         .iter()
         .filter(|route| {
-            ours.iter()
-                .any(|address| leads_to(&route.upstream, address))
+            let over_network = route.reach.unix_socket.is_none();
+            over_network && ours.iter().any(|ours| leads_to(&route.upstream, ours))
         })
         .map(|route| route.name.clone())
         .collect();
@@ -128,7 +148,8 @@ pub fn refuse_own_upstreams(routes: &[Route], ours: &Addresses) -> Result<(), Fa
     }
 }
 
-fn leads_to(upstream: &Upstream, listener: SocketAddr) -> bool {
+/// Whether a connection to this upstream comes out at the listener.
+pub fn leads_to(upstream: &Upstream, listener: SocketAddr) -> bool {
     let host = match upstream.host.as_str() {
         "localhost" => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         host => host.trim_matches(['[', ']']).parse().ok(),

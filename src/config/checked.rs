@@ -2,7 +2,10 @@
 //! Made only by `config::load`, which reports every mistake with its place.
 
 pub mod listening;
+pub mod streams;
+pub mod upstream;
 
+use super::stamp::Stamps;
 use crate::base::id::AccountKey;
 use crate::base::key::Key;
 use crate::base::secret::Secret;
@@ -15,6 +18,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use streams::Streams;
 
 /// A whole configuration without mistakes.
 #[derive(Debug)]
@@ -42,6 +46,8 @@ pub struct Config {
     pub warnings: Vec<String>,
     /// Other files that values were taken from.
     pub files: Vec<PathBuf>,
+    /// In which state those were that were read.
+    pub stamps: Stamps,
 }
 
 #[derive(Debug, Clone)]
@@ -86,7 +92,7 @@ pub struct Integration {
 }
 
 /// A parameter that an account fills in.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ParameterSpec {
     pub name: String,
     pub title: Option<String>,
@@ -134,6 +140,8 @@ pub struct OAuth2 {
     pub token_endpoint_auth_method: ClientAuth,
     pub revocation_endpoint: Option<UrlTemplate>,
     pub redirect_uri: Option<UrlTemplate>,
+    /// RFC 9207; compared letter by letter.
+    pub issuer: Option<Template>,
     pub scope: Option<Template>,
     pub client_id: Template,
     pub client_secret: Option<ClientSecret>,
@@ -211,6 +219,7 @@ pub struct Route {
     pub name: String,
     pub matcher: RouteMatch,
     pub upstream: Upstream,
+    pub reach: upstream::Reach,
     pub account: AccountKey,
     /// Until response headers.
     pub timeout: Duration,
@@ -219,6 +228,7 @@ pub struct Route {
     pub allow_plaintext: bool,
     /// Origins (`scheme://host[:port]`, lower case) of pages that may call this route.
     pub allow_origins: Vec<String>,
+    pub streams: Streams,
 }
 
 /// A route whose account is none of the configuration's: its upstream leads

@@ -188,7 +188,7 @@ fn open_sockets() -> Vec<RawFd> {
 }
 
 /// What it is. One that is of no use stays open: whoever passed it may know why.
-fn listening(socket: OwnedFd) -> Result<Socket, &'static str> {
+pub(super) fn listening(socket: OwnedFd) -> Result<Socket, &'static str> {
     let socket = RawSocket::from(socket);
     let found = kind(&socket);
     let Ok(domain) = found else {

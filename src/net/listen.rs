@@ -1,5 +1,6 @@
 //! Listening sockets: bound, watched by an event loop, accepted at.
 
+use super::inherited;
 use super::stream::Stream;
 use super::unix::{self, Bound};
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
@@ -75,6 +76,27 @@ impl Socket {
         Ok(match self {
             Self::Tcp(socket) => Self::Tcp(socket.try_clone()?),
             Self::Unix(socket, bound) => Self::Unix(socket.try_clone()?, bound.clone()),
+        })
+    }
+
+    /// Of a descriptor that another process has opened. One that is of no use
+    /// stays open: whoever passed it may know why.
+    ///
+    /// # Errors
+    /// What it is instead of a listening stream socket.
+    pub fn from_descriptor(socket: OwnedFd) -> Result<Self, &'static str> {
+        inherited::listening(socket)
+    }
+
+    /// A copy for another process; `None` where the socket's file goes with this one.
+    ///
+    /// # Errors
+    /// When there are no more descriptors.
+    pub fn to_pass_on(&self) -> io::Result<Option<OwnedFd>> {
+        Ok(match self {
+            Self::Tcp(socket) => Some(socket.try_clone()?.into()),
+            Self::Unix(socket, None) => Some(socket.try_clone()?.into()),
+            Self::Unix(_, Some(_)) => None,
         })
     }
 

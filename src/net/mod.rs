@@ -2,8 +2,10 @@
 //! worker, so that it can be exchanged and measured.
 
 pub mod dial;
+pub mod handover;
 pub mod inherited;
 pub mod listen;
+mod race;
 #[cfg(target_os = "linux")]
 pub mod ring;
 pub mod share;
@@ -11,4 +13,5 @@ pub mod stream;
 pub mod time;
 pub mod tls;
 pub mod unix;
+mod unix_dial;
 pub mod worker;

@@ -6,10 +6,11 @@ use super::attach::Shelf;
 use super::callers::Listener;
 use super::connection::{Connection, Reading, cut_off};
 use super::doors::{Doors, ListenerId};
-use super::handshake::Handshakes;
+use super::lease::{FAREWELL, Leases};
 use super::refusal::{Code, Refusal};
 use super::replay::{Budget, Upload};
 use super::route::{Routes, WorkerRoute};
+use super::secure::Handshakes;
 use super::tables::Tables;
 use super::{Listening, RouteSet};
 use crate::base::clock::SystemClock;
@@ -90,6 +91,7 @@ pub struct Worker {
     pub public_url: String,
     pub deadlines: Rc<Deadlines>,
     pub shelf: Shelf,
+    pub leases: Leases,
     pub http: http1::Builder,
     pub handshakes: Handshakes,
     access: Option<RefCell<AccessWriter>>,
@@ -128,6 +130,7 @@ impl Worker {
             public_url: seed.public_url,
             deadlines: Rc::default(),
             shelf: Shelf::default(),
+            leases: Leases::default(),
             http,
             handshakes: Handshakes::default(),
             access: seed.access.map(RefCell::new),
@@ -342,7 +345,7 @@ impl Worker {
         let id = self.next_connection.replace(self.next_connection.get() + 1);
         let connection = Rc::new(Connection::new(peer, listener.clone()));
         if self.draining.get() {
-            connection.close_gently();
+            connection.let_go();
         }
         self.connections.borrow_mut().insert(id, connection.clone());
         let leave = Leave {
@@ -372,6 +375,7 @@ impl Worker {
             for connection in self.connections.borrow().values() {
                 connection.sweep(now, &self);
             }
+            self.leases.sweep(&self, now);
             pooled = false;
             for pool in self.routes().pools() {
                 pooled |= pool.sweep(now, self.limits.pool_idle_timeout);
@@ -386,20 +390,32 @@ impl Worker {
         self.draining.set(true);
         self.doors.call();
         for connection in self.connections.borrow().values() {
-            connection.close_gently();
+            connection.let_go();
         }
-        let empty = async {
-            while !self.connections.borrow().is_empty() {
-                self.connection_ended.notified().await;
+        // What has to say goodbye before it ends gets the last part of the time.
+        let last = FAREWELL.min(limit / 4);
+        if !self.emptied(limit - last).await {
+            for connection in self.connections.borrow().values() {
+                connection.say_farewell();
             }
-        };
-        let _ = self.deadlines.within(limit, empty).await;
+            self.emptied(last).await;
+        }
         let left: Vec<_> = self.connections.borrow().values().cloned().collect();
         cut_off(&left, &self.deadlines).await;
         if let Some(access) = &self.access {
             access.borrow_mut().flush();
         }
         left.len()
+    }
+
+    /// Waits until no connection is left; false when one is at the limit.
+    async fn emptied(&self, limit: Duration) -> bool {
+        let empty = async {
+            while !self.connections.borrow().is_empty() {
+                self.connection_ended.notified().await;
+            }
+        };
+        self.deadlines.within(limit, empty).await.is_ok()
     }
 
     fn stats(&self) -> WorkerStats {

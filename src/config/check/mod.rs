@@ -9,8 +9,10 @@ mod listeners;
 mod oauth2;
 mod parameters;
 mod paths;
+mod reach;
 mod routes;
 mod settings;
+mod streams;
 mod tls;
 mod upstream;
 
@@ -19,6 +21,7 @@ use super::keys::table::ROOT;
 use super::mistakes::Mistake;
 use super::reader::Reader;
 use super::scalar::Context;
+use super::stamp::Stamps;
 use super::written::{Node, Place};
 
 /// Reads the whole file. The result is good only if no mistake was reported.
@@ -70,5 +73,6 @@ pub(super) fn check(ctx: &Context<'_>, root: &Node) -> Option<Config> {
         awaited,
         warnings: Vec::new(),
         files: Vec::new(),
+        stamps: Stamps::new(),
     })
 }

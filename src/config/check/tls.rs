@@ -4,7 +4,7 @@
 use crate::config::checked::listening::{Clients, Tls};
 use crate::config::mistakes::Mistake;
 use crate::config::reader::Reader;
-use crate::config::scalar::{Context, Scalar, read_bounded};
+use crate::config::scalar::{Context, Scalar, read_file};
 use aws_lc_rs::digest::{Context as Digest, SHA256};
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs::default_provider;
@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 struct Named {
     path: PathBuf,
     from: Scalar,
-    text: Zeroizing<String>,
+    bytes: Zeroizing<Vec<u8>>,
 }
 
 impl Named {
@@ -86,9 +86,9 @@ pub(super) fn read(listener: &Reader<'_, '_>) -> Option<Tls> {
 fn digest(files: &[Option<&Named>], required: bool) -> Option<[u8; 32]> {
     let mut digest = Digest::new(&SHA256);
     for file in files {
-        let text = file.map_or("", |file| file.text.as_str());
-        digest.update(&(text.len() as u64).to_be_bytes());
-        digest.update(text.as_bytes());
+        let bytes = file.map_or(&[][..], |file| file.bytes.as_slice());
+        digest.update(&(bytes.len() as u64).to_be_bytes());
+        digest.update(bytes);
     }
     digest.update(&[u8::from(required)]);
     digest.finish().as_ref().try_into().ok()
@@ -98,21 +98,11 @@ fn digest(files: &[Option<&Named>], required: bool) -> Option<[u8; 32]> {
 fn file(reader: &Reader<'_, '_>, name: &str) -> Option<Named> {
     let from = reader.text(name)?;
     let path = reader.ctx.path(&from.text);
-    reader.ctx.note_file(&path);
-    match read_bounded(&path) {
-        Ok(text) => {
-            if name == "key" {
-                warn_if_readable(reader.ctx, &path, &from);
-            }
-            let text = Zeroizing::new(text);
-            Some(Named { path, from, text })
-        }
-        Err(why) => {
-            let what = format!("the file {} can't be read: {why}", path.display());
-            reader.ctx.report(Mistake::error(from.place, what));
-            None
-        }
+    let bytes = read_file(reader.ctx, &from)?;
+    if name == "key" {
+        warn_if_readable(reader.ctx, &path, &from);
     }
+    Some(Named { path, from, bytes })
 }
 
 fn warn_if_readable(ctx: &Context<'_>, path: &std::path::Path, from: &Scalar) {
@@ -127,7 +117,7 @@ fn warn_if_readable(ctx: &Context<'_>, path: &std::path::Path, from: &Scalar) {
 }
 
 fn chain(ctx: &Context<'_>, file: &Named) -> Option<Vec<CertificateDer<'static>>> {
-    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(file.text.as_bytes()).collect();
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&file.bytes).collect();
     match read {
         Ok(chain) if !chain.is_empty() => return Some(chain),
         Ok(_) => file.mistake(ctx, "there is no certificate in it", CERTIFICATES),
@@ -141,12 +131,12 @@ const KEY: &str = "PEM with an unencrypted private key, such as `-----BEGIN PRIV
 const AUTHORITIES: &str = "PEM with the certificates of those who issue callers' certificates";
 
 fn private(ctx: &Context<'_>, file: &Named) -> Option<PrivateKeyDer<'static>> {
-    if file.text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") {
+    if memchr::memmem::find(&file.bytes, b"-----BEGIN ENCRYPTED PRIVATE KEY-----").is_some() {
         file.mistake(ctx, "the key is encrypted", KEY);
         return None;
     }
     // What is wrong in it is not said: it could be part of a key.
-    let key = PrivateKeyDer::from_pem_slice(file.text.as_bytes()).ok();
+    let key = PrivateKeyDer::from_pem_slice(&file.bytes).ok();
     if key.is_none() {
         file.mistake(ctx, "there is no private key in it", KEY);
     }
@@ -155,7 +145,7 @@ fn private(ctx: &Context<'_>, file: &Named) -> Option<PrivateKeyDer<'static>> {
 
 fn roots(ctx: &Context<'_>, file: &Named) -> Option<Arc<RootCertStore>> {
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(file.text.as_bytes()) {
+    for certificate in CertificateDer::pem_slice_iter(&file.bytes) {
         let added = certificate.map_err(|why| why.to_string());
         let added = added.and_then(|one| roots.add(one).map_err(|why| why.to_string()));
         if let Err(why) = added {

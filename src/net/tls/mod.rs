@@ -1,4 +1,6 @@
-//! TLS under a worker's streams.
+//! TLS on sockets.
 
+pub mod client;
+mod issuer;
 mod names;
 pub mod server;

@@ -1,6 +1,7 @@
 //! What the tests are made with.
 
 pub mod auth;
+pub mod authority;
 pub mod client;
 pub mod conf;
 pub mod consent;
@@ -12,9 +13,11 @@ pub mod podman;
 pub mod real;
 pub mod relay;
 pub mod rotation;
+pub mod scripted;
 pub mod server;
 pub mod sidekey;
 pub mod tls;
+
 pub mod wait;
 
 pub use auth::AuthServer;
@@ -23,6 +26,7 @@ pub use conf::Conf;
 pub use consent::{Browser, Consent};
 pub use gate::Gate;
 pub use http::Response;
+pub use scripted::Scripted;
 pub use server::{Answer, Server};
 pub use sidekey::Sidekey;
 pub use wait::{eventually, eventually_some};
