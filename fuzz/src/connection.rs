@@ -6,7 +6,7 @@ use sidekey::base::clock::SystemClock;
 use sidekey::base::secret::Secret;
 use sidekey::config::checked::Config;
 use sidekey::net::dial::Dialer;
-use sidekey::net::listen::bind;
+use sidekey::net::listen::{Local, Socket, bind};
 use sidekey::net::worker::Io;
 use sidekey::proxy::{Listening, Parts, Seam, Workers, start};
 use sidekey::token::{self, Attach, Credential, Published, TokenPlace};
@@ -92,9 +92,10 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         let listening = Listening {
             id: 0,
-            address,
+            address: Local::Tcp(address),
             hosts: Vec::new(),
-            socket: Some(listener),
+            tls: None,
+            socket: Some(Socket::Tcp(listener)),
         };
         let config = config(upstream());
         let cold = tokio::runtime::Builder::new_multi_thread();

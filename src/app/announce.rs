@@ -3,10 +3,12 @@
 //! text on standard error, or as events where the log is JSON.
 
 use super::listeners::Bound;
+use super::place::Place;
 use super::words;
 use crate::base::clock::SystemClock;
 use crate::base::secret::Secret;
 use crate::config::checked::Route;
+use crate::config::checked::listening::Listener;
 use crate::refresh::{AccountState, AccountStatus, Handle};
 use crate::telemetry::Format;
 use std::io::{self, IsTerminal, Write};
@@ -22,15 +24,18 @@ const SHOWN: usize = 20;
 
 /// Where the process can be reached.
 pub struct Addresses {
-    pub proxy: Vec<SocketAddr>,
+    pub proxy: Vec<Place>,
     pub admin: SocketAddr,
     pub probes: Option<SocketAddr>,
 }
 
 impl Addresses {
     /// The addresses that were bound, also where the configuration says port 0.
-    pub fn of(bound: &Bound) -> io::Result<Self> {
-        let proxy = bound.proxy.iter().map(TcpListener::local_addr);
+    pub fn of(bound: &Bound, listeners: &[Listener]) -> io::Result<Self> {
+        let proxy = bound.proxy.iter().zip(listeners).map(|(opened, listener)| {
+            let local = opened.socket.local()?;
+            Ok(Place::new(local, listener, opened.inherited.is_some()))
+        });
         let probes = bound.probes.as_ref().map(TcpListener::local_addr);
         Ok(Self {
             proxy: proxy.collect::<io::Result<_>>()?,
@@ -39,9 +44,9 @@ impl Addresses {
         })
     }
 
-    /// All of them.
+    /// All of them that have an address.
     pub fn iter(&self) -> impl Iterator<Item = SocketAddr> + '_ {
-        let proxy = self.proxy.iter().copied();
+        let proxy = self.proxy.iter().filter_map(Place::tcp);
         proxy.chain([self.admin]).chain(self.probes)
     }
 }
@@ -51,7 +56,7 @@ pub fn start(format: Format, addresses: &Addresses, routes: &[Route]) {
     let mut listening: Vec<_> = addresses
         .proxy
         .iter()
-        .map(|a| format!("http://{a} for applications"))
+        .map(|place| format!("{place} for applications"))
         .collect();
     listening.push(format!("http://{} for administration", addresses.admin));
     listening.extend(addresses.probes.map(|a| format!("http://{a} for probes")));

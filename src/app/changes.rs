@@ -1,18 +1,18 @@
 //! What a reload has changed, in plain words.
 
+use super::place::Place;
 use crate::config::checked::Route;
 use crate::refresh::Counts;
 use std::collections::HashMap;
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// The differences between what was in use and what is now.
 pub struct Changes {
     accounts: Counts,
     routes: Counts,
-    opened: Vec<SocketAddr>,
-    closed: Vec<SocketAddr>,
+    opened: Vec<Place>,
+    closed: Vec<Place>,
 }
 
 impl Changes {
@@ -20,11 +20,11 @@ impl Changes {
     pub fn new(
         accounts: Counts,
         routes: (&[Arc<Route>], &[Arc<Route>]),
-        listening: (&[SocketAddr], &[SocketAddr]),
+        listening: (&[Place], &[Place]),
     ) -> Self {
-        let without = |some: &[SocketAddr], others: &[SocketAddr]| {
+        let without = |some: &[Place], others: &[Place]| {
             let left = some.iter().filter(|address| !others.contains(address));
-            left.copied().collect()
+            left.cloned().collect()
         };
         Self {
             accounts,
@@ -85,12 +85,22 @@ fn parts(counts: &Counts) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::Changes;
+    use super::{Changes, Place};
+    use crate::config::checked::listening::{Address, Listener};
+    use crate::net::listen::Local;
     use crate::refresh::Counts;
 
     #[test]
     fn only_what_has_changed_is_said() {
-        let of = |port: u16| std::net::SocketAddr::from(([127, 0, 0, 1], port));
+        let of = |port: u16| {
+            let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+            let listener = Listener {
+                address: Address::Tcp(address),
+                hosts: Vec::new(),
+                tls: None,
+            };
+            Place::new(Local::Tcp(address), &listener, false)
+        };
         let none = Changes::new(Counts::default(), (&[], &[]), (&[of(1)], &[of(1)]));
         assert!(none.to_string().contains("same as before"));
         let accounts = Counts {
@@ -101,7 +111,8 @@ mod tests {
         let some = Changes::new(accounts, (&[], &[]), (&[of(1)], &[of(2)]));
         assert_eq!(
             some.to_string(),
-            "accounts: 1 added, 2 changed; listening on 127.0.0.1:2; no longer on 127.0.0.1:1"
+            "accounts: 1 added, 2 changed; listening on http://127.0.0.1:2; \
+             no longer on http://127.0.0.1:1"
         );
     }
 }

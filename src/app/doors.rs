@@ -3,39 +3,60 @@
 use super::announce::Addresses;
 use super::failure::ListenError;
 use super::handover::{self, Named};
-use super::listeners::bind_proxy;
-use crate::config::checked::Listener;
-use crate::proxy::Listening;
+use super::listeners::{Opened, open};
+use super::place::Place;
+use crate::config::checked::listening::{Address, Listener, Tls};
+use crate::net::inherited::Inherited;
+use crate::net::listen::Local;
+use crate::net::tls::server::{Clients, ServerTls};
+use crate::proxy::{Listening, Secured};
+use std::fs::{self, Permissions};
 use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
 /// The open ones.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Doors {
     open: Vec<Door>,
     next_id: u64,
+    inherited: Arc<Inherited>,
 }
 
 #[derive(Clone)]
 struct Door {
     id: u64,
     /// As the configuration has it, where port 0 is a port of the system's choice.
-    written: SocketAddr,
-    bound: SocketAddr,
+    written: Address,
+    bound: Local,
+    place: Place,
     hosts: Vec<String>,
-    /// For the process that may take over.
-    socket: Arc<OwnedFd>,
+    /// With a digest of what it is made of.
+    tls: Option<(Secured, [u8; 32])>,
+    inherited: Option<RawFd>,
+    /// For the process that may take over; `None` where its file goes with this one.
+    socket: Option<Arc<OwnedFd>>,
 }
 
 impl Doors {
     /// Those that were bound at the start, in the order of the configuration.
-    pub fn of(bound: Vec<TcpListener>, wanted: &[Listener]) -> io::Result<(Self, Vec<Listening>)> {
-        let mut doors = Self::default();
+    pub fn of(
+        bound: Vec<Opened>,
+        wanted: &[Listener],
+        inherited: Arc<Inherited>,
+    ) -> io::Result<(Self, Vec<Listening>)> {
+        let mut doors = Self {
+            open: Vec::new(),
+            next_id: 0,
+            inherited,
+        };
         let mut listening = Vec::new();
-        for (socket, listener) in bound.into_iter().zip(wanted) {
-            listening.push(doors.add(socket, listener)?);
+        for (opened, listener) in bound.into_iter().zip(wanted) {
+            listening.push(doors.add(opened, listener)?);
+        }
+        for unused in doors.inherited.unused(&doors.in_use()) {
+            tracing::warn!(target: "sidekey", "{unused} was handed over, and no listener names it");
         }
         Ok((doors, listening))
     }
@@ -51,25 +72,27 @@ impl Doors {
         let mut left = self.open.clone();
         let mut doors = Self {
             open: Vec::new(),
-            next_id: self.next_id,
+            ..self.clone()
         };
+        let kept = wanted.iter().map(|listener| {
+            let open = left.iter().position(|door| door.is_at(&listener.address));
+            open.map(|at| left.remove(at))
+        });
+        // All of them first: what is handed over and kept is not there for another.
+        let kept: Vec<Option<Door>> = kept.collect();
+        let mut in_use: Vec<RawFd> = kept.iter().flatten().filter_map(|d| d.inherited).collect();
         let (mut listening, mut errors) = (Vec::new(), Vec::new());
-        for listener in wanted {
-            let open = left
-                .iter()
-                .position(|door| door.written == listener.address);
-            if let Some(at) = open {
-                listening.push(doors.keep(left.remove(at), listener));
-                continue;
-            }
-            let bound = bind_proxy(listener.address).map_err(|error| self.explain(error));
-            let added = bound.and_then(|socket| {
-                let added = doors.add(socket, listener);
-                added.map_err(|why| ListenError::of_proxy(listener.address, why))
-            });
+        for (listener, door) in wanted.iter().zip(kept) {
+            let added = match door {
+                Some(door) => doors.keep(door, listener),
+                None => open(&listener.address, &self.inherited, &in_use).and_then(|opened| {
+                    in_use.extend(opened.inherited);
+                    doors.add(opened, listener)
+                }),
+            };
             match added {
                 Ok(added) => listening.push(added),
-                Err(error) => errors.push(error),
+                Err(why) => errors.push(self.explain(&listener.address, why)),
             }
         }
         if errors.is_empty() {
@@ -80,11 +103,19 @@ impl Doors {
     }
 
     /// An address that overlaps one of ours can't be had beside it.
-    fn explain(&self, mut error: ListenError) -> ListenError {
-        let port = error.address.port();
-        let ours = self.open.iter().find(|door| door.bound.port() == port);
+    fn explain(&self, address: &Address, why: io::Error) -> ListenError {
+        let mut error = ListenError::of_proxy(address, why);
+        let Address::Tcp(address) = address else {
+            return error;
+        };
+        let is_ours = |place: &Place| {
+            place
+                .tcp()
+                .is_some_and(|ours| ours.port() == address.port())
+        };
+        let ours = self.open.iter().find(|door| is_ours(&door.place));
         if let Some(door) = ours.filter(|_| error.why.kind() == io::ErrorKind::AddrInUse) {
-            let bound = door.bound;
+            let bound = &door.bound;
             error.holder = Some(format!(
                 "sidekey itself, which listens on {bound}; take that one away first, or restart"
             ));
@@ -93,14 +124,14 @@ impl Doors {
     }
 
     /// Where they listen.
-    pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.open.iter().map(|door| door.bound).collect()
+    pub fn places(&self) -> Vec<Place> {
+        self.open.iter().map(|door| door.place.clone()).collect()
     }
 
     /// All listeners of the process, with these for applications.
     pub fn among(&self, all: &Addresses) -> Addresses {
         Addresses {
-            proxy: self.addresses(),
+            proxy: self.places(),
             admin: all.admin,
             probes: all.probes,
         }
@@ -109,7 +140,10 @@ impl Doors {
     /// Their sockets, by their keys and addresses as configured.
     pub fn sockets(&self) -> Vec<Named> {
         let doors = self.open.iter();
-        let named = doors.map(|door| (handover::name("listen", door.written), door.socket.clone()));
+        let named = doors.filter_map(|door| {
+            let name = handover::name("listen", &door.written);
+            Some((name, door.socket.clone()?))
+        });
         named.collect()
     }
 
@@ -118,35 +152,111 @@ impl Doors {
         self.open.iter().map(Door::kept).collect()
     }
 
-    fn keep(&mut self, mut door: Door, listener: &Listener) -> Listening {
-        door.hosts.clone_from(&listener.hosts);
-        let listening = door.kept();
-        self.open.push(door);
-        listening
+    /// Gives the files of Unix sockets that were kept the modes of now.
+    pub fn set_modes(&self, before: &Self) {
+        for door in &self.open {
+            let Address::Unix { path, mode } = &door.written else {
+                continue;
+            };
+            let old = before.open.iter().find(|old| old.id == door.id);
+            if old.is_some_and(|old| old.written != door.written)
+                && let Err(why) = fs::set_permissions(path, Permissions::from_mode(*mode))
+            {
+                tracing::warn!(target: "sidekey", "{} keeps its mode: {why}", path.display());
+            }
+        }
     }
 
-    fn add(&mut self, socket: TcpListener, listener: &Listener) -> io::Result<Listening> {
+    fn in_use(&self) -> Vec<RawFd> {
+        let numbers = self.open.iter().filter_map(|door| door.inherited);
+        numbers.collect()
+    }
+
+    fn keep(&mut self, mut door: Door, listener: &Listener) -> io::Result<Listening> {
+        door.written = listener.address.clone();
+        door.hosts.clone_from(&listener.hosts);
+        door.place = Place::new(door.bound.clone(), listener, door.inherited.is_some());
+        door.tls = secured(listener.tls.as_ref(), door.tls.take())?;
+        let listening = door.kept();
+        self.open.push(door);
+        Ok(listening)
+    }
+
+    fn add(&mut self, opened: Opened, listener: &Listener) -> io::Result<Listening> {
+        let bound = opened.socket.local()?;
+        let place = Place::new(bound.clone(), listener, opened.inherited.is_some());
+        if opened.inherited.is_some() {
+            warn_if_exposed(&place, listener);
+        }
         let door = Door {
             id: self.next_id,
-            written: listener.address,
-            bound: socket.local_addr()?,
+            written: listener.address.clone(),
+            bound,
+            place,
             hosts: Vec::new(),
-            socket: Arc::new(socket.try_clone()?.into()),
+            tls: None,
+            inherited: opened.inherited,
+            socket: opened.socket.to_pass_on()?.map(Arc::new),
         };
         self.next_id += 1;
-        let mut listening = self.keep(door, listener);
-        listening.socket = Some(socket);
+        let mut listening = self.keep(door, listener)?;
+        listening.socket = Some(opened.socket);
         Ok(listening)
     }
 }
 
 impl Door {
+    fn is_at(&self, address: &Address) -> bool {
+        match (&self.written, address) {
+            (Address::Unix { path, .. }, Address::Unix { path: other, .. }) => path == other,
+            (own, other) => own == other,
+        }
+    }
+
     fn kept(&self) -> Listening {
         Listening {
             id: self.id,
-            address: self.bound,
+            address: self.bound.clone(),
             hosts: self.hosts.clone(),
+            tls: self.tls.as_ref().map(|(secured, _)| secured.clone()),
             socket: None,
         }
+    }
+}
+
+/// What is the same as before stays: with it sessions can be resumed.
+fn secured(
+    tls: Option<&Tls>,
+    before: Option<(Secured, [u8; 32])>,
+) -> io::Result<Option<(Secured, [u8; 32])>> {
+    let Some(tls) = tls else {
+        return Ok(None);
+    };
+    if let Some(before) = before.filter(|(_, digest)| *digest == tls.digest) {
+        return Ok(Some(before));
+    }
+    let clients = tls.clients.as_ref().map(|clients| Clients {
+        roots: clients.roots.clone(),
+        required: clients.required,
+    });
+    let made = ServerTls::new(tls.own.clone(), clients.as_ref()).map_err(io::Error::other)?;
+    let secured = Secured {
+        tls: made,
+        clients: tls.clients.as_ref().map(|c| c.digest).unwrap_or_default(),
+    };
+    Ok(Some((secured, tls.digest)))
+}
+
+/// What a handed-over socket is bound to, the configuration's reader can't know.
+fn warn_if_exposed(place: &Place, listener: &Listener) {
+    if place
+        .tcp()
+        .is_some_and(|address| listener.is_exposed_at(address))
+    {
+        tracing::warn!(
+            target: "sidekey",
+            "whoever can reach {place} may use every route, and with it every route's account; \
+             `hosts` names the hosts by which it may be called"
+        );
     }
 }

@@ -4,10 +4,10 @@ use super::stored::StoreFailure;
 use crate::account::ResolveError;
 use crate::admin::token::TokenError;
 use crate::base::id::AccountKey;
+use crate::config::checked::listening::Address;
 use crate::telemetry::log;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 
 /// Why the process ended other than by being asked to.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub enum Failure {
 /// An address that can't be listened on.
 #[derive(Debug)]
 pub struct ListenError {
-    pub address: SocketAddr,
+    pub address: Address,
     /// Who would have called there: "applications", "the admin API", "probes".
     pub callers: &'static str,
     /// The flag and the key that choose another address.
@@ -99,7 +99,7 @@ impl std::error::Error for Failure {}
 
 impl fmt::Display for ListenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let address = self.address;
+        let address = &self.address;
         match self.why.kind() {
             io::ErrorKind::AddrInUse => {
                 write!(f, "{address} is in use")?;
@@ -107,13 +107,12 @@ impl fmt::Display for ListenError {
                     write!(f, " by {holder}")?;
                 }
             }
-            io::ErrorKind::PermissionDenied => {
-                write!(
-                    f,
-                    "{address}: this user may not use port {}",
-                    address.port()
-                )?;
-            }
+            io::ErrorKind::PermissionDenied => match address {
+                Address::Tcp(ip) => {
+                    write!(f, "{address}: this user may not use port {}", ip.port())?
+                }
+                _ => write!(f, "{address}: this user may not make a socket there")?,
+            },
             io::ErrorKind::AddrNotAvailable => {
                 write!(f, "{address}: this machine has no such address")?;
             }

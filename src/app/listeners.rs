@@ -5,17 +5,28 @@ use super::announce::Addresses;
 use super::failure::{Failure, ListenError};
 use super::handover::{self, Predecessor};
 use super::holder;
+use crate::config::checked::listening::Address;
 use crate::config::checked::{Config, Route, Upstream};
-use crate::net::listen::bind;
+use crate::net::inherited::{Inherited, Wanted};
+use crate::net::listen::{Socket, bind};
+use crate::net::unix;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::os::fd::{OwnedFd, RawFd};
 
 /// The bound listeners.
 pub struct Bound {
     /// In the order of the configuration.
-    pub proxy: Vec<TcpListener>,
+    pub proxy: Vec<Opened>,
     pub admin: TcpListener,
     pub probes: Option<TcpListener>,
+}
+
+/// A listener for applications, bound or handed over.
+pub struct Opened {
+    pub socket: Socket,
+    /// The number by which it was handed over.
+    pub inherited: Option<RawFd>,
 }
 
 /// Binds what the configuration names, or takes it from the process before.
@@ -24,22 +35,34 @@ pub struct Bound {
 /// Every address that can't be had.
 pub fn bind_all(
     config: &Config,
+    inherited: &Inherited,
     mut predecessor: Option<&mut Predecessor>,
 ) -> Result<Bound, Vec<ListenError>> {
-    let mut errors = Vec::new();
+    let (mut errors, mut in_use) = (Vec::new(), Vec::new());
+    let mut proxy = Vec::new();
+    for listener in &config.listeners {
+        let name = handover::name("listen", &listener.address);
+        let taken = predecessor.as_mut().and_then(|before| before.take(&name));
+        let opened = match taken {
+            Some(socket) => Opened::taken(socket),
+            None => open(&listener.address, inherited, &in_use),
+        };
+        match opened {
+            Ok(opened) => {
+                in_use.extend(opened.inherited);
+                proxy.push(opened);
+            }
+            Err(why) => errors.push(ListenError::of_proxy(&listener.address, why)),
+        }
+    }
     let mut bind = |address, callers, flag, key| {
         let name = handover::name(key, address);
         let taken = predecessor.as_mut().and_then(|before| before.take(&name));
         taken
             .map_or_else(|| bind(address), |socket| Ok(TcpListener::from(socket)))
-            .map_err(|why| errors.push(explain(address, callers, flag, key, why)))
+            .map_err(|why| errors.push(explain(&Address::Tcp(address), callers, flag, key, why)))
             .ok()
     };
-    let proxy: Vec<_> = config
-        .listeners
-        .iter()
-        .filter_map(|listener| bind(listener.address, "applications", "--listen", "listen"))
-        .collect();
     let admin = bind(
         config.admin.listen,
         "the admin API",
@@ -59,17 +82,46 @@ pub fn bind_all(
     }
 }
 
-/// Binds one more listener for applications.
+/// Binds a listener for applications, or takes what was handed over and is not
+/// `in_use`.
 ///
 /// # Errors
-/// When the address can't be had, and who has it.
-pub fn bind_proxy(address: SocketAddr) -> Result<TcpListener, ListenError> {
-    bind(address).map_err(|why| ListenError::of_proxy(address, why))
+/// When it can't be had.
+pub fn open(address: &Address, inherited: &Inherited, in_use: &[RawFd]) -> io::Result<Opened> {
+    let wanted = match address {
+        Address::Tcp(address) => {
+            let socket = bind(*address).map(Socket::Tcp)?;
+            return Ok(Opened::ours(socket));
+        }
+        Address::Unix { path, mode } => return unix::bind(path, *mode).map(Opened::ours),
+        Address::Descriptor(number) => Wanted::Number(*number),
+        Address::Systemd(name) => Wanted::Name(name),
+    };
+    let (number, socket) = inherited.find(wanted, in_use).map_err(io::Error::other)?;
+    Ok(Opened {
+        socket,
+        inherited: Some(number),
+    })
+}
+
+impl Opened {
+    /// From the process before.
+    fn taken(socket: OwnedFd) -> io::Result<Self> {
+        let socket = Socket::from_descriptor(socket).map_err(io::Error::other)?;
+        Ok(Self::ours(socket))
+    }
+
+    fn ours(socket: Socket) -> Self {
+        Self {
+            socket,
+            inherited: None,
+        }
+    }
 }
 
 impl ListenError {
     /// For a listener for applications.
-    pub(super) fn of_proxy(address: SocketAddr, why: io::Error) -> Self {
+    pub(super) fn of_proxy(address: &Address, why: io::Error) -> Self {
         explain(address, "applications", "--listen", "listen", why)
     }
 }
@@ -110,7 +162,7 @@ pub fn leads_to(upstream: &Upstream, listener: SocketAddr) -> bool {
 }
 
 fn explain(
-    address: SocketAddr,
+    address: &Address,
     callers: &'static str,
     flag: &'static str,
     key: &'static str,
@@ -118,14 +170,13 @@ fn explain(
 ) -> ListenError {
     let taken = why.kind() == io::ErrorKind::AddrInUse;
     ListenError {
-        address,
+        address: address.clone(),
         callers,
         flag,
         key,
-        holder: if taken {
-            holder::of_port(address.port())
-        } else {
-            None
+        holder: match address {
+            Address::Tcp(address) if taken => holder::of_port(address.port()),
+            _ => None,
         },
         why,
     }
@@ -133,7 +184,7 @@ fn explain(
 
 #[cfg(test)]
 mod tests {
-    use super::{bind, explain, leads_to};
+    use super::{Address, bind, explain, leads_to};
     use crate::config::checked::{Upstream, UpstreamScheme};
     use std::net::SocketAddr;
 
@@ -176,7 +227,14 @@ mod tests {
         let first = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let address = first.local_addr().unwrap();
         let why = bind(address).unwrap_err();
-        let said = explain(address, "applications", "--listen", "listen", why).to_string();
+        let said = explain(
+            &Address::Tcp(address),
+            "applications",
+            "--listen",
+            "listen",
+            why,
+        )
+        .to_string();
         assert!(said.starts_with(&format!("{address} is in use")), "{said}");
         assert!(said.contains("--listen"), "{said}");
         if cfg!(target_os = "linux") {

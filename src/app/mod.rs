@@ -16,6 +16,7 @@ mod holder;
 mod keeping;
 mod listeners;
 mod pages;
+mod place;
 mod reload;
 mod rotated;
 mod route_plan;

@@ -119,7 +119,8 @@ impl Reloader {
         // and is left alone.
         let before = self.parts.core.accounts.by_key();
         let prepared = self.prepare(config, &before).await?;
-        self.take_over(&before, prepared).await
+        self.take_over(&before, prepared).await;
+        Ok(())
     }
 
     /// Does everything that can fail.
@@ -137,13 +138,15 @@ impl Reloader {
         })
         .await?;
         let resolved = resolved?;
-        let (doors, listening) = self
+        let (doors, mut listening) = self
             .in_use
             .doors
             .changed_to(&config.listeners)
             .map_err(|errors| Failure::Listen(errors).to_string())?;
         let addresses = doors.among(&self.parts.addresses);
         listeners::refuse_own_upstreams(&config.routes, &addresses).map_err(|e| e.to_string())?;
+        let watched = self.parts.core.workers.watch(&mut listening).await;
+        watched.map_err(|why| format!("a worker can't watch the new listeners: {why}"))?;
         Ok(Prepared {
             config,
             resolved,
@@ -152,11 +155,7 @@ impl Reloader {
         })
     }
 
-    async fn take_over(
-        &mut self,
-        before: &HashMap<AccountKey, Arc<Cell>>,
-        prepared: Prepared,
-    ) -> Result<(), String> {
+    async fn take_over(&mut self, before: &HashMap<AccountKey, Arc<Cell>>, prepared: Prepared) {
         let Prepared {
             mut config,
             resolved,
@@ -181,12 +180,12 @@ impl Reloader {
             routes: (!is_same).then(|| given.for_workers()),
             listeners: listening,
         };
-        let changed = core.workers.change(change).await;
-        changed.map_err(|why| format!("the listeners can't be shared: {why}"))?;
+        core.workers.change(change).await;
+        doors.set_modes(&self.in_use.doors);
         let changes = Changes::new(
             counts,
             (&self.in_use.given.routes, &given.routes),
-            (&self.in_use.doors.addresses(), &doors.addresses()),
+            (&self.in_use.doors.places(), &doors.places()),
         );
         self.in_use.plan = plan;
         self.in_use.given = given;
@@ -195,7 +194,6 @@ impl Reloader {
         self.in_use.secrets = resolved.secrets;
         self.in_use.unread = resolved.created.unread;
         self.settle(&config, resolved.admin_token, &changes);
-        Ok(())
     }
 
     /// Somebody has created an account, or removed one: routes may have waited
@@ -210,8 +208,7 @@ impl Reloader {
             routes: Some(given.for_workers()),
             listeners: self.in_use.doors.kept(),
         };
-        // Only new listeners can fail.
-        let _ = core.workers.change(change).await;
+        core.workers.change(change).await;
         self.parts.desk.route(given.routes.clone());
         self.in_use.given = given;
     }
@@ -222,7 +219,7 @@ impl Reloader {
         parts.readiness.require(config.readiness_require.clone());
         parts.drain.store(Arc::new(config.drain.clone()));
         let (file, reloads) = (parts.source.name(), parts.core.reloads.clone());
-        let proxy = self.in_use.doors.addresses();
+        let proxy = self.in_use.doors.places();
         let routes = self.in_use.given.routes.clone();
         let site = wings::site(config, routes, proxy, file, reloads);
         parts.desk.change(site, admin_token);

@@ -90,7 +90,7 @@ impl Running {
     ) -> Result<Self, Failure> {
         let held = Held::default();
         held.set_others(others(&config, &made.bound)?);
-        let (doors, listeners) = Doors::of(made.bound.proxy, &config.listeners)
+        let (doors, listeners) = Doors::of(made.bound.proxy, &config.listeners, made.inherited)
             .map_err(Failure::system("a listener is gone"))?;
         held.set_proxy(doors.sockets());
         let keys = made.accounts.iter().map(|account| account.key.as_str());
@@ -125,13 +125,7 @@ impl Running {
         let desk = Arc::new(Desk::new(admin::Parts {
             accounts: core.accounts.clone(),
             connector: Arc::new(connector(&config, &core, clock)),
-            site: wings::site(
-                &config,
-                given.routes.clone(),
-                doors.addresses(),
-                file,
-                reloads,
-            ),
+            site: wings::site(&config, given.routes.clone(), doors.places(), file, reloads),
             readiness: readiness.clone(),
             scrape: scrape(sources),
             token: made.admin_token,

@@ -14,6 +14,7 @@ use crate::admin::token::{TokenError, find_or_make};
 use crate::base::directories::state_directory;
 use crate::base::secret::Secret;
 use crate::config::checked::{self, Config, LogFormat};
+use crate::net::inherited::Inherited;
 use crate::refresh::Handle;
 use crate::store::Store;
 use crate::telemetry::Format;
@@ -41,6 +42,7 @@ pub(super) struct Made {
     pub log: Arc<Log>,
     pub access: Option<AccessLog>,
     pub bound: Bound,
+    pub inherited: Arc<Inherited>,
     pub admin_token: Secret,
     pub accounts: Vec<Arc<ConnectedAccount>>,
     pub store: Arc<dyn Store>,
@@ -60,13 +62,21 @@ pub fn run(
     watched: Watched,
     take_over: bool,
 ) -> Result<(), Failure> {
+    // SAFETY: no thread was started yet, and what has read the configuration has
+    // closed its files.
+    let inherited = unsafe { Inherited::take() };
     let format = format_of(config.log.format);
     let log = Arc::new(log::start(&config.log.level, format).map_err(Failure::Log)?);
     if format == Format::Json {
         log::take_panics();
     }
     say_first(&config);
-    let ended = start_and_serve(config, take_over, log.clone(), (source, watched));
+    let start = Start {
+        take_over,
+        log: log.clone(),
+        inherited: Arc::new(inherited),
+    };
+    let ended = start_and_serve(config, start, (source, watched));
     log.flush(LAST_WORDS);
     ended
 }
@@ -87,27 +97,31 @@ pub(super) fn say_warnings(config: &Config) {
     }
 }
 
-fn start_and_serve(
-    config: Config,
+/// What is there before the configuration is gone by.
+struct Start {
     take_over: bool,
     log: Arc<Log>,
-    read: (Source, Watched),
-) -> Result<(), Failure> {
+    inherited: Arc<Inherited>,
+}
+
+fn start_and_serve(config: Config, start: Start, read: (Source, Watched)) -> Result<(), Failure> {
     let format = format_of(config.log.format);
     // Fails only where a provider is installed already, which is as good.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let mut predecessor = match take_over {
+    let mut predecessor = match start.take_over {
         true => Predecessor::ask(config.admin.listen).map_err(Failure::TakeOver)?,
         false => None,
     };
     let made = Made {
-        format,
-        log,
-        bound: listeners::bind_all(&config, predecessor.as_mut()).map_err(Failure::Listen)?,
+        bound: listeners::bind_all(&config, &start.inherited, predecessor.as_mut())
+            .map_err(Failure::Listen)?,
         admin_token: admin_token(&config.admin)?,
         accounts: resolve(&config)?,
         access: access_log(&config.log, format)?,
         store: open_store(&config.store)?,
+        format,
+        log: start.log,
+        inherited: start.inherited,
         tokens_first: predecessor.is_some(),
     };
     let cold = cold_runtime()?;
@@ -127,7 +141,8 @@ async fn serve(
     let mut signals = Signals::new().map_err(Failure::system(deaf))?;
     let hangups = Hangups::new().map_err(Failure::system(deaf))?;
     let format = made.format;
-    let addresses = Addresses::of(&made.bound).map_err(Failure::system("a listener is gone"))?;
+    let addresses = Addresses::of(&made.bound, &config.listeners)
+        .map_err(Failure::system("a listener is gone"))?;
     listeners::refuse_own_upstreams(&config.routes, &addresses)?;
     announce::start(format, &addresses, &config.routes);
     let reloading = Reloading {

@@ -2,6 +2,7 @@
 
 use super::back_end;
 use super::failure::Failure;
+use super::place::Place;
 use super::route_plan::RoutePlan;
 use crate::admin::Site;
 use crate::base::clock::SystemClock;
@@ -17,7 +18,6 @@ use crate::telemetry::reloads::Reloads;
 use crate::telemetry::spans::Tracing;
 use crate::token::{self, Published, Unavailable};
 use std::collections::{HashMap, HashSet};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
@@ -166,13 +166,13 @@ fn nobody() -> Seam {
 pub fn site(
     config: &Config,
     routes: SharedRoutes,
-    proxy: Vec<SocketAddr>,
+    listeners: Vec<Place>,
     file: String,
     reloads: Arc<Reloads>,
 ) -> Site {
     Site {
         public_url: config.admin.public_url.clone(),
-        proxy,
+        proxy: listeners.iter().filter_map(Place::plain).collect(),
         integrations: config.integrations.clone(),
         routes,
         file,

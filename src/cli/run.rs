@@ -3,7 +3,8 @@
 use super::terminal;
 use crate::app;
 use crate::config;
-use crate::config::checked::{self, Config, Listener, LogFormat};
+use crate::config::checked::listening::{Address, Listener};
+use crate::config::checked::{self, Config, LogFormat};
 use clap::ValueEnum;
 use std::io;
 use std::net::SocketAddr;
@@ -24,9 +25,10 @@ pub struct Args {
     /// The configuration file
     #[arg(long, short, value_name = "FILE", env = "SIDEKEY_CONFIG")]
     config: PathBuf,
-    /// Where applications call, instead of the file's `listen` (127.0.0.1:7480)
-    #[arg(long, value_name = "ADDR", env = "SIDEKEY_LISTEN")]
-    listen: Option<SocketAddr>,
+    /// Where applications call, instead of the file's `listen` (127.0.0.1:7480): also
+    /// unix:/path, fd:3 or systemd:NAME
+    #[arg(long, value_name = "ADDR", env = "SIDEKEY_LISTEN", value_parser = address)]
+    listen: Option<Address>,
     /// Where the admin API listens, instead of the file's `admin.listen` (127.0.0.1:7481)
     #[arg(long, value_name = "ADDR", env = "SIDEKEY_ADMIN_LISTEN")]
     admin_listen: Option<SocketAddr>,
@@ -95,10 +97,10 @@ impl Args {
 
     /// What the command line says wins over the file.
     fn change(&self, config: &mut Config) {
-        if let Some(address) = self.listen {
+        if let Some(address) = &self.listen {
             config.listeners.truncate(1);
             if let Some(first) = config.listeners.first_mut() {
-                first.address = address;
+                first.address = moved(&first.address, address);
                 config.warnings.extend(exposed(first));
             }
         }
@@ -127,10 +129,25 @@ impl Args {
     }
 }
 
+fn address(text: &str) -> Result<Address, String> {
+    let expected = "expected ADDRESS:PORT, unix:/path, fd:NUMBER or systemd:NAME";
+    Address::parse(text).ok_or_else(|| expected.to_owned())
+}
+
+/// The file's mode stays, where both have one.
+fn moved(from: &Address, to: &Address) -> Address {
+    match (from, to) {
+        (Address::Unix { mode, .. }, Address::Unix { path, .. }) => Address::Unix {
+            path: path.clone(),
+            mode: *mode,
+        },
+        _ => to.clone(),
+    }
+}
+
 /// The configuration's own listeners were looked at when it was read.
 fn exposed(listener: &Listener) -> Option<String> {
-    let open = !listener.address.ip().to_canonical().is_loopback() && listener.hosts.is_empty();
-    open.then(|| {
+    listener.is_exposed().then(|| {
         format!(
             "--listen {}: whoever reaches this address may use every account; `hosts` of the \
              listener limits the names by which it may be called",

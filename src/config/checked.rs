@@ -2,6 +2,7 @@
 //! Made only by `config::load`, which reports every mistake with its place.
 
 pub mod edits;
+pub mod listening;
 pub mod streams;
 pub mod upstream;
 
@@ -13,6 +14,7 @@ use crate::base::template::{Template, UrlTemplate};
 use crate::config::traces::Traces;
 use edits::Edits;
 use http::{HeaderName, Method};
+use listening::Listener;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -51,14 +53,6 @@ pub struct Config {
     pub files: Vec<PathBuf>,
     /// In which state those were that were read.
     pub stamps: Stamps,
-}
-
-/// Where applications call.
-#[derive(Debug, Clone)]
-pub struct Listener {
-    pub address: SocketAddr,
-    /// Host names (lower case, without port) that may be used to reach this listener.
-    pub hosts: Vec<String>,
 }
 
 #[derive(Debug, Clone)]

@@ -10,6 +10,10 @@ pub(super) const BOOL: &str = "`true` or `false`";
 pub(super) const ADDRESS: &str =
     "an IP address and a port, such as `127.0.0.1:7480` or `[::]:7480`";
 
+pub(super) const LISTENING: &str = "an IP address and a port, such as `127.0.0.1:7480` or `[::]:7480`, \
+     a Unix socket `unix:/path`, or a socket that was handed over: `fd:3`, `systemd:NAME`";
+pub(super) const MODE: &str = "permission bits in octal, such as `\"0660\"`";
+
 /// Ten years: longer is a slip, and sums of durations can't overflow.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 

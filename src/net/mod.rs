@@ -3,6 +3,7 @@
 
 pub mod dial;
 pub mod handover;
+pub mod inherited;
 pub mod listen;
 mod race;
 #[cfg(target_os = "linux")]
@@ -11,5 +12,6 @@ pub mod share;
 pub mod stream;
 pub mod time;
 pub mod tls;
+pub mod unix;
 mod unix_dial;
 pub mod worker;

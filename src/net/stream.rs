@@ -4,6 +4,7 @@
 use super::ring;
 use super::share::Share;
 use super::tls::client::tls_error;
+use super::tls::server::SecureStream;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use std::cell::OnceCell;
@@ -16,7 +17,20 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 
 /// A client's connection.
-pub type ClientStream = Stream;
+pub enum ClientStream {
+    Plain(Stream),
+    Tls(Box<SecureStream>),
+}
+
+impl ClientStream {
+    /// As [`Stream::poll_readable`].
+    pub fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Plain(stream) => stream.poll_readable(cx),
+            Self::Tls(stream) => stream.poll_readable(cx),
+        }
+    }
+}
 
 /// A connection on the back end of the calling worker.
 pub enum Stream {
@@ -274,4 +288,15 @@ macro_rules! pass_on {
 }
 
 pass_on!(Stream: Poll, Unix, #[cfg(target_os = "linux")] Ring);
+pass_on!(ClientStream: Plain, Tls);
 pass_on!(UpstreamStream: Plain, Tls);
+
+#[cfg(test)]
+mod tests {
+    use super::{ClientStream, Stream};
+
+    #[test]
+    fn that_there_is_tls_makes_no_plain_connection_bigger() {
+        assert_eq!(size_of::<ClientStream>(), size_of::<Stream>());
+    }
+}

@@ -4,6 +4,7 @@ use super::connection::{Close, Connection, Phase};
 use super::forward::forward;
 use super::http2;
 use super::preface;
+use super::secure;
 use super::worker::Worker;
 use crate::net::listen::Accepted;
 use crate::net::stream::ClientStream;
@@ -19,7 +20,7 @@ use std::task::{Context, Poll, ready};
 /// Serves a connection to its end. While it is silent, at first or for a while
 /// between requests, hyper and its buffers have no part in it.
 pub async fn serve(worker: Rc<Worker>, connection: Rc<Connection>, accepted: Accepted) {
-    let Ok(stream) = accepted.into_stream() else {
+    let Some(stream) = secure::open(&worker, &connection, accepted).await else {
         return;
     };
     let mut io = Watched {
@@ -84,7 +85,7 @@ async fn stretch(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Watched) 
         return Box::pin(preface::look(worker, io)).await;
     }
     rests.then(|| {
-        tracing::trace!("the connection of {} rests", connection.peer);
+        tracing::trace!("the connection of {} rests", connection.peer.as_str());
         let parts = http.into_parts();
         Watched {
             rest: parts.read_buf,

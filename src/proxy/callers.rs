@@ -4,36 +4,69 @@
 use super::hop::Noted;
 use super::refusal::{Code, Refusal};
 use super::route::{Routes, WorkerRoute};
+use super::{Listening, Secured};
+use crate::net::listen::Local;
+use crate::net::tls::server::ServerTls;
 use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, TRANSFER_ENCODING};
 use http::{Method, Version, request};
 use std::borrow::Cow;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::cell::RefCell;
+use std::net::{IpAddr, Ipv6Addr};
 
 static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// What a listener lets in.
-#[derive(Debug, Clone)]
 pub struct Listener {
     /// Host names (lower case) that may reach it besides loopback names and
     /// the hosts that routes name.
     pub hosts: Vec<String>,
-    /// On loopback, or with `hosts` set: only known hosts are let in.
+    /// On loopback, or with `hosts` set: only known hosts are let in. At a Unix
+    /// socket only with `hosts`: no page of a browser can call there.
     pub checks_host: bool,
+    tls: RefCell<Option<Secured>>,
 }
 
 impl Listener {
     #[must_use]
-    pub fn new(address: SocketAddr, hosts: Vec<String>) -> Self {
+    pub fn new(listening: &Listening) -> Self {
+        let on_loopback = match &listening.address {
+            Local::Tcp(address) => address.ip().to_canonical().is_loopback(),
+            Local::Unix(_) => false,
+        };
         Self {
-            checks_host: address.ip().to_canonical().is_loopback() || !hosts.is_empty(),
-            hosts,
+            checks_host: on_loopback || !listening.hosts.is_empty(),
+            hosts: listening.hosts.clone(),
+            tls: RefCell::new(listening.tls.clone()),
         }
     }
 
     /// The scheme of the addresses by which callers reach it.
     #[must_use]
     pub fn scheme(&self) -> &'static str {
-        "http"
+        match *self.tls.borrow() {
+            Some(_) => "https",
+            None => "http",
+        }
+    }
+
+    /// How it does TLS; `None` where it speaks plain HTTP.
+    #[must_use]
+    pub fn tls(&self) -> Option<ServerTls> {
+        let tls = self.tls.borrow();
+        tls.as_ref().map(|secured| secured.tls.clone())
+    }
+
+    /// Whether it lets in the same callers as it is to be now.
+    #[must_use]
+    pub fn lets_in_as(&self, listening: &Listening) -> bool {
+        let tls = self.tls.borrow();
+        let asks = |tls: Option<&Secured>| tls.map(|secured| secured.clients);
+        self.hosts == listening.hosts && asks(tls.as_ref()) == asks(listening.tls.as_ref())
+    }
+
+    /// Shows another certificate to callers that are still to come.
+    pub fn shows(&self, tls: Option<Secured>) {
+        self.tls.replace(tls);
     }
 }
 
@@ -191,6 +224,7 @@ fn is_unusual_loopback_name(host: &str) -> bool {
 pub fn check_origin(
     headers: &HeaderMap,
     noted: Noted,
+    listener: &Listener,
     route: &WorkerRoute,
 ) -> Result<Option<HeaderValue>, Refusal> {
     if !noted.from_page {
@@ -205,7 +239,7 @@ pub fn check_origin(
         if is_allowed(origin, route) {
             return Ok(Some(origin.clone()));
         }
-        if !is_same_origin(origin, headers) {
+        if !is_same_origin(origin, headers, listener) {
             return Err(foreign_page(&route.name, "Origin"));
         }
     }
@@ -224,11 +258,15 @@ fn is_allowed(origin: &HeaderValue, route: &WorkerRoute) -> bool {
         .any(|allowed| origin.as_bytes().eq_ignore_ascii_case(allowed.as_bytes()))
 }
 
-/// This listener speaks plain HTTP: a page of its own has the origin
-/// `http://` and the very `Host` of the request.
-fn is_same_origin(origin: &HeaderValue, headers: &HeaderMap) -> bool {
+/// A page of the listener's own has the origin of its scheme and the very
+/// `Host` of the request.
+fn is_same_origin(origin: &HeaderValue, headers: &HeaderMap, listener: &Listener) -> bool {
     let host = headers.get(HOST).map(HeaderValue::as_bytes);
-    origin.as_bytes().strip_prefix(b"http://") == host && host.is_some()
+    let scheme: &[u8] = match listener.tls.borrow().is_some() {
+        false => b"http://",
+        true => b"https://",
+    };
+    origin.as_bytes().strip_prefix(scheme) == host && host.is_some()
 }
 
 fn foreign_page(route: &str, field: &str) -> Refusal {

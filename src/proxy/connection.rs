@@ -1,15 +1,17 @@
 //! What a worker knows of a client's connection, whichever HTTP it speaks.
 
 use super::callers::Listener;
+use super::peer::Peer;
 use super::signs::{Doing, Signs, Verdict};
 use super::tunnel::Tunnel;
 use super::worker::Worker;
+use crate::net::listen;
 use crate::net::time::Deadlines;
 use std::cell::{Cell, OnceCell, RefCell};
-use std::future::pending;
-use std::net::IpAddr;
+use std::future::{Future, pending, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
@@ -36,8 +38,7 @@ pub(super) enum Close {
 
 /// A client's connection.
 pub struct Connection {
-    /// The client's address, for the log.
-    pub peer: Box<str>,
+    pub peer: Peer,
     pub listener: Rc<Listener>,
     pub(super) phase: Cell<Phase>,
     /// When a sweep first saw the connection in its phase: a request reads no
@@ -127,9 +128,9 @@ impl Drop for Reading {
 
 impl Connection {
     #[must_use]
-    pub fn new(peer: IpAddr, listener: Rc<Listener>) -> Self {
+    pub fn new(peer: listen::Peer, listener: Rc<Listener>) -> Self {
         Self {
-            peer: peer.to_canonical().to_string().into(),
+            peer: Peer::new(peer),
             listener,
             phase: Cell::new(Phase::Idle),
             since: Cell::new(None),
@@ -315,6 +316,19 @@ impl Connection {
     /// Waits until its streams are to be cut off.
     pub async fn is_cut(&self) {
         self.cut.notified().await;
+    }
+
+    /// Does `work`, unless the connection is to be closed first.
+    pub async fn unless_closed<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = pin!(work);
+        poll_fn(|cx| {
+            self.wake_with(cx);
+            match self.close.get() {
+                Close::No => work.as_mut().poll(cx).map(Some),
+                _ => Poll::Ready(None),
+            }
+        })
+        .await
     }
 
     fn close(&self, how: Close) {

@@ -2,20 +2,30 @@
 
 use super::Listening;
 use super::callers::Listener;
-use crate::net::listen::Acceptor;
+use crate::net::listen::{Accepted, Acceptor, Peer};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use tokio::sync::Notify;
 
 /// Names a listener among those of the process; none is used twice.
 pub type ListenerId = u64;
 
+/// A connection that another worker accepted.
+type Early = (std::net::TcpStream, Peer, ListenerId);
+
 /// The listeners that are open.
 #[derive(Default)]
 pub struct Doors {
     open: RefCell<BTreeMap<ListenerId, Rc<Listener>>>,
+    /// Those that a change is about to open.
+    watched: RefCell<BTreeMap<ListenerId, Acceptor>>,
+    /// Of those: another worker has opened one already.
+    early: RefCell<Vec<Early>>,
     changed: Notify,
     /// How many listeners are accepted at: closed ones, too, for a moment.
     accepting: Cell<usize>,
@@ -28,24 +38,42 @@ impl Doors {
         self.open.borrow().get(&id).cloned()
     }
 
-    pub fn is_open(&self, id: ListenerId) -> bool {
-        self.open.borrow().contains_key(&id)
-    }
-
     /// False for a listener that is closed, or lets in others now.
     pub fn are_of(&self, listener: &Rc<Listener>) -> bool {
         let open = self.open.borrow();
         open.values().any(|known| Rc::ptr_eq(known, listener))
     }
 
+    /// The next connection, or `None` once the worker is `draining` or the
+    /// listener is closed.
+    pub async fn accept(
+        &self,
+        id: ListenerId,
+        acceptor: &Acceptor,
+        draining: &Cell<bool>,
+    ) -> Option<io::Result<(Accepted, Peer)>> {
+        let mut accept = pin!(acceptor.accept());
+        loop {
+            let mut called = pin!(self.changed.notified());
+            let next = poll_fn(|cx| {
+                if draining.get() || !self.open.borrow().contains_key(&id) {
+                    return Poll::Ready(Some(None));
+                }
+                if called.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(None);
+                }
+                let accepted = accept.as_mut().poll(cx);
+                accepted.map(|accepted| Some(Some(accepted)))
+            });
+            if let Some(next) = next.await {
+                return next;
+            }
+        }
+    }
+
     /// Whoever accepts looks again whether it still should.
     pub fn call(&self) {
         self.changed.notify_waiters();
-    }
-
-    /// Waits for the next [`Doors::call`].
-    pub async fn called(&self) {
-        self.changed.notified().await;
     }
 
     /// One of them is accepted at no more, and its socket is closed.
@@ -66,26 +94,64 @@ impl Doors {
         }
     }
 
-    /// From now on these are open and no others; gives those to accept at.
+    /// Watches the new ones among these, for a [change](Self::change) that follows.
     ///
     /// # Errors
-    /// When the event loop can't watch one; nothing is changed then.
-    pub fn change(&self, wanted: Vec<Listening>) -> io::Result<Vec<(ListenerId, Acceptor)>> {
+    /// When the event loop can't watch one.
+    pub fn watch(&self, wanted: &mut [Listening]) -> io::Result<()> {
+        for listening in wanted {
+            if let Some(socket) = listening.socket.take() {
+                let acceptor = Acceptor::new(socket)?;
+                self.watched.borrow_mut().insert(listening.id, acceptor);
+            }
+        }
+        Ok(())
+    }
+
+    /// True for a listener that a change is about to open.
+    pub fn is_watched(&self, id: ListenerId) -> bool {
+        self.watched.borrow().contains_key(&id)
+    }
+
+    /// Keeps a connection until the change.
+    pub fn keep_early(&self, early: Early) {
+        self.early.borrow_mut().push(early);
+    }
+
+    /// What was kept.
+    pub fn take_early(&self) -> Vec<Early> {
+        self.early.take()
+    }
+
+    /// Lets go of what is watched and not open.
+    pub fn forget(&self) {
+        self.watched.borrow_mut().clear();
+    }
+
+    /// From now on these are open and no others; gives those to accept at,
+    /// which were watched before.
+    pub fn change(&self, wanted: &[Listening]) -> Vec<(ListenerId, Acceptor)> {
         let mut open = BTreeMap::new();
         let mut new = Vec::new();
         for listening in wanted {
             let id = listening.id;
-            let known = self.find(id).filter(|l| l.hosts == listening.hosts);
-            let listener =
-                known.unwrap_or_else(|| Rc::new(Listener::new(listening.address, listening.hosts)));
-            if let Some(socket) = listening.socket {
-                new.push((id, Acceptor::new(socket)?));
+            let known = self.find(id).filter(|known| known.lets_in_as(listening));
+            let listener = match known {
+                Some(known) => {
+                    known.shows(listening.tls.clone());
+                    known
+                }
+                None => Rc::new(Listener::new(listening)),
+            };
+            if let Some(acceptor) = self.watched.borrow_mut().remove(&id) {
+                new.push((id, acceptor));
             }
             open.insert(id, listener);
         }
+        self.forget();
         self.open.replace(open);
         self.accepting.set(self.accepting.get() + new.len());
         self.call();
-        Ok(new)
+        new
     }
 }

@@ -90,7 +90,7 @@ async fn pipeline(
     let mut noted = Noted::in_fields(&head.headers);
     let route = &find_route(worker, connection, head, noted)?;
     seen.route(route);
-    let origin = callers::check_origin(&head.headers, noted, route)?;
+    let origin = callers::check_origin(&head.headers, noted, &connection.listener, route)?;
     if let Some(origin) = origin.as_ref().filter(|_| respond::is_preflight(head)) {
         return Ok(preflight(head, origin));
     }

@@ -142,7 +142,7 @@ impl<F: Future<Output = ()> + 'static> Executor<F> for Streams {
             });
             let ended = worker.deadlines.until(&patience.deadline, until_cut).await;
             if ended.is_err() {
-                tracing::debug!("{} takes nothing of an answer", connection.peer);
+                tracing::debug!("{} takes nothing of an answer", connection.peer.as_str());
             }
         });
     }

@@ -24,6 +24,7 @@ mod lease;
 mod observe;
 mod oversized;
 mod path;
+mod peer;
 mod preface;
 mod pump;
 mod refusal;
@@ -33,6 +34,7 @@ mod rewrite;
 mod route;
 #[cfg(any(test, feature = "fuzzing"))]
 mod sample;
+mod secure;
 mod seed;
 mod set_cookie;
 mod signs;
@@ -51,6 +53,8 @@ use crate::base::clock::SystemClock;
 use crate::base::id::AccountKey;
 use crate::config::checked::{Limits, SharedRoutes};
 use crate::net::dial::Dialer;
+use crate::net::listen::{Local, Socket};
+use crate::net::tls::server::ServerTls;
 use crate::net::worker::{Io, spawn};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::requests::WorkerStats;
@@ -60,7 +64,6 @@ use replay::Budget;
 use seed::{Commons, Seed};
 use std::collections::HashMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
@@ -87,19 +90,30 @@ impl Seam {
 pub struct Listening {
     /// Names it in all that follows; none is used twice.
     pub id: u64,
-    pub address: SocketAddr,
+    pub address: Local,
     /// Names that may reach it besides loopback names and the hosts that
     /// routes name.
     pub hosts: Vec<String>,
+    /// `None`: plain HTTP.
+    pub tls: Option<Secured>,
     /// `None`: it is open already.
-    pub socket: Option<TcpListener>,
+    pub socket: Option<Socket>,
+}
+
+/// TLS at a listener.
+#[derive(Clone, Debug)]
+pub struct Secured {
+    pub tls: ServerTls,
+    /// Tells whose certificates are asked for: where it is another, connections
+    /// of before end.
+    pub clients: [u8; 32],
 }
 
 /// What the workers go on with after a reload.
 pub struct Change {
     /// With a seam for every account that a route names; `None`: as before.
     pub routes: Option<(SharedRoutes, HashMap<AccountKey, Seam>)>,
-    /// All that are to be open.
+    /// All that are to be open; new ones were [watched](Workers::watch) before.
     pub listeners: Vec<Listening>,
 }
 
@@ -192,11 +206,12 @@ pub fn start(parts: Parts) -> io::Result<Workers> {
 /// Every worker waits on the same sockets; who accepts may hand over.
 fn shared(listeners: &[Listening]) -> io::Result<Vec<Listening>> {
     let shared = listeners.iter().map(|listening| {
-        let socket = listening.socket.as_ref().map(TcpListener::try_clone);
+        let socket = listening.socket.as_ref().map(Socket::try_clone);
         Ok(Listening {
             id: listening.id,
-            address: listening.address,
+            address: listening.address.clone(),
             hosts: listening.hosts.clone(),
+            tls: listening.tls.clone(),
             socket: socket.transpose()?,
         })
     });
@@ -246,26 +261,47 @@ impl Workers {
         total
     }
 
-    /// Changes routes and listeners, and waits until every worker goes by the
-    /// new ones. Running requests keep their routes, connections and tokens.
+    /// Has every worker watch the new ones among these, so that a
+    /// [change](Self::change) to them can't fail. Nobody is accepted there yet.
     ///
     /// # Errors
-    /// When a new listener can't be shared; nothing is changed then.
-    pub async fn change(&self, change: Change) -> io::Result<()> {
-        let workers = self.commands.iter();
-        let listeners = workers.map(|_| shared(&change.listeners));
-        let mut listeners = listeners.collect::<io::Result<Vec<_>>>()?.into_iter();
+    /// When a worker can't; then none watches any of them.
+    pub async fn watch(&self, listeners: &mut [Listening]) -> io::Result<()> {
+        let copies = self.commands.iter().map(|_| shared(listeners));
+        let mut copies = copies.collect::<io::Result<Vec<_>>>()?.into_iter();
+        let command = |reply| Command::Watch(copies.next().unwrap_or_default(), reply);
+        let mut watched = Ok(());
+        for answer in self.ask(command) {
+            let gone = Err(io::Error::other("a worker has ended"));
+            watched = watched.and(answer.await.unwrap_or(gone));
+        }
+        for listening in listeners {
+            listening.socket = None;
+        }
+        if watched.is_err() {
+            self.forget().await;
+        }
+        watched
+    }
+
+    /// Lets go of what is watched and was not changed to.
+    pub async fn forget(&self) {
+        for done in self.ask(Command::Forget) {
+            let _ = done.await;
+        }
+    }
+
+    /// Changes routes and listeners, and waits until every worker goes by the
+    /// new ones. Running requests keep their routes, connections and tokens.
+    pub async fn change(&self, change: Change) {
+        let listeners = Arc::new(change.listeners);
         let routes = change
             .routes
             .map(|(routes, accounts)| Arc::new(RouteSet { routes, accounts }));
-        let command = |reply| {
-            let listeners = listeners.next().unwrap_or_default();
-            Command::Change(routes.clone(), listeners, reply)
-        };
+        let command = |reply| Command::Change(routes.clone(), listeners.clone(), reply);
         for done in self.ask(command) {
             let _ = done.await;
         }
-        Ok(())
     }
 
     /// Stops accepting, finishes the running requests and lets kept-alive

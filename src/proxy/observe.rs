@@ -158,7 +158,7 @@ impl Seen {
         if let (Some(trace), Some(tracer)) = (&mut self.trace, &worker.tracer) {
             let ended = Ended {
                 head,
-                peer: &connection.peer,
+                peer: connection.peer.as_str(),
                 route: self.route.as_deref(),
                 status: response.status(),
                 error: self.error,
@@ -180,7 +180,7 @@ impl Seen {
             return connection.hand_over(tunnel);
         }
         worker.log_access(&Entry {
-            client: &connection.peer,
+            client: connection.peer.as_str(),
             method: head.method.as_str(),
             path: head.uri.path(),
             labels: self.route.as_ref().and_then(|route| route.labels.as_ref()),

@@ -224,7 +224,7 @@ impl Tunnel {
     /// The line in the access log, at the end.
     fn log(&self, worker: &Worker, connection: &Connection, received: u64, sent: u64) {
         worker.log_access(&Entry {
-            client: &connection.peer,
+            client: connection.peer.as_str(),
             method: "GET",
             path: &self.told.path,
             labels: self.route.labels.as_ref(),

@@ -12,6 +12,7 @@ use super::lease::Leases;
 use super::refusal::{Code, Refusal};
 use super::replay::Upload;
 use super::route::{Routes, WorkerRoute};
+use super::secure::Handshakes;
 use super::seed::{Commons, Seed};
 use super::tables::Tables;
 use super::tally::Tally;
@@ -20,7 +21,7 @@ use super::{Listening, RouteSet};
 use crate::base::clock::SystemClock;
 use crate::config::checked::Limits;
 use crate::net::dial::Dialer;
-use crate::net::listen::{Accepted, Acceptor};
+use crate::net::listen::{Accepted, Acceptor, Peer};
 use crate::net::time::Deadlines;
 use crate::net::worker::spawn_local;
 use crate::telemetry::access::{AccessWriter, Entry};
@@ -30,22 +31,27 @@ use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::future::{Future, poll_fn};
-use std::net::SocketAddr;
-use std::pin::pin;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 /// What the other threads ask of a worker.
 pub enum Command {
     /// Serve a connection that another worker accepted.
-    Adopt(std::net::TcpStream, SocketAddr, ListenerId),
+    Adopt(std::net::TcpStream, Peer, ListenerId),
+    /// Watch these for a change that follows.
+    Watch(Vec<Listening>, oneshot::Sender<io::Result<()>>),
+    /// It does not follow.
+    Forget(oneshot::Sender<()>),
     /// Go on with these routes and listeners; running requests keep theirs.
-    Change(Option<Arc<RouteSet>>, Vec<Listening>, oneshot::Sender<()>),
+    Change(
+        Option<Arc<RouteSet>>,
+        Arc<Vec<Listening>>,
+        oneshot::Sender<()>,
+    ),
     /// Give a copy of the counters.
     Stats(oneshot::Sender<WorkerStats>),
     /// Stop accepting and finish; answers with the connections left at the limit.
@@ -67,6 +73,7 @@ pub struct Worker {
     pub shelf: Shelf,
     pub leases: Leases,
     pub http: http1::Builder,
+    pub handshakes: Handshakes,
     access: Option<RefCell<AccessWriter>>,
     /// Where traces are configured.
     pub tracer: Option<Tracer>,
@@ -106,6 +113,7 @@ impl Worker {
             shelf: Shelf::default(),
             leases: Leases::default(),
             http,
+            handshakes: Handshakes::default(),
             access: seed.access.map(RefCell::new),
             tracer: seed.traces.as_ref().map(Tracer::new),
             tally: Tally::default(),
@@ -120,24 +128,31 @@ impl Worker {
     /// Accepts, serves and obeys until nobody commands any more.
     pub async fn run(
         self: Rc<Self>,
-        listeners: Vec<Listening>,
+        mut listeners: Vec<Listening>,
         mut commands: mpsc::UnboundedReceiver<Command>,
     ) {
-        if !self.listen(listeners) {
+        if let Err(error) = self.doors.watch(&mut listeners) {
+            tracing::error!("a worker can't watch its listeners: {error}");
             return;
         }
+        self.listen(&listeners);
+        drop(listeners);
         spawn_local(self.clone().tick());
         while let Some(command) = commands.recv().await {
             match command {
-                Command::Adopt(stream, peer, id) => match self.doors.find(id) {
-                    Some(listener) => self.serve(Accepted::attach(stream), peer, &listener),
-                    None => self.unload(self.index),
-                },
+                Command::Adopt(stream, peer, id) => self.adopt(stream, peer, id),
+                Command::Watch(mut listeners, reply) => {
+                    let _ = reply.send(self.doors.watch(&mut listeners));
+                }
+                Command::Forget(done) => {
+                    self.doors.forget();
+                    let _ = done.send(());
+                }
                 Command::Change(routes, listeners, done) => {
                     if let Some(routes) = routes {
                         self.change_routes(&routes);
                     }
-                    self.listen(listeners);
+                    self.listen(&listeners);
                     let worker = self.clone();
                     spawn_local(async move {
                         worker.doors.settled().await;
@@ -201,27 +216,23 @@ impl Worker {
 
     /// Accepts at these listeners and no others; the connections of those that
     /// are closed, or let in others now, end between two requests.
-    fn listen(self: &Rc<Self>, listeners: Vec<Listening>) -> bool {
-        match self.doors.change(listeners) {
-            Ok(new) => new
-                .into_iter()
-                .for_each(|(id, acceptor)| spawn_local(self.clone().accept(id, acceptor))),
-            Err(error) => {
-                tracing::error!("a worker can't watch its listeners: {error}");
-                return false;
-            }
+    fn listen(self: &Rc<Self>, listeners: &[Listening]) {
+        for (id, acceptor) in self.doors.change(listeners) {
+            spawn_local(self.clone().accept(id, acceptor));
+        }
+        for (stream, peer, id) in self.doors.take_early() {
+            self.adopt(stream, peer, id);
         }
         for connection in self.connections.borrow().values() {
             if !self.doors.are_of(&connection.listener) {
                 connection.close_gently();
             }
         }
-        true
     }
 
     async fn accept(self: Rc<Self>, id: ListenerId, acceptor: Acceptor) {
         loop {
-            let accepted = accept_while_open(&self, id, &acceptor).await;
+            let accepted = self.doors.accept(id, &acceptor, &self.draining).await;
             match accepted {
                 None => {
                     drop(acceptor);
@@ -242,7 +253,7 @@ impl Worker {
     }
 
     /// Serves a new connection here, or hands it to the worker with the fewest.
-    fn place(self: &Rc<Self>, accepted: Accepted, peer: SocketAddr, id: ListenerId) {
+    fn place(self: &Rc<Self>, accepted: Accepted, peer: Peer, id: ListenerId) {
         let Some(listener) = self.doors.find(id) else {
             return;
         };
@@ -253,8 +264,7 @@ impl Worker {
             .map(|load| load.load(Ordering::Relaxed))
             .collect();
         if loads.iter().sum::<usize>() >= self.limits.connections {
-            self.turn_away(accepted);
-            return;
+            return self.turn_away(accepted, &listener);
         }
         let own = loads[self.index];
         let least = loads.iter().enumerate().min_by_key(|(_, load)| **load);
@@ -278,7 +288,7 @@ impl Worker {
     }
 
     /// One connection too many: says so without reading anything.
-    fn turn_away(&self, accepted: Accepted) {
+    fn turn_away(&self, accepted: Accepted, listener: &Listener) {
         let refusal = Refusal::new(
             Code::Overloaded,
             format!(
@@ -287,13 +297,26 @@ impl Worker {
             ),
         );
         self.tally.refused(refusal.code.as_str());
-        // The buffer of a new socket takes it at once, or the client goes without.
-        let _ = accepted.say_and_close(&refusal.into_bytes());
+        // Without a handshake there are no words for a caller that speaks TLS.
+        if listener.tls().is_none() {
+            // The buffer of a new socket takes it at once, or the client goes without.
+            let _ = accepted.say_and_close(&refusal.into_bytes());
+        }
     }
 
-    fn serve(self: &Rc<Self>, accepted: Accepted, peer: SocketAddr, listener: &Rc<Listener>) {
+    /// Serves what another worker accepted, who may have heard of a new listener
+    /// before this one: then a little later.
+    fn adopt(self: &Rc<Self>, stream: std::net::TcpStream, peer: Peer, id: ListenerId) {
+        match self.doors.find(id) {
+            Some(listener) => self.serve(Accepted::attach(stream), peer, &listener),
+            None if self.doors.is_watched(id) => self.doors.keep_early((stream, peer, id)),
+            None => self.unload(self.index),
+        }
+    }
+
+    fn serve(self: &Rc<Self>, accepted: Accepted, peer: Peer, listener: &Rc<Listener>) {
         let id = self.next_connection.replace(self.next_connection.get() + 1);
-        let connection = Rc::new(Connection::new(peer.ip(), listener.clone()));
+        let connection = Rc::new(Connection::new(peer, listener.clone()));
         if self.draining.get() {
             connection.let_go();
         }
@@ -357,33 +380,6 @@ impl Worker {
 
 /// hyper takes no smaller buffer.
 const MIN_BUFFER: usize = 8192;
-
-/// The next connection, or `None` once the worker drains or the listener is closed.
-async fn accept_while_open(
-    worker: &Worker,
-    id: ListenerId,
-    acceptor: &Acceptor,
-) -> Option<std::io::Result<(Accepted, SocketAddr)>> {
-    let mut accept = pin!(acceptor.accept());
-    loop {
-        let mut called = pin!(worker.doors.called());
-        let next = poll_fn(|cx| {
-            if worker.draining.get() || !worker.doors.is_open(id) {
-                return Poll::Ready(Some(None));
-            }
-            if called.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(None);
-            }
-            accept
-                .as_mut()
-                .poll(cx)
-                .map(|accepted| Some(Some(accepted)))
-        });
-        if let Some(next) = next.await {
-            return next;
-        }
-    }
-}
 
 /// Takes a connection off the worker's books, however its task ends.
 struct Leave {

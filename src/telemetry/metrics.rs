@@ -13,9 +13,9 @@ use std::collections::BTreeMap;
 /// The content type of what [`render`] gives.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
-/// Every `Sidekey-Error` of the proxy, so that each counts from 0: a first
-/// refusal would otherwise be no increase.
-const REASONS: [&str; 13] = [
+/// Every `Sidekey-Error` of the proxy, and what fails before there could be one, so
+/// that each counts from 0: a first refusal would otherwise be no increase.
+const REASONS: [&str; 14] = [
     "account_not_connected",
     "bad_request",
     "caller_not_allowed",
@@ -24,6 +24,7 @@ const REASONS: [&str; 13] = [
     "payload_too_large",
     "reconnect_required",
     "route_not_found",
+    "tls_handshake",
     "token_unavailable",
     "upstream_timeout",
     "upstream_tls_error",
@@ -207,7 +208,7 @@ fn worker_families(workers: &WorkerStats) -> Vec<MetricFamily> {
     vec![
         family(
             "sidekey_refused_total",
-            "Answers that sidekey made itself, by their Sidekey-Error code.",
+            "Answers that sidekey made itself, by their Sidekey-Error code; and failed handshakes.",
             MetricType::COUNTER,
             refused.collect(),
         ),

@@ -189,6 +189,10 @@ fn the_unit_is_as_hardened_as_it_says() {
     fs::write(&unit, text.replace("/usr/local/bin/sidekey", &binary())).unwrap();
     let analyze = || Command::new("systemd-analyze");
     good(analyze().arg("verify").arg(&unit));
+    // The socket that holds its port open.
+    let socket = dir.path().join("sidekey.socket");
+    fs::copy(deploy("systemd/sidekey.socket"), &socket).unwrap();
+    good(analyze().arg("verify").arg(&socket));
     // In tenths; more is an error.
     let security = ["security", "--offline=true", "--threshold=11"];
     good(analyze().args(security).arg(&unit));

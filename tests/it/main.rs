@@ -3,6 +3,7 @@
 
 mod support;
 
+mod activation;
 mod answers;
 mod callers;
 mod check;
@@ -28,6 +29,7 @@ mod http2;
 mod http2_frames;
 #[cfg(feature = "fault-points")]
 mod kills;
+mod listener_tls;
 mod mass;
 mod matrix;
 mod max_body;
@@ -55,6 +57,7 @@ mod store_bad_disk;
 mod store_full;
 mod token_endpoint;
 mod traces;
+mod unix_sockets;
 mod unix_upstream;
 mod upstream_tls;
 mod websocket;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub struct Site {
     /// Where browsers find the admin listener, without a trailing slash.
     pub public_url: String,
-    /// Where applications call.
+    /// Where applications call over TCP, in plain HTTP.
     pub proxy: Vec<SocketAddr>,
     pub integrations: Vec<Arc<Integration>>,
     pub routes: SharedRoutes,

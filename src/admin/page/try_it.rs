@@ -79,7 +79,10 @@ pub async fn send(site: &Site, wanted: &Wanted) -> Shown {
         return failed("There is no such route", "Choose one from the list.");
     };
     let Some(address) = site.own_proxy() else {
-        return failed("Nothing was sent", "There is no listener for applications.");
+        return failed(
+            "Nothing was sent",
+            "There is no listener for plain HTTP on TCP, which this page could call.",
+        );
     };
     let method = match wanted.method.as_str() {
         "HEAD" => Method::HEAD,

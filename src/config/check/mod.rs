@@ -6,6 +6,7 @@ mod edits;
 mod hosts;
 mod inputs;
 mod integrations;
+mod listeners;
 mod oauth2;
 mod parameters;
 mod paths;
@@ -13,6 +14,7 @@ mod reach;
 mod routes;
 mod settings;
 mod streams;
+mod tls;
 mod traces;
 mod upstream;
 
@@ -29,7 +31,7 @@ pub(super) fn check(ctx: &Context<'_>, root: &Node) -> Option<Config> {
     let reader = Reader::open(ctx, &ROOT, root, Place::first())?;
     let integrations = integrations::read(&reader);
     let accounts = accounts::read(&reader, &integrations);
-    let listeners = settings::listeners(&reader);
+    let listeners = listeners::read(&reader);
     let admin = settings::admin(&reader);
     let probes = settings::probes(&reader);
     let own = settings::own_addresses(ctx, &listeners, admin.as_ref(), probes.as_ref());

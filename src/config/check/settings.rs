@@ -2,13 +2,13 @@
 
 use super::accounts::Accounts;
 use super::edits;
-use super::hosts::host_name;
 use crate::base::key::{self, Key};
 use crate::base::secret::Secret;
+use crate::config::checked::listening::{Address, Listener};
 use crate::config::checked::{
-    Admin, Drain, Io, Limits, Listener, Log, LogFormat, RefreshSettings, Store, StoreKey, Workers,
+    Admin, Drain, Io, Limits, Log, LogFormat, RefreshSettings, Store, StoreKey, Workers,
 };
-use crate::config::keys::table::{LISTENER, STORE_KEY};
+use crate::config::keys::table::STORE_KEY;
 use crate::config::mistakes::Mistake;
 use crate::config::reader::Reader;
 use crate::config::scalar::{Context, Origin, Scalar, is_source, resolve};
@@ -23,88 +23,12 @@ pub(super) struct Placed<T> {
     pub place: Place,
 }
 
-pub(super) fn listeners(reader: &Reader<'_, '_>) -> Vec<Placed<Listener>> {
-    let place = reader.key_place("listen");
-    match reader.node("listen") {
-        Some(Node::Sequence(place, items)) => {
-            if items.is_empty() {
-                let mistake = Mistake::error(*place, "`listen` has no listener");
-                reader.ctx.report(mistake.expected("at least one"));
-            }
-            items
-                .iter()
-                .filter_map(|i| listener(reader.ctx, i))
-                .collect()
-        }
-        Some(node @ Node::Map(..)) if !is_source(node) => {
-            let what = "`listen` is one listener without its list";
-            let expected = "an address, or a list: `- address: …`";
-            reader
-                .ctx
-                .report(Mistake::error(place, what).expected(expected));
-            Vec::new()
-        }
-        _ => {
-            let address = address_of(reader, "listen");
-            let listener = address.map(|address| with_hosts(address, Vec::new()));
-            listener
-                .into_iter()
-                .inspect(|listener| warn_off_loopback(reader.ctx, listener))
-                .collect()
-        }
-    }
-}
-
-fn with_hosts(address: Placed<SocketAddr>, hosts: Vec<String>) -> Placed<Listener> {
-    Placed {
-        value: Listener {
-            address: address.value,
-            hosts,
-        },
-        place: address.place,
-    }
-}
-
-fn listener(ctx: &Context<'_>, node: &Node) -> Option<Placed<Listener>> {
-    let reader = Reader::open(ctx, &LISTENER, node, node.place())?;
-    let mut hosts = Vec::new();
-    for host in reader.texts("hosts") {
-        match host_name(&host.text) {
-            Some(name) => hosts.push(name),
-            None => ctx.report(
-                Mistake::error(host.place, format!("{} is no host name", host.named()))
-                    .expected("a name such as `api.internal`, without a port"),
-            ),
-        }
-    }
-    let listener = with_hosts(address_of(&reader, "address")?, hosts);
-    warn_off_loopback(ctx, &listener);
-    Some(listener)
-}
-
-fn warn_off_loopback(ctx: &Context<'_>, listener: &Placed<Listener>) {
-    let Listener { address, hosts } = &listener.value;
-    if !address.ip().to_canonical().is_loopback() && hosts.is_empty() {
-        let what = format!(
-            "whoever can reach {address} may use every route, and with it every route's \
-             account; `hosts` names the hosts by which it may be called"
-        );
-        ctx.report(Mistake::warning(listener.place, what));
-    }
-}
-
 /// The address under a key, or its default.
 fn address_of(reader: &Reader<'_, '_>, name: &str) -> Option<Placed<SocketAddr>> {
     let scalar = match reader.node(name) {
         Some(_) => reader.text(name)?,
         None => reader.default_scalar(name)?,
     };
-    if scalar.text.starts_with("unix:") {
-        let what = format!("`{name}: unix:…` is not in this version");
-        let mistake = Mistake::error(scalar.place, what);
-        reader.ctx.report(mistake.expected(values::ADDRESS));
-        return None;
-    }
     let Some(value) = values::address(&scalar.text) else {
         let what = format!("`{name}` can't be {}", scalar.named());
         let mistake = Mistake::error(scalar.place, what);
@@ -187,19 +111,35 @@ pub(super) fn own_addresses(
     admin: Option<&Placed<Admin>>,
     probes: Option<&Placed<SocketAddr>>,
 ) -> Vec<SocketAddr> {
-    let proxy = listeners.iter().map(|l| (l.value.address, l.place));
-    let admin = admin.iter().map(|a| (a.value.listen, a.place));
-    let probes = probes.iter().map(|p| (p.value, p.place));
-    let mut seen = Vec::new();
+    let proxy = listeners.iter().map(|l| (l.value.address.clone(), l.place));
+    let admin = admin
+        .iter()
+        .map(|a| (Address::Tcp(a.value.listen), a.place));
+    let probes = probes.iter().map(|p| (Address::Tcp(p.value), p.place));
+    let mut seen: Vec<Address> = Vec::new();
     for (address, place) in proxy.chain(admin).chain(probes) {
-        // Port 0 is a new port for each.
-        if address.port() != 0 && seen.contains(&address) {
+        if seen.iter().any(|other| is_same(other, &address)) {
             let what = format!("{address} is listened on twice");
             ctx.report(Mistake::error(place, what).expected("an address of its own"));
         }
         seen.push(address);
     }
-    seen
+    let tcp = seen.into_iter().filter_map(|address| match address {
+        Address::Tcp(address) => Some(address),
+        _ => None,
+    });
+    tcp.collect()
+}
+
+fn is_same(one: &Address, other: &Address) -> bool {
+    match (one, other) {
+        // Port 0 is a new port for each.
+        (Address::Tcp(address), _) if address.port() == 0 => false,
+        // systemd may hand over several of one name.
+        (Address::Systemd(_), _) => false,
+        (Address::Unix { path, .. }, Address::Unix { path: other, .. }) => path == other,
+        _ => one == other,
+    }
 }
 
 pub(super) fn store(reader: &Reader<'_, '_>) -> Option<Store> {

@@ -53,8 +53,10 @@ pub enum Kind {
     },
     Duration,
     Size,
-    /// `address:port`, or `unix:/path`.
+    /// `address:port`.
     Address,
+    /// The same, `unix:/path`, or a socket that was handed over.
+    Listening,
     Choice(&'static [Choice]),
     /// Names of the writer's own, each with a text that may hold `{parameters}`.
     Pairs,

@@ -83,6 +83,7 @@ fn kind(of: Kind) -> String {
         Kind::Duration => "duration".to_owned(),
         Kind::Size => "size".to_owned(),
         Kind::Address => "address".to_owned(),
+        Kind::Listening => "address, `unix:/path`, `fd:NUMBER` or `systemd:NAME`".to_owned(),
         Kind::Choice(choices) => {
             let names = choices.iter().map(|choice| match choice.later {
                 true => format!("`{}` (not in this version)", choice.name),

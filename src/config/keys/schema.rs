@@ -94,7 +94,7 @@ fn alternatives(kind: Kind) -> Vec<Value> {
     let written = match kind {
         Kind::Text | Kind::Template => json!({ "type": ["string", "number", "boolean"] }),
         Kind::Url => json!({ "type": "string", "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://" }),
-        Kind::Address => json!({ "type": "string" }),
+        Kind::Address | Kind::Listening => json!({ "type": "string" }),
         Kind::Bool => json!({ "type": "boolean" }),
         Kind::Number { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
         Kind::Duration => json!({ "type": "string", "pattern": "^([0-9]+(ms|s|m|h|d))+$" }),

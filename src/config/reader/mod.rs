@@ -210,6 +210,7 @@ fn kind_in_words(kind: Kind) -> String {
         Kind::Choice(choices) => listed(choices.iter().filter(|c| !c.later).map(|c| c.name)),
         Kind::Url => "an `http` or `https` URL".to_owned(),
         Kind::Address => values::ADDRESS.to_owned(),
+        Kind::Listening => values::LISTENING.to_owned(),
         Kind::Bool => values::BOOL.to_owned(),
         Kind::Section(section) => section.what.to_owned(),
         _ => "it to be written".to_owned(),

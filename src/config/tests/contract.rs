@@ -2,6 +2,7 @@
 
 use super::load;
 use crate::base::key::Key;
+use crate::config::checked::listening::Address;
 use crate::config::checked::{
     ClientAuth, ClientSecret, CodeChallenge, Config, GrantType, HostMatch, PathMatch, Placement,
     Store, StoreKey, TokenMethod, UpstreamScheme,
@@ -72,7 +73,7 @@ fn it_loads_and_means_what_it_says() {
     assert_eq!(config.listeners.len(), 1);
     assert_eq!(
         config.listeners[0].address,
-        "127.0.0.1:7480".parse().unwrap()
+        Address::Tcp("127.0.0.1:7480".parse().unwrap())
     );
     assert_eq!(config.admin.public_url, "http://127.0.0.1:7481");
     assert_eq!(
@@ -158,7 +159,7 @@ fn nothing_written_means_the_defaults() {
     let config = load("").unwrap();
     assert_eq!(
         config.listeners[0].address,
-        "127.0.0.1:7480".parse().unwrap()
+        Address::Tcp("127.0.0.1:7480".parse().unwrap())
     );
     assert_eq!(config.admin.public_url, "http://127.0.0.1:7481");
     let store = Store::File {

@@ -80,16 +80,6 @@ fn upstreams() {
 fn what_is_not_in_this_version() {
     one(
         "127.0.0.1:7480",
-        "unix:/run/sidekey.sock",
-        "1:9 `listen: unix:…` is not in this version",
-    );
-    one(
-        "127.0.0.1:7480",
-        "[{address: 127.0.0.1:7480, tls: {}}]",
-        "1:36 `tls` is not in this version",
-    );
-    one(
-        "127.0.0.1:7480",
         "[{address: 127.0.0.1:7480, callers: []}]",
         "1:36 `callers` is not in this version",
     );
@@ -113,6 +103,27 @@ fn listeners_and_store() {
         "2:17 127.0.0.1:7481 is listened on twice",
     );
     one("127.0.0.1:7480", "[]", "1:9 `listen` has no listener");
+    one(
+        "127.0.0.1:7480",
+        "[{address: \"unix:/a\"}, {address: \"unix:/a\", mode: 0660}]",
+        "1:42 unix:/a is listened on twice",
+    );
+    one(
+        "127.0.0.1:7480",
+        "[{address: \"unix:/a\", mode: 0680}]",
+        "1:37 `mode` can't be `0680`",
+    );
+    one(
+        "127.0.0.1:7480",
+        "[{address: 127.0.0.1:7480, mode: 0660}]",
+        "1:36 `mode` is of a Unix socket's file, and this listener has none",
+    );
+    one("127.0.0.1:7480", "fd:2", "1:9 `listen` can't be `fd:2`");
+    one(
+        "127.0.0.1:7480",
+        &format!("unix:/{}", "a".repeat(200)),
+        &format!("1:9 the path /{} is too long for a socket", "a".repeat(200)),
+    );
     one(
         "listen:",
         "admin: {public_url: \"http://h/?a\"}\nlisten:",

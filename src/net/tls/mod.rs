@@ -2,3 +2,5 @@
 
 pub mod client;
 mod issuer;
+mod names;
+pub mod server;

@@ -16,6 +16,7 @@ pub mod rotation;
 pub mod scripted;
 pub mod server;
 pub mod sidekey;
+pub mod tls;
 
 pub mod wait;
 

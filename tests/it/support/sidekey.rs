@@ -38,6 +38,8 @@ pub struct Launch {
     pub files: Vec<(String, String)>,
     /// All of these files lie as Kubernetes mounts them.
     pub mounted: bool,
+    /// A program and its arguments that run sidekey's command line.
+    pub wrapper: Vec<String>,
 }
 
 impl Sidekey {
@@ -83,10 +85,13 @@ impl Sidekey {
             true => mount(dir.path(), &files),
             false => write(dir.path(), &files),
         }
-        let mut command = match launch.own_build {
-            true => at_home(Command::new(env!("CARGO_BIN_EXE_sidekey")), &dir),
-            false => command(&dir),
+        let program = match launch.own_build {
+            true => env!("CARGO_BIN_EXE_sidekey").to_owned(),
+            false => binary(),
         };
+        let mut words = launch.wrapper.iter().cloned().chain([program]);
+        let mut command = at_home(Command::new(words.next().unwrap()), &dir);
+        command.args(words);
         command.arg("run").arg("--config").arg(file);
         command.envs(launch.environment.iter().cloned());
         let mut child = command.spawn().unwrap();
@@ -202,6 +207,11 @@ impl Sidekey {
             }
             TcpStream::connect(self.admin).is_ok() && get(self.admin, path).status == 200
         });
+    }
+
+    /// Where its configuration and the files beside it lie.
+    pub fn folder(&self) -> &Path {
+        self.dir.path()
     }
 
     /// A GET through the proxy, on a connection of its own.

@@ -2,14 +2,16 @@
 
 pub mod edits;
 pub mod integration;
+pub mod listener;
 pub mod route;
 mod settings;
 mod traces;
 
 use super::{Kind, Need, Section, key};
-use Kind::{Address, Any, Bool, Either, List, Text};
+use Kind::{Address, Bool, Either, List, Listening, Text};
 use Need::{Default, Optional, Required};
 use integration::INTEGRATION;
+use listener::LISTENER;
 use route::{ACCOUNT, ROUTE};
 use settings::{DRAIN, LIMITS, LOG, METRICS, READINESS, REFRESH, WORKERS};
 use traces::TRACES;
@@ -20,7 +22,7 @@ pub static ROOT: Section = Section {
     keys: &[
         key(
             "listen",
-            Either(&[Address, List(&Kind::Section(&LISTENER))]),
+            Either(&[Listening, List(&Kind::Section(&LISTENER))]),
             Default("127.0.0.1:7480"),
             "Where applications call: an address, or a list of listeners.",
         ),
@@ -108,46 +110,6 @@ pub static ROOT: Section = Section {
             Optional("no traces: `traceparent` and `tracestate` go through untouched"),
             "Spans of requests, sent to a collector over OTLP.",
         ),
-    ],
-};
-
-/// The long form of `listen`.
-pub static LISTENER: Section = Section {
-    what: "a listener",
-    keys: &[
-        key(
-            "address",
-            Address,
-            Required,
-            "Address and port: `127.0.0.1:7480`, or `[::]:7480` for IPv6 and IPv4. `unix:/path` comes in a later version.",
-        ),
-        key(
-            "hosts",
-            List(&Text),
-            Optional("loopback names and the hosts that routes name"),
-            "Further host names by which callers may reach this listener.",
-        ),
-        key(
-            "tls",
-            Any,
-            Optional("plain HTTP"),
-            "The listener's certificate.",
-        )
-        .later(),
-        key(
-            "callers",
-            Any,
-            Optional("whoever can reach the listener"),
-            "Who may call.",
-        )
-        .later(),
-        key(
-            "routes",
-            Any,
-            Optional("all routes"),
-            "The routes that this listener serves.",
-        )
-        .later(),
     ],
 };
 

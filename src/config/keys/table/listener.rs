@@ -1,0 +1,82 @@
+//! The keys of a listener for applications.
+
+use crate::config::keys::{Choice, Kind, Need, Section, key, now};
+use Kind::{Any, List, Listening, Text};
+use Need::{Default, Optional, Required};
+
+/// The long form of `listen`.
+pub static LISTENER: Section = Section {
+    what: "a listener",
+    keys: &[
+        key(
+            "address",
+            Listening,
+            Required,
+            "`127.0.0.1:7480`, or `[::]:7480` for IPv6 and IPv4; `unix:/path` for a Unix socket; `fd:3` or `systemd:NAME` for a listening socket that was open when sidekey began.",
+        ),
+        key(
+            "mode",
+            Text,
+            Default("0600"),
+            "Permission bits of a Unix socket's file, in octal: who may write to it may call.",
+        ),
+        key(
+            "hosts",
+            List(&Text),
+            Optional("loopback names and the hosts that routes name"),
+            "Further host names by which callers may reach this listener.",
+        ),
+        key(
+            "tls",
+            Kind::Section(&TLS),
+            Optional("plain HTTP"),
+            "HTTPS: the listener's certificate, and whose certificates callers show.",
+        ),
+        key(
+            "callers",
+            Any,
+            Optional("whoever can reach the listener"),
+            "Who may call.",
+        )
+        .later(),
+        key(
+            "routes",
+            Any,
+            Optional("all routes"),
+            "The routes that this listener serves.",
+        )
+        .later(),
+    ],
+};
+
+static CLIENT_CERTIFICATE: &[Choice] = &[now("required"), now("optional")];
+
+static TLS: Section = Section {
+    what: "a listener's TLS",
+    keys: &[
+        key(
+            "certificate",
+            Text,
+            Required,
+            "The file with the listener's certificate and its chain, PEM; a relative path starts at the configuration's folder. Read again when it changes.",
+        ),
+        key(
+            "key",
+            Text,
+            Required,
+            "The file with the certificate's private key, PEM; read again when it changes.",
+        ),
+        key(
+            "client_ca",
+            Text,
+            Optional("callers are asked for no certificate"),
+            "The file with the certificates of those who issue callers' certificates, PEM; read again when it changes.",
+        ),
+        key(
+            "client_certificate",
+            Kind::Choice(CLIENT_CERTIFICATE),
+            Default("required"),
+            "With `client_ca`: whether callers without a certificate are refused in the handshake.",
+        ),
+    ],
+};

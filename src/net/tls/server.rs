@@ -1,0 +1,234 @@
+//! The server's side of TLS: what a listener shows and asks for, the handshake,
+//! and the names of a caller that has shown a certificate.
+
+use super::super::stream::Stream;
+use super::names;
+use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
+use hyper_util::rt::TokioIo;
+use rustls::crypto::aws_lc_rs;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{RootCertStore, ServerConfig};
+use std::fmt;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+/// What callers may speak, the best first (RFC 7301).
+const PROTOCOLS: &[&[u8]] = &[HTTP2, b"http/1.1"];
+const HTTP2: &[u8] = b"h2";
+/// The first byte of a handshake (RFC 8446, 5.1: `ContentType`).
+const HANDSHAKE: u8 = 22;
+
+/// Whose certificates callers show.
+#[derive(Clone)]
+pub struct Clients {
+    pub roots: Arc<RootCertStore>,
+    /// False: those without one are served, too.
+    pub required: bool,
+}
+
+/// How a listener does TLS; cheap to clone.
+#[derive(Clone)]
+pub struct ServerTls(TlsAcceptor);
+
+impl ServerTls {
+    /// TLS 1.2 and 1.3, with this certificate.
+    ///
+    /// # Errors
+    /// When `clients` names no authority that can be one.
+    pub fn new(own: Arc<CertifiedKey>, clients: Option<&Clients>) -> Result<Self, String> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|why| why.to_string())?;
+        let builder = match clients {
+            None => builder.with_no_client_auth(),
+            Some(clients) => builder.with_client_cert_verifier(clients.verifier()?),
+        };
+        let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(own)));
+        config.alpn_protocols = PROTOCOLS.iter().map(|name| name.to_vec()).collect();
+        if clients.is_some() {
+            // A ticket would outlive the certificate that was shown for it.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        } else {
+            config.ticketer = aws_lc_rs::Ticketer::new().map_err(|why| why.to_string())?;
+        }
+        Ok(Self(TlsAcceptor::from(Arc::new(config))))
+    }
+}
+
+impl fmt::Debug for ServerTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServerTls")
+    }
+}
+
+impl Clients {
+    fn verifier(&self) -> Result<Arc<dyn ClientCertVerifier>, String> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = WebPkiClientVerifier::builder_with_provider(self.roots.clone(), provider);
+        let builder = match self.required {
+            true => builder,
+            false => builder.allow_unauthenticated(),
+        };
+        builder.build().map_err(|why| why.to_string())
+    }
+}
+
+/// Why a connection did not come to be.
+pub enum HandshakeError {
+    /// It does not begin with TLS; something in plain may be said on it.
+    NotTls(Stream),
+    /// The caller is gone, or sent nothing.
+    Gone,
+    /// What TLS says, for people.
+    Failed(String),
+}
+
+/// Shakes hands with a caller.
+///
+/// # Errors
+/// [`HandshakeError`]
+pub async fn handshake(
+    mut stream: Stream,
+    tls: &ServerTls,
+) -> Result<SecureStream, HandshakeError> {
+    let first = match first_byte(&mut stream).await {
+        Some(first) => first,
+        None => return Err(HandshakeError::Gone),
+    };
+    if first != HANDSHAKE {
+        return Err(HandshakeError::NotTls(stream));
+    }
+    let begun = tls.0.accept_with(TokioIo::new(stream), |session| {
+        // It takes a byte, and can't tell anything from it yet.
+        let _ = session.read_tls(&mut [first].as_slice());
+    });
+    match begun.await {
+        Ok(stream) => Ok(SecureStream(TokioIo::new(stream))),
+        Err(why) => Err(HandshakeError::Failed(why.to_string())),
+    }
+}
+
+async fn first_byte(stream: &mut Stream) -> Option<u8> {
+    let mut memory = [MaybeUninit::uninit()];
+    let mut buf = ReadBuf::uninit(&mut memory);
+    let read = poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, buf.unfilled())).await;
+    read.ok().and_then(|()| buf.filled().first().copied())
+}
+
+/// A caller's connection after the handshake.
+pub struct SecureStream(TokioIo<TlsStream<TokioIo<Stream>>>);
+
+impl SecureStream {
+    /// As [`Stream::poll_readable`].
+    pub fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let (stream, session) = self.0.inner_mut().get_mut();
+        // What was deciphered already is no longer in the socket.
+        match session.wants_read() {
+            true => stream.inner_mut().poll_readable(cx),
+            false => Poll::Ready(()),
+        }
+    }
+
+    /// True where it was settled that HTTP/2 follows (RFC 9113, 3.2).
+    #[must_use]
+    pub fn is_http2(&self) -> bool {
+        let (_, session) = self.0.inner().get_ref();
+        session.alpn_protocol() == Some(HTTP2)
+    }
+
+    /// The verified names of the caller's certificate; none where it has shown none.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let (_, session) = self.0.inner().get_ref();
+        let shown = session.peer_certificates().and_then(<[_]>::first);
+        shown.map(|own| names::of(own)).unwrap_or_default()
+    }
+}
+
+impl Read for SecureStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl Write for SecureStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+/// The most that is read of somebody who did not speak TLS, in bytes.
+const DISCARDED: usize = 64 * 1024;
+
+/// Says something in plain, and reads until the other side has taken it: to
+/// close over unread bytes would take the words back.
+pub async fn say_in_plain(mut stream: Stream, words: &[u8]) {
+    let mut left = words;
+    while !left.is_empty() {
+        match poll_fn(|cx| Pin::new(&mut stream).poll_write(cx, left)).await {
+            Ok(written) if written > 0 => left = &left[written..],
+            _ => return,
+        }
+    }
+    if poll_fn(|cx| Pin::new(&mut stream).poll_flush(cx))
+        .await
+        .is_err()
+        || poll_fn(|cx| Pin::new(&mut stream).poll_shutdown(cx))
+            .await
+            .is_err()
+    {
+        return;
+    }
+    let mut discarded = 0;
+    while discarded < DISCARDED {
+        match poll_fn(|cx| poll_discard(&mut stream, cx)).await {
+            0 => return,
+            length => discarded += length,
+        }
+    }
+}
+
+fn poll_discard(stream: &mut Stream, cx: &mut Context<'_>) -> Poll<usize> {
+    let mut memory = [MaybeUninit::uninit(); 1024];
+    let mut buf = ReadBuf::uninit(&mut memory);
+    let read = ready!(Pin::new(stream).poll_read(cx, buf.unfilled()));
+    Poll::Ready(read.map_or(0, |()| buf.filled().len()))
+}

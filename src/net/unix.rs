@@ -1,0 +1,173 @@
+//! Unix sockets: a file that stands for a listener, whose it is, and when it goes.
+
+use super::listen::{BACKLOG, Credentials, Socket};
+use socket2::{Domain, SockAddr, Socket as RawSocket, Type};
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::net::UnixStream;
+
+/// The file of a socket that this process listens on. Dropped, it is removed if
+/// it is still this one, and the next process may have the place.
+#[derive(Debug)]
+pub struct Bound {
+    path: PathBuf,
+    /// Device and inode.
+    place: (u64, u64),
+    /// Held for as long as we listen: of two processes that start at once only
+    /// one comes to look at the socket's file. Never removed, for somebody may
+    /// be about to lock it.
+    _lock: File,
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        if place(&self.path).is_ok_and(|now| now == self.place) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Binds and listens. `mode` are the permission bits of the file. A file that a
+/// process has left behind is replaced.
+///
+/// # Errors
+/// `AddrInUse` when somebody listens there, `AlreadyExists` when what is there
+/// is no socket, and what the operating system says.
+pub fn bind(path: &Path, mode: u32) -> io::Result<Socket> {
+    let lock = lock(path)?;
+    clear(path)?;
+    let socket = RawSocket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    let bound = Bound {
+        path: path.to_owned(),
+        place: place(path)?,
+        _lock: lock,
+    };
+    // Nobody can connect before it listens.
+    fs::set_permissions(path, Permissions::from_mode(mode))?;
+    socket.listen(BACKLOG)?;
+    Ok(Socket::Unix(socket.into(), Some(Arc::new(bound))))
+}
+
+/// Who connected; `None` where the system does not say.
+#[must_use]
+pub fn credentials(stream: &UnixStream) -> Option<Credentials> {
+    let peer = stream.peer_cred().ok()?;
+    Some(Credentials {
+        uid: peer.uid(),
+        gid: peer.gid(),
+    })
+}
+
+/// `PATH.lock`
+fn lock(path: &Path) -> io::Result<File> {
+    let mut name = OsString::from(path);
+    name.push(".lock");
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    let file = options.open(&name)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(io::ErrorKind::AddrInUse.into()),
+        Err(TryLockError::Error(why)) => Err(why),
+    }
+}
+
+/// Removes a socket's file at which nobody listens.
+fn clear(path: &Path) -> io::Result<()> {
+    let found = match fs::symlink_metadata(path) {
+        Ok(found) => found,
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(why) => return Err(why),
+    };
+    if !found.file_type().is_socket() {
+        let what = "there is a file of this name already, and it is no socket";
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, what));
+    }
+    let socket = RawSocket::new(Domain::UNIX, Type::STREAM, None)?;
+    // One whose queue is full must not hold us up.
+    socket.set_nonblocking(true)?;
+    match socket.connect(&SockAddr::unix(path)?) {
+        Err(why) if why.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(why) if why.kind() == io::ErrorKind::PermissionDenied => Err(why),
+        // Connected, or about to be.
+        _ => Err(io::ErrorKind::AddrInUse.into()),
+    }
+}
+
+fn place(path: &Path) -> io::Result<(u64, u64)> {
+    let seen = fs::symlink_metadata(path)?;
+    Ok((seen.dev(), seen.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Socket, bind};
+    use std::fs;
+    use std::io::ErrorKind;
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    #[test]
+    fn the_file_has_its_mode_and_goes_with_the_listener() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let socket = bind(&path, 0o660).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o660);
+        let copy = socket.try_clone().unwrap();
+        drop(socket);
+        UnixStream::connect(&path).unwrap();
+        assert_eq!(bind(&path, 0o600).unwrap_err().kind(), ErrorKind::AddrInUse);
+        drop(copy);
+        assert!(!path.exists());
+        bind(&path, 0o600).unwrap();
+    }
+
+    #[test]
+    fn what_is_left_behind_is_replaced_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let foreign = UnixListener::bind(&path).unwrap();
+        assert_eq!(bind(&path, 0o600).unwrap_err().kind(), ErrorKind::AddrInUse);
+        drop(foreign);
+        let ours = bind(&path, 0o600).unwrap();
+        assert!(matches!(ours, Socket::Unix(..)));
+        UnixStream::connect(&path).unwrap();
+        // Another file in its place is another's.
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "text").unwrap();
+        drop(ours);
+        assert_eq!(fs::read(&path).unwrap(), b"text");
+        let why = bind(&path, 0o600).unwrap_err();
+        assert_eq!(why.kind(), ErrorKind::AlreadyExists);
+    }
+
+    #[test]
+    fn of_many_that_bind_at_once_one_has_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        // Left behind.
+        drop(UnixListener::bind(&path).unwrap());
+        let start = std::sync::Barrier::new(8);
+        let bound: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8)
+                .map(|_| {
+                    scope.spawn(|| {
+                        start.wait();
+                        bind(&path, 0o600)
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|t| t.join().unwrap()).collect()
+        });
+        assert_eq!(bound.iter().filter(|bound| bound.is_ok()).count(), 1);
+        UnixStream::connect(&path).unwrap();
+    }
+}

@@ -1,0 +1,101 @@
+//! A new connection on its way to HTTP: at a TLS listener it shakes hands first.
+
+use super::connection::Connection;
+use super::refusal::Refusal;
+use super::worker::Worker;
+use crate::net::listen::Accepted;
+use crate::net::stream::{ClientStream, Stream};
+use crate::net::tls::server::{self, HandshakeError, ServerTls};
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+/// Under this reason handshakes that failed are counted.
+const REASON: &str = "tls_handshake";
+/// How long a last word may take that the caller does not read.
+const REFUSAL_TIME: Duration = Duration::from_secs(1);
+/// How often failed handshakes are told of at the level `info`.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// The stream of what was accepted; `None` where there is nothing to serve.
+pub async fn open(
+    worker: &Worker,
+    connection: &Connection,
+    accepted: Accepted,
+) -> Option<ClientStream> {
+    let stream = accepted.into_stream().ok()?;
+    if let Some(process) = connection.peer.credentials() {
+        tracing::debug!(process.uid, process.gid, "a call over a Unix socket");
+    }
+    let Some(tls) = connection.listener.tls() else {
+        return Some(ClientStream::Plain(stream));
+    };
+    // Boxed: whoever speaks plain HTTP has no room for it in its future.
+    let stream = Box::pin(secure(worker, connection, stream, tls)).await;
+    if let Some(names) = stream.as_ref().map(|_| connection.peer.names()) {
+        tracing::debug!("TLS with {}: {names:?}", connection.peer.as_str());
+    }
+    stream
+}
+
+async fn secure(
+    worker: &Worker,
+    connection: &Connection,
+    stream: Stream,
+    tls: ServerTls,
+) -> Option<ClientStream> {
+    let shaken = connection.unless_closed(server::handshake(stream, &tls));
+    let limit = worker.limits.header_timeout;
+    let failed = match worker.deadlines.within(limit, shaken).await {
+        // A drain or a reload, no doing of the caller's.
+        Ok(None) => return None,
+        Ok(Some(Ok(stream))) => {
+            connection.peer.has_shown(stream.names());
+            if stream.is_http2() {
+                connection.speak_http2();
+            }
+            return Some(ClientStream::Tls(Box::new(stream)));
+        }
+        Ok(Some(Err(HandshakeError::NotTls(stream)))) => {
+            refuse_plain(worker, stream).await;
+            return None;
+        }
+        Ok(Some(Err(HandshakeError::Gone))) => "the caller sent nothing".to_owned(),
+        Ok(Some(Err(HandshakeError::Failed(why)))) => why,
+        Err(_) => "it took longer than limits.header_timeout".to_owned(),
+    };
+    worker.tally.refused(REASON);
+    worker.handshakes.failed(connection.peer.as_str(), &failed);
+    None
+}
+
+async fn refuse_plain(worker: &Worker, stream: Stream) {
+    let refusal = Refusal::bad_request(
+        "this listener speaks HTTPS, and the request came as plain HTTP: call it with https://",
+    );
+    worker.tally.refused(refusal.code.as_str());
+    let words = refusal.into_bytes();
+    let said = server::say_in_plain(stream, &words);
+    let _ = worker.deadlines.within(REFUSAL_TIME, said).await;
+}
+
+/// Failed handshakes of a worker: each is told of at the level `debug`, and now
+/// and then, how many there were, at `info`: a scanner fills no log.
+#[derive(Default)]
+pub struct Handshakes {
+    told: Cell<Option<Instant>>,
+    untold: Cell<u64>,
+}
+
+impl Handshakes {
+    fn failed(&self, peer: &str, why: &str) {
+        tracing::debug!("TLS with {peer} failed: {why}");
+        self.untold.set(self.untold.get() + 1);
+        let now = Instant::now();
+        let due = |told: Instant| now.saturating_duration_since(told) >= PAUSE;
+        if self.told.get().is_none_or(due) {
+            self.told.set(Some(now));
+            let count = self.untold.take();
+            tracing::info!(count, "TLS handshakes failed; the last, with {peer}: {why}");
+        }
+    }
+}
