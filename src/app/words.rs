@@ -94,6 +94,8 @@ mod tests {
     use super::{account, route, span};
     use crate::base::clock::Wall;
     use crate::base::id::AccountKey;
+    use crate::config::checked::streams::Streams;
+    use crate::config::checked::upstream::Reach;
     use crate::config::checked::{
         HostMatch, PathMatch, Route, RouteMatch, Upstream, UpstreamScheme,
     };
@@ -112,12 +114,16 @@ mod tests {
                 path: "/api/".into(),
                 query: None,
             },
+            reach: Reach::default(),
             account: AccountKey::new("crmDev").unwrap(),
             timeout: Duration::ZERO,
             connect_timeout: Duration::ZERO,
             replay_body_limit: 0,
             allow_plaintext: false,
             allow_origins: Vec::new(),
+            max_body: None,
+            edits: None,
+            streams: Streams::default(),
         }
     }
 

@@ -46,17 +46,18 @@ async fn stretch(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Watched) 
     let service = service_fn(|request| forward(worker.clone(), connection.clone(), request));
     let mut http = Box::new(worker.http.serve_connection(io, service));
     connection.holds_buffers.set(true);
-    let mut failed = false;
+    let (mut failed, mut ended) = (false, false);
     let rests = poll_fn(|cx| {
         connection.wake_with(cx);
         match connection.close.get() {
-            Close::No => {}
+            Close::No | Close::Softly => {}
             Close::Now => return Poll::Ready(false),
             Close::Gently => Pin::new(&mut *http).graceful_shutdown(),
         }
         let asked = connection.rest.take();
-        if let Poll::Ready(ended) = Pin::new(&mut *http).poll(cx) {
-            failed = ended.is_err();
+        if let Poll::Ready(end) = Pin::new(&mut *http).poll(cx) {
+            failed = end.is_err();
+            ended = true;
             return Poll::Ready(false);
         }
         // Only after hyper has done all that it could.
@@ -67,6 +68,12 @@ async fn stretch(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Watched) 
     });
     let rests = rests.await;
     connection.holds_buffers.set(false);
+    if let Some(tunnel) = connection.tunnel.take() {
+        let agreed = (ended && !failed).then(|| http.into_parts());
+        let parts = agreed.map(|parts| (parts.io.stream, parts.io.rest, parts.read_buf));
+        Box::pin(tunnel.begin(worker, connection, parts)).await;
+        return None;
+    }
     if failed {
         // Its error is the client's doing, and most often the client is gone.
         let parts = http.into_parts();
@@ -103,8 +110,8 @@ impl Watched {
         poll_fn(|cx| {
             self.connection.wake_with(cx);
             match self.connection.close.get() {
-                Close::No if !self.rest.is_empty() => Poll::Ready(true),
-                Close::No => self.stream.poll_readable(cx).map(|()| true),
+                Close::No | Close::Softly if !self.rest.is_empty() => Poll::Ready(true),
+                Close::No | Close::Softly => self.stream.poll_readable(cx).map(|()| true),
                 // The end of an answer may still be on its way to a slow caller.
                 Close::Gently => Pin::new(&mut self.stream).poll_shutdown(cx).map(|_| false),
                 Close::Now => Poll::Ready(false),

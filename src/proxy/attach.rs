@@ -2,13 +2,18 @@
 //! sent in our places, then the hop-by-hop fields, then comes what is ours.
 
 use super::body::Outgoing;
-use super::hop::{self, Noted, names_in, take_connection};
+use super::edits;
+use super::expect::await_continue;
+use super::handshake::put_upgrade;
+use super::hop::{self, GoesOn, Noted, names_in, take_connection};
 use super::path::{Rewrite, without_pairs};
 use super::refusal::{Code, Refusal};
 use super::route::WorkerRoute;
+use crate::config::checked::edits::Edits;
 use crate::token::{Attach, QueryPair, TokenPlace};
 use http::header::{
-    CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, TRAILER, TRANSFER_ENCODING,
+    CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TRAILER,
+    TRANSFER_ENCODING,
 };
 use http::uri::PathAndQuery;
 use http::{Method, Request, Uri, request};
@@ -30,6 +35,8 @@ pub struct Outbound<'a> {
     /// For any other.
     kept: Fields,
     has_trailers: bool,
+    /// The upstream says when the body may come.
+    expects: bool,
     shelf: &'a Shelf,
 }
 
@@ -75,7 +82,13 @@ impl<'a> Outbound<'a> {
     ) -> Result<Self, Refusal> {
         let mut headers = std::mem::take(&mut head.headers);
         strip_hop_by_hop(&mut headers, noted)?;
-        headers.insert(HOST, route.authority.clone());
+        if noted.asks_for_more() {
+            put_back(&mut headers, noted.goes_on);
+        }
+        match &route.route.edits {
+            None => drop(headers.insert(HOST, route.authority.clone())),
+            Some(edits) => edits::request(edits, &mut headers, &head.uri, &route.authority),
+        }
         let mut kept = shelf.take();
         let all = headers.iter();
         kept.extend(all.map(|(name, value)| (name.clone(), value.clone())));
@@ -85,6 +98,7 @@ impl<'a> Outbound<'a> {
             route,
             kept,
             has_trailers: noted.trailer,
+            expects: noted.goes_on.expect,
             shelf,
             headers: Some(headers),
         })
@@ -106,12 +120,16 @@ impl<'a> Outbound<'a> {
             headers.insert(name.clone(), value.clone());
         }
         if self.has_trailers {
-            keep_foreign_trailers(&mut headers, attach);
+            let edits = self.route.route.edits.as_deref();
+            keep_foreign_trailers(&mut headers, attach, edits);
         }
         let mut request = Request::new(body);
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = Uri::from(target);
         *request.headers_mut() = headers;
+        if self.expects {
+            await_continue(&mut request);
+        }
         Ok(request)
     }
 
@@ -184,6 +202,16 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap, noted: Noted) -> Result<
     Ok(())
 }
 
+/// What ended with the caller's connection, said anew.
+fn put_back(headers: &mut HeaderMap, goes_on: GoesOn) {
+    if goes_on.websocket {
+        put_upgrade(headers);
+    }
+    if goes_on.expect {
+        headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
+    }
+}
+
 /// Removes `Connection` and the fields that it names. Naming a field that
 /// frames or addresses the message would leave two readings of it.
 fn strip_named(headers: &mut HeaderMap) -> Result<(), Refusal> {
@@ -200,14 +228,16 @@ fn strip_named(headers: &mut HeaderMap) -> Result<(), Refusal> {
 
 /// Announces no trailer that an upstream could take for what is ours, or for
 /// what ends here: hyper sends those alone that are announced.
-fn keep_foreign_trailers(headers: &mut HeaderMap, attach: &Attach) {
+fn keep_foreign_trailers(headers: &mut HeaderMap, attach: &Attach, edits: Option<&Edits>) {
     let token = match &attach.token {
         TokenPlace::Header { name, .. } => Some(name),
         TokenPlace::Query(_) => None,
     };
     let ours: Vec<&HeaderName> = attach.headers.iter().map(|(name, _)| name).collect();
+    let stopped = |name: &HeaderName| edits.is_some_and(|edits| edits::stops_trailer(edits, name));
     let foreign = |name: &HeaderName| {
-        Some(name) != token && !ours.contains(&name) && *name != COOKIE && !hop::ends_here(name)
+        let is_ours = Some(name) == token || ours.contains(&name);
+        !is_ours && *name != COOKIE && !hop::ends_here(name) && !stopped(name)
     };
     let values = headers.get_all(TRAILER).iter();
     let kept: Vec<HeaderName> = values.flat_map(names_in).filter(foreign).collect();
@@ -319,10 +349,10 @@ mod tests {
             "trailer",
             "X-API-Key, x-sum, cookie,Connection, x-tenant, keep-alive",
         )]);
-        keep_foreign_trailers(&mut headers, &attach);
+        keep_foreign_trailers(&mut headers, &attach, None);
         assert_eq!(headers[TRAILER], "x-sum");
         let mut headers = map(&[("trailer", "x-api-key")]);
-        keep_foreign_trailers(&mut headers, &attach);
+        keep_foreign_trailers(&mut headers, &attach, None);
         assert!(headers.is_empty());
     }
 

@@ -2,15 +2,19 @@
 //! while it streams, and what goes back to the caller.
 
 use super::connection::InRequest;
+use super::edits;
 use super::hop;
 use super::http2::Patience;
 use super::replay::Sending;
+use super::streamed::{BodyError, Leased};
 use super::upstream::Return;
+use crate::config::checked::edits::Edits;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 /// The body of a request to an upstream.
@@ -24,6 +28,8 @@ pub enum Outgoing {
 pub enum SendError {
     /// The caller's side failed.
     Caller(hyper::Error),
+    /// It is longer than this many bytes, which are allowed.
+    TooLarge(u64),
     /// We stopped sending, because the upstream had already answered.
     Cut,
 }
@@ -32,6 +38,7 @@ impl std::fmt::Display for SendError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Caller(error) => write!(f, "the caller's body failed: {error}"),
+            Self::TooLarge(most) => write!(f, "the body has more than {most} bytes"),
             Self::Cut => f.write_str("the upstream answered before the body was sent"),
         }
     }
@@ -71,6 +78,8 @@ impl Body for Outgoing {
 /// The body of an answer to a caller.
 pub struct Answer {
     source: Source,
+    /// For what follows an upstream's body.
+    edits: Option<Arc<Edits>>,
     /// Marks the connection as busy until the answer has been written.
     _in_request: Option<InRequest>,
     /// Of one that goes out on a stream of HTTP/2.
@@ -82,6 +91,8 @@ enum Source {
     Own(Option<Bytes>),
     /// The upstream's, streamed; its connection goes back to the pool at the end.
     Upstream(Incoming, Return),
+    /// The same, for as long as its token is good.
+    Leased(Box<Leased>),
 }
 
 impl Answer {
@@ -100,9 +111,20 @@ impl Answer {
         Self::of(Source::Upstream(incoming, back))
     }
 
+    /// Trailers heed what the route changes.
+    pub fn edited(&mut self, edits: &Option<Arc<Edits>>) {
+        self.edits.clone_from(edits);
+    }
+
+    #[must_use]
+    pub fn leased(leased: Leased) -> Self {
+        Self::of(Source::Leased(Box::new(leased)))
+    }
+
     fn of(source: Source) -> Self {
         Self {
             source,
+            edits: None,
             _in_request: None,
             stream: None,
         }
@@ -122,14 +144,14 @@ impl Answer {
     pub fn withhold(&mut self) -> Option<usize> {
         match &mut self.source {
             Source::Own(bytes) => bytes.take().map(|bytes| bytes.len()),
-            Source::Upstream(..) => None,
+            Source::Upstream(..) | Source::Leased(_) => None,
         }
     }
 
     fn poll_source(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut self.source {
             Source::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Source::Upstream(incoming, back) => {
@@ -139,21 +161,25 @@ impl Answer {
                     Poll::Ready(Some(Ok(_))) if incoming.is_end_stream() => back.ended(),
                     _ => {}
                 }
-                frame
+                frame.map(|frame| frame.map(|frame| frame.map_err(BodyError::Upstream)))
             }
+            Source::Leased(leased) => leased.poll_frame(cx),
         }
     }
 }
 
 impl Body for Answer {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let mut frame = self.poll_source(cx);
+        if let Some(edits) = &self.edits {
+            frame = frame.map_ok(|frame| edits::frame(edits, frame));
+        }
         if let Some(stream) = &self.stream {
             stream.has_a_piece(frame.is_ready());
             if let Poll::Ready(Some(Ok(frame))) = &mut frame
@@ -169,6 +195,7 @@ impl Body for Answer {
         match &self.source {
             Source::Own(bytes) => bytes.is_none(),
             Source::Upstream(incoming, _) => incoming.is_end_stream(),
+            Source::Leased(leased) => leased.is_end_stream(),
         }
     }
 
@@ -178,6 +205,7 @@ impl Body for Answer {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
             }
             Source::Upstream(incoming, _) => incoming.size_hint(),
+            Source::Leased(leased) => leased.size_hint(),
         }
     }
 }

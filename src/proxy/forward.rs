@@ -5,9 +5,13 @@ use super::body::Answer;
 use super::callers;
 use super::connection::{Connection, Reading};
 use super::credential;
+use super::edits;
+use super::expect;
 use super::grpc;
+use super::handshake::{self, Handshake};
 use super::hop::Noted;
 use super::observe::Seen;
+use super::oversized;
 use super::path::has_dot_segment;
 use super::refusal::{Code, Refusal};
 use super::replay::Upload;
@@ -20,7 +24,7 @@ use super::worker::Worker;
 use crate::telemetry::requests::ReplayOutcome;
 use crate::token::{Credential, PassOn, RejectedStatus, Verdict};
 use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response, Version, request};
+use http::{Request, Response, StatusCode, Version, request};
 use hyper::body::{Body, Incoming};
 use std::convert::Infallible;
 use std::future::Future;
@@ -52,7 +56,7 @@ pub fn forward(
             Err(refusal) if is_grpc => grpc::End::of(&refusal).trailers_only(seen.refused(refusal)),
             Err(refusal) => seen.refused(refusal),
         };
-        if connection.is_doubtful() {
+        if connection.is_doubtful() || connection.is_let_go() {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);
         }
@@ -80,7 +84,7 @@ async fn pipeline(
             .map(|(body, _)| body.size_hint().exact().is_some());
         translate::to_http1(head, is_measured, &worker.limits)?;
     }
-    let noted = Noted::in_fields(&head.headers);
+    let mut noted = Noted::in_fields(&head.headers);
     let route = &find_route(worker, connection, head, noted)?;
     seen.route(route);
     let origin = callers::check_origin(&head.headers, noted, route)?;
@@ -88,18 +92,30 @@ async fn pipeline(
         return Ok(preflight(head, origin));
     }
 
-    let upload = body.map(|body| worker.upload(body, route));
+    let upload = body.map(|body| worker.upload(body, route)).transpose()?;
+    let reached = edits::reached(connection, head, route);
     let upload = upload.as_ref();
+    let mut handshake = None;
+    if noted.asks_for_more() {
+        handshake = handshake::asked(head, &mut noted, upload.is_some())?;
+        expect::arrange(head, &mut noted, upload);
+    }
+    let handshake = handshake.as_deref();
     let mut outbound = Outbound::prepare(head, noted, route, &worker.shelf)?;
     let mut credential = credential::current(worker, route, seen).await?;
-    let mut answered = sent(worker, route, &mut outbound, &credential, upload, seen).await?;
+    let way = Way {
+        route,
+        upload,
+        handshake,
+    };
+    let mut answered = sent(worker, way, &mut outbound, &credential, seen).await?;
 
     if let Some(status) = verdict::rejection(&answered.response, &route.retry_on) {
         let newer = newer_credential(worker, route, &credential, status, upload, seen);
         if let Some(newer) = Box::pin(newer).await {
             answered.discard(worker, upload);
             credential = newer;
-            let replay = sent(worker, route, &mut outbound, &credential, upload, seen);
+            let replay = sent(worker, way, &mut outbound, &credential, seen);
             answered = Box::pin(replay)
                 .await
                 .inspect_err(|_| seen.replay(ReplayOutcome::UpstreamFailed))?;
@@ -110,9 +126,24 @@ async fn pipeline(
     if let Some(upload) = upload {
         upload.forget();
     }
-    let Answered { response, back } = answered;
-    let mut response = response.map(|incoming| Answer::upstream(incoming, back));
-    respond::clean(&mut response, route, &credential.attach)?;
+    if answered.response.status() == StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE {
+        oversized::note(route, &mut outbound, &credential.attach);
+    }
+    let mut response = match handshake {
+        Some(handshake) if handshake::is_switch(&answered.response) => {
+            handshake.switched(worker, route, &credential, answered, seen)?
+        }
+        _ => respond::pass_on(worker, route, &credential, answered)?,
+    };
+    if upload.is_some_and(Upload::is_unwanted) {
+        // Whether the body comes all the same, nobody can tell.
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    if let Some(edits) = &route.route.edits {
+        edits::answer(edits, response.headers_mut(), reached.as_deref());
+        response.body_mut().edited(&route.route.edits);
+    }
     if let Some(origin) = origin {
         respond::allow_origin(response.headers_mut(), origin);
     }
@@ -156,17 +187,31 @@ fn find_route(
     }
 }
 
+/// What every sending of a request has in common.
+#[derive(Clone, Copy)]
+struct Way<'a> {
+    route: &'a WorkerRoute,
+    upload: Option<&'a Upload>,
+    handshake: Option<&'a Handshake>,
+}
+
 /// One sending, its time counted as the upstream's.
 async fn sent(
     worker: &Worker,
-    route: &WorkerRoute,
+    way: Way<'_>,
     outbound: &mut Outbound<'_>,
     credential: &Credential,
-    upload: Option<&Upload>,
     seen: &mut Seen,
 ) -> Result<Answered, Refusal> {
     let at = Instant::now();
-    let answered = upstream::send(worker, route, outbound, &credential.attach, upload, at).await;
+    let (route, attach) = (way.route, &credential.attach);
+    if let Some(upload) = way.upload {
+        expect::be_patient(worker, upload);
+    }
+    let answered = match way.handshake {
+        None => upstream::send(worker, route, outbound, attach, way.upload, at).await,
+        Some(handshake) => Box::pin(handshake.send(worker, route, outbound, attach, at)).await,
+    };
     seen.upstream_ended(at);
     answered
 }

@@ -8,9 +8,12 @@ use super::replay::Upload;
 use super::route::WorkerRoute;
 use super::wakes::{Wakes, Woken};
 use super::worker::Worker;
+use crate::config::checked::upstream::Reach;
 use crate::config::checked::{Upstream, UpstreamScheme};
-use crate::net::dial::{DialError, Origin};
+use crate::net::dial::{Connection, DialError, Origin};
 use crate::net::share::LARGE_READ;
+use crate::net::stream::Trouble;
+use crate::net::tls::client::explain;
 use crate::net::worker::spawn_local;
 use crate::token::Attach;
 use bytes::Bytes;
@@ -45,6 +48,8 @@ pub struct Pool {
 pub struct Open {
     sender: SendRequest<Outgoing>,
     wakes: Arc<Wakes>,
+    /// Why TLS ended it, if it did.
+    trouble: Option<Trouble>,
 }
 
 struct Idle {
@@ -100,11 +105,13 @@ impl Pool {
 
 /// The origin of an upstream.
 #[must_use]
-pub fn origin_of(upstream: &Upstream) -> Origin {
+pub fn origin_of(upstream: &Upstream, reach: &Reach) -> Origin {
     Origin {
         tls: upstream.scheme == UpstreamScheme::Https,
         host: upstream.host.clone(),
         port: upstream.port,
+        unix_socket: reach.unix_socket.clone(),
+        settings: reach.tls.clone(),
     }
 }
 
@@ -117,6 +124,16 @@ pub struct Return {
 }
 
 impl Return {
+    /// Of a connection that is closed behind its answer.
+    #[must_use]
+    pub fn to_nowhere(route: &WorkerRoute) -> Self {
+        Self {
+            open: None,
+            pool: route.pool.clone(),
+            upload: None,
+        }
+    }
+
     /// Reads on; the connection's task is left alone once it has given all.
     pub fn poll_frame(
         &self,
@@ -233,7 +250,8 @@ pub async fn send(
         let unsent = error.take_message().is_some();
         let again = is_pooled && (unsent || may_repeat(outbound.method, upload, error.error()));
         if !again {
-            return Err(failed(route, error.error()));
+            return Err(tls_failed(route, open.trouble.as_ref())
+                .unwrap_or_else(|| failed(route, error.error())));
         }
         fresh_only = !unsent;
     }
@@ -273,14 +291,20 @@ fn is_io(error: &hyper::Error) -> bool {
         .is_some_and(<dyn Error>::is::<std::io::Error>)
 }
 
-async fn connect(worker: &Worker, route: &WorkerRoute) -> Result<Open, Refusal> {
+/// A new connection, on which nothing has been said.
+pub async fn dial(worker: &Worker, route: &WorkerRoute) -> Result<Connection, Refusal> {
     let connect = worker.dialer.connect(&route.pool.origin);
-    let stream = worker
+    worker
         .deadlines
         .within(route.route.connect_timeout, connect)
         .await
         .map_err(|_| connect_timed_out(route))?
-        .map_err(|error| not_connected(route, &error))?;
+        .map_err(|error| not_connected(route, &error))
+}
+
+async fn connect(worker: &Worker, route: &WorkerRoute) -> Result<Open, Refusal> {
+    let stream = dial(worker, route).await?;
+    let trouble = stream.trouble();
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(UPSTREAM_BUFFER)
         .handshake::<_, Outgoing>(stream)
@@ -290,7 +314,11 @@ async fn connect(worker: &Worker, route: &WorkerRoute) -> Result<Open, Refusal> 
     let wakes = connection.wakes();
     // Its end needs no report: whoever waits for an answer gets the error.
     spawn_local(async move { drop(connection.await) });
-    Ok(Open { sender, wakes })
+    Ok(Open {
+        sender,
+        wakes,
+        trouble,
+    })
 }
 
 fn not_connected(route: &WorkerRoute, error: &DialError) -> Refusal {
@@ -304,6 +332,14 @@ fn not_connected(route: &WorkerRoute, error: &DialError) -> Refusal {
     )
 }
 
+/// A connection that TLS has ended, by an alert of the upstream's most likely.
+fn tls_failed(route: &WorkerRoute, trouble: Option<&Trouble>) -> Option<Refusal> {
+    let why = explain(trouble?.get()?, route.route.reach.tls.as_deref());
+    let upstream = &route.route.upstream.authority;
+    let detail = format!("upstream {upstream}: TLS failed: {why}");
+    Some(Refusal::new(Code::UpstreamTlsError, detail))
+}
+
 fn connect_timed_out(route: &WorkerRoute) -> Refusal {
     Refusal::new(
         Code::UpstreamTimeout,
@@ -314,7 +350,7 @@ fn connect_timed_out(route: &WorkerRoute) -> Refusal {
     )
 }
 
-fn timed_out(route: &WorkerRoute) -> Refusal {
+pub fn timed_out(route: &WorkerRoute) -> Refusal {
     Refusal::new(
         Code::UpstreamTimeout,
         format!(
@@ -324,9 +360,13 @@ fn timed_out(route: &WorkerRoute) -> Refusal {
     )
 }
 
-fn failed(route: &WorkerRoute, error: &hyper::Error) -> Refusal {
-    if let Some(SendError::Caller(_)) = error.source().and_then(|s| s.downcast_ref()) {
-        return Refusal::bad_request("the request's body ended before its announced end");
+pub fn failed(route: &WorkerRoute, error: &hyper::Error) -> Refusal {
+    match error.source().and_then(|s| s.downcast_ref()) {
+        Some(SendError::Caller(_)) => {
+            return Refusal::bad_request("the request's body ended before its announced end");
+        }
+        Some(SendError::TooLarge(most)) => return Refusal::too_large(*most),
+        Some(SendError::Cut) | None => {}
     }
     let why = if error.is_incomplete_message() || error.is_canceled() || is_io(error) {
         "closed the connection without an answer"

@@ -6,6 +6,7 @@ use super::attach::Shelf;
 use super::callers::Listener;
 use super::connection::{Connection, Reading, cut_off};
 use super::doors::{Doors, ListenerId};
+use super::lease::{FAREWELL, Leases};
 use super::refusal::{Code, Refusal};
 use super::replay::{Budget, Upload};
 use super::route::{Routes, WorkerRoute};
@@ -20,7 +21,7 @@ use crate::net::worker::spawn_local;
 use crate::telemetry::access::{AccessWriter, Entry};
 use crate::telemetry::requests::{RouteStats, WorkerStats};
 use crate::token::Asker;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
@@ -84,6 +85,7 @@ pub struct Worker {
     pub public_url: String,
     pub deadlines: Rc<Deadlines>,
     pub shelf: Shelf,
+    pub leases: Leases,
     pub http: http1::Builder,
     access: Option<RefCell<AccessWriter>>,
     refused: RefCell<BTreeMap<&'static str, u64>>,
@@ -121,6 +123,7 @@ impl Worker {
             public_url: seed.public_url,
             deadlines: Rc::default(),
             shelf: Shelf::default(),
+            leases: Leases::default(),
             http,
             access: seed.access.map(RefCell::new),
             refused: RefCell::default(),
@@ -179,15 +182,20 @@ impl Worker {
         self.routes.borrow().clone()
     }
 
-    /// A body that may be replayed on this route.
-    #[must_use]
-    pub fn upload(&self, body: (Incoming, Reading), route: &WorkerRoute) -> Upload {
-        Upload::new(
-            body,
-            route.route.replay_body_limit,
-            self.commons.budget.clone(),
-            route.route.timeout,
-        )
+    /// A body that may be replayed on this route; refused where it is known to
+    /// be too large.
+    pub fn upload(
+        &self,
+        body: (Incoming, Reading),
+        route: &WorkerRoute,
+    ) -> Result<Upload, Refusal> {
+        let most = route.route.max_body.unwrap_or(self.limits.max_body);
+        if body.0.size_hint().lower() > most {
+            return Err(Refusal::too_large(most));
+        }
+        let (limit, patience) = (route.route.replay_body_limit, route.route.timeout);
+        let budget = self.commons.budget.clone();
+        Ok(Upload::new(body, (limit, most), budget, patience))
     }
 
     /// Adds a line to the access log.
@@ -319,7 +327,7 @@ impl Worker {
         let id = self.next_connection.replace(self.next_connection.get() + 1);
         let connection = Rc::new(Connection::new(peer.ip(), listener.clone()));
         if self.draining.get() {
-            connection.close_gently();
+            connection.let_go();
         }
         self.connections.borrow_mut().insert(id, connection.clone());
         let leave = Leave {
@@ -349,6 +357,7 @@ impl Worker {
             for connection in self.connections.borrow().values() {
                 connection.sweep(now, &self);
             }
+            self.leases.sweep(&self, now);
             pooled = false;
             for pool in self.routes().pools() {
                 pooled |= pool.sweep(now, self.limits.pool_idle_timeout);
@@ -363,20 +372,32 @@ impl Worker {
         self.draining.set(true);
         self.doors.call();
         for connection in self.connections.borrow().values() {
-            connection.close_gently();
+            connection.let_go();
         }
-        let empty = async {
-            while !self.connections.borrow().is_empty() {
-                self.connection_ended.notified().await;
+        // What has to say goodbye before it ends gets the last part of the time.
+        let last = FAREWELL.min(limit / 4);
+        if !self.emptied(limit - last).await {
+            for connection in self.connections.borrow().values() {
+                connection.say_farewell();
             }
-        };
-        let _ = self.deadlines.within(limit, empty).await;
+            self.emptied(last).await;
+        }
         let left: Vec<_> = self.connections.borrow().values().cloned().collect();
         cut_off(&left, &self.deadlines).await;
         if let Some(access) = &self.access {
             access.borrow_mut().flush();
         }
         left.len()
+    }
+
+    /// Waits until no connection is left; false when one is at the limit.
+    async fn emptied(&self, limit: Duration) -> bool {
+        let empty = async {
+            while !self.connections.borrow().is_empty() {
+                self.connection_ended.notified().await;
+            }
+        };
+        self.deadlines.within(limit, empty).await.is_ok()
     }
 
     fn stats(&self) -> WorkerStats {

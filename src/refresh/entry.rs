@@ -119,6 +119,8 @@ impl Entry {
                     Ok(attach) => Published::Valid(Arc::new(Credential {
                         generation,
                         expiry,
+                        void_before: self.machine.void_before(),
+                        token: token.clone(),
                         attach,
                     })),
                     // Neither a fetched nor a stored token comes here that does not fit.

@@ -107,12 +107,93 @@ impl ReplayOutcome {
     }
 }
 
+/// Bytes of a request's head, by what they were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeadBytes {
+    pub cookies: u64,
+    pub token: u64,
+    pub rest: u64,
+}
+
+/// Heads that an upstream found too large (431).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Oversized {
+    pub heads: u64,
+    /// Of all of them together.
+    pub bytes: HeadBytes,
+}
+
+impl Oversized {
+    /// Counts one.
+    pub fn add(&mut self, bytes: HeadBytes) {
+        self.merge(&Self { heads: 1, bytes });
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.heads += other.heads;
+        self.bytes.cookies += other.bytes.cookies;
+        self.bytes.token += other.bytes.token;
+        self.bytes.rest += other.bytes.rest;
+    }
+}
+
+/// Why sidekey has ended a stream before its own end: the closed list of the
+/// `reason` label of `sidekey_streams_closed_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamEnd {
+    /// Its token has expired.
+    Expired,
+    /// The account has been disconnected, or has to be connected again.
+    Revoked,
+    /// An upstream has rejected its token, and there is another.
+    Replaced,
+    /// Both directions were silent for too long.
+    Idle,
+    /// The process ends.
+    Drain,
+}
+
+impl StreamEnd {
+    pub const ALL: [Self; 5] = [
+        Self::Expired,
+        Self::Revoked,
+        Self::Replaced,
+        Self::Idle,
+        Self::Drain,
+    ];
+
+    /// The label's value.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+            Self::Replaced => "replaced",
+            Self::Idle => "idle",
+            Self::Drain => "drain",
+        }
+    }
+
+    /// What is told to people, and to the peers of a WebSocket.
+    #[must_use]
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::Expired => "its token has expired",
+            Self::Revoked => "its token has been revoked",
+            Self::Replaced => "its token was rejected and has been replaced",
+            Self::Idle => "it was silent for too long",
+            Self::Drain => "sidekey is stopping",
+        }
+    }
+}
+
 /// The counters of one route on one worker.
 #[derive(Clone, Debug, Default)]
 pub struct RouteStats {
     /// Requests by status code; a handful of codes, the busiest first.
     codes: Vec<(u16, u64)>,
     replays: [u64; ReplayOutcome::ALL.len()],
+    streams_closed: [u64; StreamEnd::ALL.len()],
     /// From the request's head to the end of the response's head.
     pub duration: Histogram,
     /// From sending the head upstream to the response's head, both sendings.
@@ -121,6 +202,7 @@ pub struct RouteStats {
     pub overhead: Histogram,
     /// Waiting for a token; only requests that had to wait.
     pub token_wait: Histogram,
+    pub oversized: Oversized,
 }
 
 impl RouteStats {
@@ -139,6 +221,18 @@ impl RouteStats {
     /// Counts a replay, or a rejection that did not become one.
     pub fn replay(&mut self, outcome: ReplayOutcome) {
         self.replays[outcome as usize] += 1;
+    }
+
+    /// Counts a stream that was ended before its own end.
+    pub fn stream_closed(&mut self, why: StreamEnd) {
+        self.streams_closed[why as usize] += 1;
+    }
+
+    /// Streams that were ended, by reason.
+    pub fn streams_closed(&self) -> impl Iterator<Item = (StreamEnd, u64)> + '_ {
+        StreamEnd::ALL
+            .into_iter()
+            .map(|why| (why, self.streams_closed[why as usize]))
     }
 
     /// Requests by status code.
@@ -164,10 +258,14 @@ impl RouteStats {
         for (mine, theirs) in self.replays.iter_mut().zip(other.replays) {
             *mine += theirs;
         }
+        for (mine, theirs) in self.streams_closed.iter_mut().zip(other.streams_closed) {
+            *mine += theirs;
+        }
         self.duration.merge(&other.duration);
         self.upstream.merge(&other.upstream);
         self.overhead.merge(&other.overhead);
         self.token_wait.merge(&other.token_wait);
+        self.oversized.merge(&other.oversized);
     }
 }
 
@@ -199,7 +297,7 @@ impl WorkerStats {
 
 #[cfg(test)]
 mod tests {
-    use super::{BOUNDS, BOUNDS_NANOS, Histogram, ReplayOutcome, RouteStats};
+    use super::{BOUNDS, BOUNDS_NANOS, Histogram, ReplayOutcome, RouteStats, StreamEnd};
     use std::time::Duration;
 
     #[test]
@@ -239,6 +337,9 @@ mod tests {
     fn every_outcome_stands_at_its_own_index() {
         for (at, outcome) in ReplayOutcome::ALL.into_iter().enumerate() {
             assert_eq!(outcome as usize, at);
+        }
+        for (at, why) in StreamEnd::ALL.into_iter().enumerate() {
+            assert_eq!(why as usize, at);
         }
     }
 }

@@ -125,6 +125,8 @@ fn own_copy(published: &Published) -> Published {
         Published::Valid(credential) => Published::Valid(Arc::new(Credential {
             generation: credential.generation,
             expiry: credential.expiry,
+            void_before: credential.void_before,
+            token: credential.token.clone(),
             attach: credential.attach.own_copy(),
         })),
         Published::Unavailable(why) => Published::Unavailable(why.clone()),
@@ -135,6 +137,7 @@ fn own_copy(published: &Published) -> Published {
 mod tests {
     use super::super::credential::{Attach, TokenPlace};
     use super::{Credential, Published, Unavailable, slot};
+    use crate::base::secret::Secret;
     use http::{HeaderValue, header};
     use std::sync::Arc;
 
@@ -142,6 +145,8 @@ mod tests {
         Published::Valid(Arc::new(Credential {
             generation,
             expiry: None,
+            void_before: 0,
+            token: Secret::new(value.to_owned()),
             attach: Attach {
                 token: TokenPlace::Header {
                     name: header::AUTHORIZATION,
@@ -194,6 +199,8 @@ mod tests {
         publisher.publish(Published::Valid(Arc::new(Credential {
             generation: 1,
             expiry: None,
+            void_before: 0,
+            token: Secret::new("x".to_owned()),
             attach,
         })));
         shared.reader().with(|p| match p {

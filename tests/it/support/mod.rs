@@ -1,6 +1,7 @@
 //! What the tests are made with.
 
 pub mod auth;
+pub mod authority;
 pub mod client;
 pub mod conf;
 pub mod consent;
@@ -12,8 +13,10 @@ pub mod podman;
 pub mod real;
 pub mod relay;
 pub mod rotation;
+pub mod scripted;
 pub mod server;
 pub mod sidekey;
+
 pub mod wait;
 
 pub use auth::AuthServer;
@@ -22,6 +25,7 @@ pub use conf::Conf;
 pub use consent::{Browser, Consent};
 pub use gate::Gate;
 pub use http::Response;
+pub use scripted::Scripted;
 pub use server::{Answer, Server};
 pub use sidekey::Sidekey;
 pub use wait::{eventually, eventually_some};

@@ -1,5 +1,6 @@
 //! Real servers, as Debian and npm have them; `./test` installs them.
 
+use super::authority::Pair;
 use super::client::{call, get};
 use super::wait::eventually;
 use super::{free_port, local};
@@ -71,6 +72,21 @@ pub fn file(name: &str) -> PathBuf {
         path.display()
     );
     path
+}
+
+/// Python with what `requirements.txt` names.
+pub fn python(script: &str) -> Command {
+    let mut python = Command::new(file(".venv/bin/python"));
+    python.arg(file(script));
+    python
+}
+
+/// A server of which only the port is ours to say.
+pub fn serving(name: &'static str, command: impl FnOnce(u16) -> Command) -> (SocketAddr, Part) {
+    let address = local(free_port());
+    let mut command = command(address.port());
+    let part = Part::start(name, tempfile::tempdir().unwrap(), &mut command);
+    (address, part.wait_until_it_listens(address))
 }
 
 /// npm's oidc-provider.
@@ -182,6 +198,15 @@ pub fn consent_in_chromium(address: &str, pages: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
+/// A server that node runs, which listens on the port that is its argument.
+pub fn node(script: &str) -> (SocketAddr, Part) {
+    let address = local(free_port());
+    let mut node = Command::new("node");
+    node.arg("-e").arg(script).arg(address.port().to_string());
+    let part = Part::start("node", tempfile::tempdir().unwrap(), &mut node);
+    (address, part.wait_until_it_listens(address))
+}
+
 /// nginx that asks `checker` about every request before it reads its body, and
 /// passes on to `upstream` what may go on.
 pub struct Nginx {
@@ -191,13 +216,28 @@ pub struct Nginx {
 
 impl Nginx {
     pub fn start(checker: SocketAddr, upstream: SocketAddr) -> Self {
+        let text = fs::read_to_string(file("nginx.conf")).unwrap();
+        Self::of(&text.replace("@CHECKER@", &checker.to_string()), upstream)
+    }
+
+    /// Asks nobody; tells `upstream` the host that it was called by.
+    pub fn application(upstream: SocketAddr) -> Self {
+        let text = fs::read_to_string(file("nginx-application.conf")).unwrap();
+        Self::of(&text, upstream)
+    }
+
+    /// One that asks nobody, and passes on WebSockets too.
+    pub fn plain(upstream: SocketAddr) -> Self {
+        let text = fs::read_to_string(file("nginx-streams.conf")).unwrap();
+        Self::of(&text, upstream)
+    }
+
+    fn of(text: &str, upstream: SocketAddr) -> Self {
         let address = local(free_port());
         let dir = tempfile::tempdir().unwrap();
-        let text = fs::read_to_string(file("nginx.conf")).unwrap();
         let text = text
             .replace("@DIR@", dir.path().to_str().unwrap())
             .replace("@LISTEN@", &address.to_string())
-            .replace("@CHECKER@", &checker.to_string())
             .replace("@UPSTREAM@", &upstream.to_string());
         let conf = dir.path().join("nginx.conf");
         fs::write(&conf, text).unwrap();
@@ -208,6 +248,34 @@ impl Nginx {
             address,
             part: part.wait_until_it_listens(address),
         }
+    }
+
+    /// An upstream over TLS, for clients of that authority, and on a Unix socket.
+    pub fn upstream(authority: &str, pair: &Pair) -> Self {
+        let address = local(free_port());
+        let dir = tempfile::tempdir().unwrap();
+        let put = |name: &str, content: &str| fs::write(dir.path().join(name), content).unwrap();
+        put("ca.pem", authority);
+        put("server.pem", &pair.certificate);
+        put("server.key", &pair.key);
+        let text = fs::read_to_string(file("nginx_upstream.conf")).unwrap();
+        let text = text
+            .replace("@DIR@", dir.path().to_str().unwrap())
+            .replace("@LISTEN@", &address.to_string());
+        put("nginx.conf", &text);
+        let mut nginx = Command::new("nginx");
+        let conf = dir.path().join("nginx.conf");
+        nginx.arg("-c").arg(conf).arg("-e").arg("stderr");
+        let part = Part::start("nginx", dir, &mut nginx);
+        Self {
+            address,
+            part: part.wait_until_it_listens(address),
+        }
+    }
+
+    /// Where [`Nginx::upstream`] also listens.
+    pub fn unix_socket(&self) -> PathBuf {
+        self.part.dir.path().join("app.sock")
     }
 
     /// Statuses that it answered, in their order.
