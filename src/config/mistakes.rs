@@ -103,7 +103,7 @@ impl fmt::Debug for Source {
 /// Everything that is wrong with a file, sorted by place; warnings included.
 #[derive(Clone, Debug)]
 pub struct Mistakes {
-    source: Source,
+    source: Box<Source>,
     list: Vec<Mistake>,
 }
 
@@ -112,7 +112,10 @@ impl Mistakes {
         list.sort_by(|a, b| (a.place, &a.what).cmp(&(b.place, &b.what)));
         // An alias is read once for each use, and its mistakes lie at its anchor.
         list.dedup();
-        Self { source, list }
+        Self {
+            source: Box::new(source),
+            list,
+        }
     }
 
     /// A file that can't be read at all.

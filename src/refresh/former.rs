@@ -13,12 +13,15 @@ const MOST: usize = 8;
 
 /// Cells of an account as it was, each with its way to attach; nearly always none.
 #[derive(Default)]
-pub struct Former(Option<Box<Vec<(Publisher, Arc<AttachPlan>)>>>);
+pub struct Former(Option<Box<Cells>>);
+
+#[derive(Default)]
+struct Cells(Vec<(Publisher, Arc<AttachPlan>)>);
 
 impl Former {
     /// One more; nothing of it is needed once nobody reads it.
     pub fn add(&mut self, publisher: Publisher, plan: Arc<AttachPlan>) {
-        let kept = self.0.get_or_insert_default();
+        let kept = &mut self.0.get_or_insert_default().0;
         if kept.len() >= MOST {
             kept.remove(0);
         }
@@ -28,7 +31,7 @@ impl Former {
     /// Shows the readers of each the same, in its own way; `token` is what
     /// `published` was made of.
     pub fn publish(&mut self, published: &Published, token: Option<&Secret>) {
-        let Some(kept) = &mut self.0 else {
+        let Some(Cells(kept)) = self.0.as_deref_mut() else {
             return;
         };
         kept.retain(|(publisher, _)| publisher.is_read());
@@ -75,7 +78,7 @@ mod tests {
         for publisher in publishers {
             former.add(publisher, plan.clone());
         }
-        let count = |former: &Former| former.0.as_ref().map_or(0, |kept| kept.len());
+        let count = |former: &Former| former.0.as_ref().map_or(0, |cells| cells.0.len());
         assert_eq!(count(&former), MOST);
         let gone = Published::Unavailable(Unavailable::NotConnected);
         former.publish(&gone, Some(&Secret::new("t".to_owned())));
