@@ -1,12 +1,14 @@
 //! One worker: its connections, pools, routes and counters. Nothing here is
 //! shared with another thread but the seam, the route set and three numbers.
 
+mod drain;
+
 use super::accept::serve;
 use super::attach::Shelf;
 use super::callers::Listener;
-use super::connection::{Connection, Reading, cut_off};
+use super::connection::{Connection, Reading};
 use super::doors::{Doors, ListenerId};
-use super::lease::{FAREWELL, Leases};
+use super::lease::Leases;
 use super::refusal::{Code, Refusal};
 use super::replay::{Budget, Upload};
 use super::route::{Routes, WorkerRoute};
@@ -363,36 +365,6 @@ impl Worker {
         if let Some(tracer) = &self.tracer {
             tracer.flush();
         }
-    }
-
-    async fn drain(&self, limit: Duration) -> usize {
-        self.draining.set(true);
-        self.doors.call();
-        for connection in self.connections.borrow().values() {
-            connection.let_go();
-        }
-        // What has to say goodbye before it ends gets the last part of the time.
-        let last = FAREWELL.min(limit / 4);
-        if !self.emptied(limit - last).await {
-            for connection in self.connections.borrow().values() {
-                connection.say_farewell();
-            }
-            self.emptied(last).await;
-        }
-        let left: Vec<_> = self.connections.borrow().values().cloned().collect();
-        cut_off(&left, &self.deadlines).await;
-        self.flush();
-        left.len()
-    }
-
-    /// Waits until no connection is left; false when one is at the limit.
-    async fn emptied(&self, limit: Duration) -> bool {
-        let empty = async {
-            while !self.connections.borrow().is_empty() {
-                self.connection_ended.notified().await;
-            }
-        };
-        self.deadlines.within(limit, empty).await.is_ok()
     }
 
     fn stats(&self) -> WorkerStats {
