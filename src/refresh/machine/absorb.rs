@@ -45,7 +45,9 @@ impl Machine {
             return false;
         }
         if held.is_none_or(|held| held.access_token != tokens.access_token) {
-            self.generation = self.replaced_by(record.generation.max(self.generation + 1));
+            let generation = record.generation.max(self.generation + 1);
+            self.replaced_by(generation);
+            self.generation = generation;
         }
         let random = self.dice.f64();
         let before = self.rules.before_expiry;
