@@ -146,7 +146,7 @@ fn account() -> (token::Publisher, Seam) {
         generation: 1,
         expiry: None,
         void_before: 0,
-        token: Secret::new("the-token".to_owned()),
+        token: Secret::new(String::from_utf8_lossy(TOKEN).into_owned()),
         attach: Attach {
             token: TokenPlace::Header {
                 name: http::header::AUTHORIZATION,

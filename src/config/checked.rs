@@ -2,7 +2,9 @@
 //! Made only by `config::load`, which reports every mistake with its place.
 
 pub mod streams;
+pub mod upstream;
 
+use super::stamp::Stamps;
 use crate::base::id::AccountKey;
 use crate::base::key::Key;
 use crate::base::secret::Secret;
@@ -42,6 +44,8 @@ pub struct Config {
     pub warnings: Vec<String>,
     /// Other files that values were taken from.
     pub files: Vec<PathBuf>,
+    /// In which state those were that were read.
+    pub stamps: Stamps,
 }
 
 /// Where applications call.
@@ -94,7 +98,7 @@ pub struct Integration {
 }
 
 /// A parameter that an account fills in.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ParameterSpec {
     pub name: String,
     pub title: Option<String>,
@@ -142,6 +146,8 @@ pub struct OAuth2 {
     pub token_endpoint_auth_method: ClientAuth,
     pub revocation_endpoint: Option<UrlTemplate>,
     pub redirect_uri: Option<UrlTemplate>,
+    /// RFC 9207; compared letter by letter.
+    pub issuer: Option<Template>,
     pub scope: Option<Template>,
     pub client_id: Template,
     pub client_secret: Option<ClientSecret>,
@@ -219,6 +225,7 @@ pub struct Route {
     pub name: String,
     pub matcher: RouteMatch,
     pub upstream: Upstream,
+    pub reach: upstream::Reach,
     pub account: AccountKey,
     /// Until response headers.
     pub timeout: Duration,

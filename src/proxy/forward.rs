@@ -54,7 +54,7 @@ pub fn forward(
             Err(refusal) if is_grpc => grpc::End::of(&refusal).trailers_only(seen.refused(refusal)),
             Err(refusal) => seen.refused(refusal),
         };
-        if connection.is_doubtful() {
+        if connection.is_doubtful() || connection.is_let_go() {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);
         }

@@ -34,20 +34,28 @@ enum Kind {
 pub enum BodyError {
     /// The upstream's side failed.
     Upstream(hyper::Error),
-    /// The token is no longer good.
-    Cut,
+    /// The token is no longer good: on HTTP/2, the stream is reset with this.
+    Cut(h2::Error),
 }
 
 impl fmt::Display for BodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Upstream(error) => write!(f, "the upstream's body failed: {error}"),
-            Self::Cut => f.write_str("the token of this answer is no longer good"),
+            Self::Cut(_) => f.write_str("the token of this answer is no longer good"),
         }
     }
 }
 
-impl std::error::Error for BodyError {}
+impl std::error::Error for BodyError {
+    /// hyper resets a stream of HTTP/2 with the reason that it finds here.
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Upstream(error) => Some(error),
+            Self::Cut(reset) => Some(reset),
+        }
+    }
+}
 
 impl Leased {
     #[must_use]
@@ -108,7 +116,7 @@ impl Leased {
         self.is_over = true;
         match self.kind {
             Kind::Events(_) | Kind::Coded => Poll::Ready(None),
-            Kind::Other => Poll::Ready(Some(Err(BodyError::Cut))),
+            Kind::Other => Poll::Ready(Some(Err(BodyError::Cut(h2::Reason::CANCEL.into())))),
         }
     }
 

@@ -324,7 +324,7 @@ impl Worker {
         let id = self.next_connection.replace(self.next_connection.get() + 1);
         let connection = Rc::new(Connection::new(peer.ip(), listener.clone()));
         if self.draining.get() {
-            connection.close_gently();
+            connection.let_go();
         }
         self.connections.borrow_mut().insert(id, connection.clone());
         let leave = Leave {

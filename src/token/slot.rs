@@ -57,6 +57,12 @@ impl Publisher {
     pub fn shared(&self) -> Shared {
         Shared(self.0.clone())
     }
+
+    /// False once nobody can read what is published here.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
 }
 
 impl Shared {

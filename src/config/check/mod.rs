@@ -8,6 +8,7 @@ mod integrations;
 mod oauth2;
 mod parameters;
 mod paths;
+mod reach;
 mod routes;
 mod settings;
 mod streams;
@@ -18,6 +19,7 @@ use super::keys::table::ROOT;
 use super::mistakes::Mistake;
 use super::reader::Reader;
 use super::scalar::Context;
+use super::stamp::Stamps;
 use super::written::{Node, Place};
 
 /// Reads the whole file. The result is good only if no mistake was reported.
@@ -69,5 +71,6 @@ pub(super) fn check(ctx: &Context<'_>, root: &Node) -> Option<Config> {
         awaited,
         warnings: Vec::new(),
         files: Vec::new(),
+        stamps: Stamps::new(),
     })
 }

@@ -11,7 +11,7 @@ impl Worker {
         self.draining.set(true);
         self.doors.call();
         for connection in self.connections.borrow().values() {
-            connection.close_gently();
+            connection.let_go();
         }
         // What has to say goodbye before it ends gets the last part of the time.
         let last = FAREWELL.min(limit / 4);
