@@ -114,6 +114,7 @@ impl Proxy {
             workers: 1,
             io: Io::Poll,
             access: None,
+            traces: None,
             clock: SystemClock::start(),
             public_url: "http://127.0.0.1:1".into(),
             dialer: Dialer::new(cold.handle().clone()),

@@ -121,6 +121,8 @@ mod tests {
             replay_body_limit: 0,
             allow_plaintext: false,
             allow_origins: Vec::new(),
+            max_body: None,
+            edits: None,
             streams: Streams::default(),
         }
     }

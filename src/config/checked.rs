@@ -1,6 +1,7 @@
 //! What the program runs on: everything parsed, resolved and consistent.
 //! Made only by `config::load`, which reports every mistake with its place.
 
+pub mod edits;
 pub mod streams;
 pub mod upstream;
 
@@ -9,6 +10,8 @@ use crate::base::id::AccountKey;
 use crate::base::key::Key;
 use crate::base::secret::Secret;
 use crate::base::template::{Template, UrlTemplate};
+use crate::config::traces::Traces;
+use edits::Edits;
 use http::{HeaderName, Method};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -40,6 +43,8 @@ pub struct Config {
     pub readiness_require: Vec<AccountKey>,
     /// How many accounts get metric series of their own.
     pub metrics_max_accounts: usize,
+    /// `None`: requests' traces are none of our business.
+    pub traces: Option<Traces>,
     /// Things worth saying at every start, already worded for people.
     pub warnings: Vec<String>,
     /// Other files that values were taken from.
@@ -234,6 +239,10 @@ pub struct Route {
     pub allow_plaintext: bool,
     /// Origins (`scheme://host[:port]`, lower case) of pages that may call this route.
     pub allow_origins: Vec<String>,
+    /// Bytes of a request's body; `None`: as [`Limits::max_body`] says.
+    pub max_body: Option<u64>,
+    /// `None` where it changes nothing.
+    pub edits: Option<Arc<Edits>>,
     pub streams: Streams,
 }
 
@@ -333,6 +342,8 @@ pub struct Limits {
     pub header_count: usize,
     /// Bytes of a request target.
     pub uri_bytes: usize,
+    /// Bytes of a request's body; `u64::MAX`: any number.
+    pub max_body: u64,
     /// From the first byte of a head to its last.
     pub header_timeout: Duration,
     /// How long a kept-alive connection may be silent.

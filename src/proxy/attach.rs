@@ -2,12 +2,15 @@
 //! sent in our places, then the hop-by-hop fields, then comes what is ours.
 
 use super::body::Outgoing;
+use super::edits;
 use super::expect::await_continue;
 use super::handshake::put_upgrade;
 use super::hop::{self, GoesOn, Noted, names_in, take_connection};
 use super::path::{Rewrite, without_pairs};
 use super::refusal::{Code, Refusal};
 use super::route::WorkerRoute;
+use super::trace::TRACEPARENT;
+use crate::config::checked::edits::Edits;
 use crate::token::{Attach, QueryPair, TokenPlace};
 use http::header::{
     CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TRAILER,
@@ -36,6 +39,8 @@ pub struct Outbound<'a> {
     /// The upstream says when the body may come.
     expects: bool,
     shelf: &'a Shelf,
+    /// Where traces are configured: whose child the upstream's span is.
+    pub traceparent: Option<Box<HeaderValue>>,
 }
 
 type Fields = Vec<(HeaderName, HeaderValue)>;
@@ -83,7 +88,10 @@ impl<'a> Outbound<'a> {
         if noted.asks_for_more() {
             put_back(&mut headers, noted.goes_on);
         }
-        headers.insert(HOST, route.authority.clone());
+        match &route.route.edits {
+            None => drop(headers.insert(HOST, route.authority.clone())),
+            Some(edits) => edits::request(edits, &mut headers, &head.uri, &route.authority),
+        }
         let mut kept = shelf.take();
         let all = headers.iter();
         kept.extend(all.map(|(name, value)| (name.clone(), value.clone())));
@@ -96,6 +104,7 @@ impl<'a> Outbound<'a> {
             expects: noted.goes_on.expect,
             shelf,
             headers: Some(headers),
+            traceparent: None,
         })
     }
 
@@ -108,6 +117,9 @@ impl<'a> Outbound<'a> {
         let target = self.target(attach)?;
         let kept = &self.kept;
         let mut headers = self.headers.take().unwrap_or_else(|| with_all(kept));
+        if let Some(traceparent) = &self.traceparent {
+            headers.insert(&TRACEPARENT, (**traceparent).clone());
+        }
         for (name, value) in &attach.headers {
             headers.insert(name.clone(), value.clone());
         }
@@ -115,7 +127,8 @@ impl<'a> Outbound<'a> {
             headers.insert(name.clone(), value.clone());
         }
         if self.has_trailers {
-            keep_foreign_trailers(&mut headers, attach);
+            let edits = self.route.route.edits.as_deref();
+            keep_foreign_trailers(&mut headers, attach, edits);
         }
         let mut request = Request::new(body);
         *request.method_mut() = self.method.clone();
@@ -125,6 +138,11 @@ impl<'a> Outbound<'a> {
             await_continue(&mut request);
         }
         Ok(request)
+    }
+
+    /// What follows the route's prefix in the path.
+    pub fn rest(&self) -> &str {
+        self.route.rest(self.target.path())
     }
 
     fn target(&self, attach: &Attach) -> Result<PathAndQuery, Refusal> {
@@ -222,14 +240,16 @@ fn strip_named(headers: &mut HeaderMap) -> Result<(), Refusal> {
 
 /// Announces no trailer that an upstream could take for what is ours, or for
 /// what ends here: hyper sends those alone that are announced.
-fn keep_foreign_trailers(headers: &mut HeaderMap, attach: &Attach) {
+fn keep_foreign_trailers(headers: &mut HeaderMap, attach: &Attach, edits: Option<&Edits>) {
     let token = match &attach.token {
         TokenPlace::Header { name, .. } => Some(name),
         TokenPlace::Query(_) => None,
     };
     let ours: Vec<&HeaderName> = attach.headers.iter().map(|(name, _)| name).collect();
+    let stopped = |name: &HeaderName| edits.is_some_and(|edits| edits::stops_trailer(edits, name));
     let foreign = |name: &HeaderName| {
-        Some(name) != token && !ours.contains(&name) && *name != COOKIE && !hop::ends_here(name)
+        let is_ours = Some(name) == token || ours.contains(&name);
+        !is_ours && *name != COOKIE && !hop::ends_here(name) && !stopped(name)
     };
     let values = headers.get_all(TRAILER).iter();
     let kept: Vec<HeaderName> = values.flat_map(names_in).filter(foreign).collect();
@@ -341,10 +361,10 @@ mod tests {
             "trailer",
             "X-API-Key, x-sum, cookie,Connection, x-tenant, keep-alive",
         )]);
-        keep_foreign_trailers(&mut headers, &attach);
+        keep_foreign_trailers(&mut headers, &attach, None);
         assert_eq!(headers[TRAILER], "x-sum");
         let mut headers = map(&[("trailer", "x-api-key")]);
-        keep_foreign_trailers(&mut headers, &attach);
+        keep_foreign_trailers(&mut headers, &attach, None);
         assert!(headers.is_empty());
     }
 

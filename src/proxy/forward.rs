@@ -5,11 +5,13 @@ use super::body::Answer;
 use super::callers;
 use super::connection::{Connection, Reading};
 use super::credential;
+use super::edits;
 use super::expect;
 use super::grpc;
 use super::handshake::{self, Handshake};
 use super::hop::Noted;
 use super::observe::Seen;
+use super::oversized;
 use super::path::has_dot_segment;
 use super::refusal::{Code, Refusal};
 use super::replay::Upload;
@@ -22,7 +24,7 @@ use super::worker::Worker;
 use crate::telemetry::requests::ReplayOutcome;
 use crate::token::{Credential, PassOn, RejectedStatus, Verdict};
 use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response, Version, request};
+use http::{Request, Response, StatusCode, Version, request};
 use hyper::body::{Body, Incoming};
 use std::convert::Infallible;
 use std::future::Future;
@@ -49,12 +51,15 @@ pub fn forward(
     // An `async fn` would hold its arguments twice, and hyper moves this future.
     async move {
         let mut seen = Seen::start();
+        seen.traced(&worker, &mut head);
         let mut response = match pipeline(&worker, &connection, &mut head, body, &mut seen).await {
             Ok(response) => response,
             Err(refusal) if is_grpc => grpc::End::of(&refusal).trailers_only(seen.refused(refusal)),
             Err(refusal) => seen.refused(refusal),
         };
-        if connection.is_doubtful() || connection.is_let_go() {
+        let is_last =
+            connection.is_let_go() && response.status() != StatusCode::SWITCHING_PROTOCOLS;
+        if is_last || connection.is_doubtful() {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);
         }
@@ -90,7 +95,8 @@ async fn pipeline(
         return Ok(preflight(head, origin));
     }
 
-    let upload = body.map(|body| worker.upload(body, route));
+    let upload = body.map(|body| worker.upload(body, route)).transpose()?;
+    let reached = edits::reached(connection, head, route);
     let upload = upload.as_ref();
     let mut handshake = None;
     if noted.asks_for_more() {
@@ -123,6 +129,9 @@ async fn pipeline(
     if let Some(upload) = upload {
         upload.forget();
     }
+    if answered.response.status() == StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE {
+        oversized::note(route, &mut outbound, &credential.attach);
+    }
     let mut response = match handshake {
         Some(handshake) if handshake::is_switch(&answered.response) => {
             handshake.switched(worker, route, &credential, answered, seen)?
@@ -133,6 +142,10 @@ async fn pipeline(
         // Whether the body comes all the same, nobody can tell.
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
+    }
+    if let Some(edits) = &route.route.edits {
+        edits::answer(edits, response.headers_mut(), reached.as_deref());
+        response.body_mut().edited(&route.route.edits);
     }
     if let Some(origin) = origin {
         respond::allow_origin(response.headers_mut(), origin);
@@ -198,11 +211,12 @@ async fn sent(
     if let Some(upload) = way.upload {
         expect::be_patient(worker, upload);
     }
+    seen.sending(worker, outbound, at);
     let answered = match way.handshake {
         None => upstream::send(worker, route, outbound, attach, way.upload, at).await,
         Some(handshake) => Box::pin(handshake.send(worker, route, outbound, attach, at)).await,
     };
-    seen.upstream_ended(at);
+    seen.sent(worker, (route, outbound), at, &answered);
     answered
 }
 

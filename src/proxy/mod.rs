@@ -10,6 +10,7 @@ mod callers;
 mod connection;
 mod credential;
 mod doors;
+mod edits;
 mod expect;
 mod forward;
 mod frames;
@@ -21,18 +22,23 @@ mod hop;
 mod http2;
 mod lease;
 mod observe;
+mod oversized;
 mod path;
 mod preface;
 mod pump;
 mod refusal;
 mod replay;
 mod respond;
+mod rewrite;
 mod route;
 #[cfg(any(test, feature = "fuzzing"))]
 mod sample;
+mod set_cookie;
 mod signs;
 mod streamed;
 mod tables;
+mod tally;
+mod trace;
 mod translate;
 mod tunnel;
 mod upstream;
@@ -47,6 +53,7 @@ use crate::net::dial::Dialer;
 use crate::net::worker::{Io, spawn};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::requests::WorkerStats;
+use crate::telemetry::spans::Tracing;
 use crate::token::{Asker, Shared};
 use replay::Budget;
 use std::collections::HashMap;
@@ -111,6 +118,8 @@ pub struct Parts {
     pub io: Io,
     /// `None`: no access log.
     pub access: Option<AccessLog>,
+    /// `None`: no traces.
+    pub traces: Option<Tracing>,
     pub clock: SystemClock,
     /// The admin listener's public address, for the link at which to reconnect.
     pub public_url: String,
@@ -159,6 +168,7 @@ pub fn start(parts: Parts) -> io::Result<Workers> {
             token_wait: parts.token_wait,
             asker: parts.asker.clone(),
             access: parts.access.as_ref().map(AccessLog::writer),
+            traces: parts.traces.clone(),
             clock: parts.clock,
             public_url: parts.public_url.clone(),
         };

@@ -60,6 +60,8 @@ struct Shared {
     state: RefCell<State>,
     budget: std::sync::Arc<Budget>,
     limit: usize,
+    /// Bytes that may go on at all.
+    most: u64,
     /// When the upstream must have answered; each sending and every chunk that
     /// passes moves it.
     deadline: Cell<Instant>,
@@ -72,6 +74,8 @@ struct State {
     reading: Reading,
     /// The whole body's length, as its head gave it.
     hint: SizeHint,
+    /// Bytes that came so far.
+    received: u64,
     /// What came so far; `None` once it can't be replayed.
     kept: Option<Kept>,
     source_ended: bool,
@@ -137,11 +141,11 @@ impl Waiting {
 }
 
 impl Upload {
-    /// Takes a body; `limit` bytes of it may be kept.
+    /// Takes a body; `limit` bytes of it may be kept, and `most` go on.
     #[must_use]
     pub fn new(
         (source, reading): (Incoming, Reading),
-        limit: usize,
+        (limit, most): (usize, u64),
         budget: std::sync::Arc<Budget>,
         patience: Duration,
     ) -> Self {
@@ -153,6 +157,7 @@ impl Upload {
                 source,
                 reading,
                 hint,
+                received: 0,
                 kept: fits.then(Kept::default),
                 source_ended: false,
                 begun: false,
@@ -167,6 +172,7 @@ impl Upload {
             }),
             budget,
             limit,
+            most,
             deadline: Cell::new(Instant::now() + patience),
             patience,
         }))
@@ -361,6 +367,12 @@ impl Sending {
             Poll::Ready(Some(Ok(frame))) => {
                 state.begun = true;
                 if let Some(chunk) = frame.data_ref() {
+                    state.received += chunk.len() as u64;
+                    if state.received > shared.most {
+                        // It may be neither replayed nor sent by another connection.
+                        shared.forget(state);
+                        return Poll::Ready(Some(Err(SendError::TooLarge(shared.most))));
+                    }
                     shared.keep(state, chunk);
                     self.next += 1;
                 } else if let Some(trailers) = frame.trailers_ref() {

@@ -35,6 +35,8 @@ pub fn route(name: &str, matcher: RouteMatch) -> Rc<WorkerRoute> {
             replay_body_limit: 0,
             allow_plaintext: false,
             allow_origins: Vec::new(),
+            max_body: None,
+            edits: None,
             streams: Streams::default(),
         }),
         authority: HeaderValue::from_static("127.0.0.1:1"),

@@ -250,8 +250,7 @@ pub async fn send(
         let unsent = error.take_message().is_some();
         let again = is_pooled && (unsent || may_repeat(outbound.method, upload, error.error()));
         if !again {
-            return Err(tls_failed(route, open.trouble.as_ref())
-                .unwrap_or_else(|| failed(route, error.error())));
+            return Err(failed(route, open.trouble.as_ref(), error.error()));
         }
         fresh_only = !unsent;
     }
@@ -309,7 +308,7 @@ async fn connect(worker: &Worker, route: &WorkerRoute) -> Result<Open, Refusal> 
         .max_buf_size(UPSTREAM_BUFFER)
         .handshake::<_, Outgoing>(stream)
         .await
-        .map_err(|error| failed(route, &error))?;
+        .map_err(|error| failed(route, trouble.as_ref(), &error))?;
     let connection = Woken::new(connection);
     let wakes = connection.wakes();
     // Its end needs no report: whoever waits for an answer gets the error.
@@ -360,9 +359,17 @@ pub fn timed_out(route: &WorkerRoute) -> Refusal {
     )
 }
 
-pub fn failed(route: &WorkerRoute, error: &hyper::Error) -> Refusal {
-    if let Some(SendError::Caller(_)) = error.source().and_then(|s| s.downcast_ref()) {
-        return Refusal::bad_request("the request's body ended before its announced end");
+/// What has become of a connection; `trouble` is what TLS knows of it.
+pub fn failed(route: &WorkerRoute, trouble: Option<&Trouble>, error: &hyper::Error) -> Refusal {
+    if let Some(refusal) = tls_failed(route, trouble) {
+        return refusal;
+    }
+    match error.source().and_then(|s| s.downcast_ref()) {
+        Some(SendError::Caller(_)) => {
+            return Refusal::bad_request("the request's body ended before its announced end");
+        }
+        Some(SendError::TooLarge(most)) => return Refusal::too_large(*most),
+        Some(SendError::Cut) | None => {}
     }
     let why = if error.is_incomplete_message() || error.is_canceled() || is_io(error) {
         "closed the connection without an answer"

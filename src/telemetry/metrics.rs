@@ -5,6 +5,7 @@ use super::families::{count, counter, family, float, gauge, labelled, level};
 use super::process;
 use super::refreshes::RefreshMetrics;
 use super::requests::{BOUNDS, Histogram, RouteStats, WorkerStats};
+use super::spans::Fate;
 use prometheus::proto::{Bucket, Histogram as HistogramValue, Metric, MetricFamily, MetricType};
 use prometheus::{Encoder, TextEncoder};
 use std::collections::BTreeMap;
@@ -14,12 +15,13 @@ pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
 /// Every `Sidekey-Error` of the proxy, so that each counts from 0: a first
 /// refusal would otherwise be no increase.
-const REASONS: [&str; 12] = [
+const REASONS: [&str; 13] = [
     "account_not_connected",
     "bad_request",
     "caller_not_allowed",
     "method_not_allowed",
     "overloaded",
+    "payload_too_large",
     "reconnect_required",
     "route_not_found",
     "token_unavailable",
@@ -40,6 +42,8 @@ pub struct Snapshot {
     pub accounts: AccountFigures,
     pub access_log_dropped: u64,
     pub log_dropped: u64,
+    /// Spans by their fate, where traces are configured.
+    pub spans: Option<[u64; Fate::ALL.len()]>,
     /// How many readings of the configuration succeeded, and how many failed.
     pub reloads: (u64, u64),
     /// The last one failed.
@@ -112,6 +116,18 @@ fn route_families(workers: &WorkerStats) -> Vec<MetricFamily> {
             series(replays),
         ),
         family(
+            "sidekey_oversized_heads_total",
+            "Requests whose head an upstream found too large (431).",
+            MetricType::COUNTER,
+            series(|route, stats| vec![count(&[("route", route)], float(stats.oversized.heads))]),
+        ),
+        family(
+            "sidekey_oversized_head_bytes_total",
+            "Bytes of such heads, by what they were: cookies, the token, or the rest.",
+            MetricType::COUNTER,
+            series(oversized_bytes),
+        ),
+        family(
             "sidekey_streams_closed_total",
             "WebSockets and streamed answers that sidekey ended before their own end.",
             MetricType::COUNTER,
@@ -141,6 +157,17 @@ fn replays(route: &str, stats: &RouteStats) -> Vec<Metric> {
             count(&labels, float(n))
         })
         .collect()
+}
+
+fn oversized_bytes(route: &str, stats: &RouteStats) -> Vec<Metric> {
+    let bytes = stats.oversized.bytes;
+    [
+        ("cookies", bytes.cookies),
+        ("token", bytes.token),
+        ("rest", bytes.rest),
+    ]
+    .map(|(part, n)| count(&[("route", route), ("part", part)], float(n)))
+    .to_vec()
 }
 
 fn streams_closed(route: &str, stats: &RouteStats) -> Vec<Metric> {
@@ -230,7 +257,22 @@ fn own_families(snapshot: &Snapshot) -> Vec<MetricFamily> {
             "Lines of the log lost because its reader was too slow.",
             float(snapshot.log_dropped),
         ),
+        family(
+            "sidekey_spans_total",
+            "Spans of recorded traces, by what became of them.",
+            MetricType::COUNTER,
+            spans(snapshot),
+        ),
     ]
+}
+
+fn spans(snapshot: &Snapshot) -> Vec<Metric> {
+    let counts = snapshot.spans.iter().flatten();
+    Fate::ALL
+        .iter()
+        .zip(counts)
+        .map(|(fate, n)| count(&[("outcome", fate.as_str())], float(*n)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -287,6 +329,7 @@ mod tests {
             reloads: (2, 1),
             reload_failed: true,
             log_dropped: 0,
+            spans: Some([5, 0, 1]),
         };
         render(&snapshot, &refreshes)
     }
@@ -317,6 +360,8 @@ mod tests {
                 .into(),
             "sidekey_store_write_failures_total 0".into(),
             "sidekey_access_log_dropped_total 4".into(),
+            "sidekey_spans_total{outcome=\"exported\"} 5".into(),
+            "sidekey_spans_total{outcome=\"failed\"} 1".into(),
             "sidekey_config_reloads_total{result=\"success\"} 2".into(),
             "sidekey_config_reloads_total{result=\"failure\"} 1".into(),
             "sidekey_config_last_reload_successful 0".into(),

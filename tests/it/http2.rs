@@ -276,7 +276,7 @@ fn trailers_go_both_ways_and_hop_by_hop_fields_neither() {
     let answer = b"HTTP/1.1 200 OK\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\n\
         Proxy-Connection: close\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\nUpgrade: h2c\r\n\r\n\
         4\r\nbody\r\n0\r\nX-Sum: 9\r\nKeep-Alive: timeout=5\r\nConnection: close\r\n\r\n";
-    let (upstream, came) = verbatim(answer, "\r\n\r\n");
+    let (upstream, came) = verbatim(answer, "x-check: 7\r\n\r\n");
     let sidekey = Sidekey::run(&Conf::at(&auth.endpoint(), &format!("http://{upstream}/")));
     let got = RUNTIME.block_on(async {
         let mut sender = open(sidekey.proxy).await.ready().await.unwrap();
@@ -395,4 +395,20 @@ fn an_account_without_a_token_is_unavailable_and_a_timeout_a_deadline() {
     let got = call(&sidekey, "POST", "/api/", &grpc, b"\0\0\0\0\0");
     assert_eq!(got.header("sidekey-error"), Some("upstream_timeout"));
     assert_eq!(got.header("grpc-status"), Some("4"));
+}
+
+#[test]
+fn bodies_of_streams_have_the_same_limit() {
+    let auth = AuthServer::start();
+    let upstream = echoing(&auth);
+    let sidekey = Sidekey::run(&Conf::new(&auth, &upstream).route("max_body: 1000"));
+    for length in [None, Some("1001")] {
+        let fields: Vec<_> = length.map(|l| ("content-length", l)).into_iter().collect();
+        let got = call(&sidekey, "POST", "/api/", &fields, &[b'x'; 1001]);
+        let code = got.header("sidekey-error");
+        assert_eq!((got.status, code), (413, Some("payload_too_large")));
+    }
+    let got = call(&sidekey, "POST", "/api/", &[], &[b'x'; 1000]);
+    assert_eq!(got.status, 200);
+    assert_eq!(upstream.count(), 1);
 }

@@ -3,7 +3,7 @@
 use super::accounts::{AccountDraft, Accounts, account_key, find_integration};
 use super::hosts::host_name;
 use super::integrations::IntegrationDraft;
-use super::{paths, reach, streams, upstream};
+use super::{edits, paths, reach, streams, upstream};
 use crate::base::id::AccountKey;
 use crate::config::checked::upstream::Reach;
 use crate::config::checked::{Awaited, HostMatch, PathMatch, Route, RouteMatch, Upstream};
@@ -42,7 +42,9 @@ pub(super) fn read(
     for (name, reader) in readers {
         let mut template = None;
         let tls;
-        let (account, upstream) = match speaker(&reader, integrations, accounts) {
+        let speaker = speaker(&reader, integrations, accounts);
+        let ours = edits::Ours::of(&speaker);
+        let (account, upstream) = match speaker {
             Speaker::Configured(account) => {
                 let integration = account.and_then(|a| integrations.get(a.integration?));
                 tls = integration.and_then(|i| i.tls.as_ref());
@@ -59,7 +61,10 @@ pub(super) fn read(
             }
         };
         let reach = reach::read(&reader, upstream.as_ref(), tls);
-        if let Some(route) = route(&reader, name, account, (upstream, reach), &mut taken) {
+        let edits = edits::read(&reader, &ours);
+        let route = route(&reader, name, account, (upstream, reach), &mut taken);
+        if let Some(mut route) = route {
+            route.edits = edits;
             awaited.extend(template.map(|(upstream, integration)| Awaited {
                 route: routes.len(),
                 upstream,
@@ -72,7 +77,7 @@ pub(super) fn read(
 }
 
 /// Who speaks for a route.
-enum Speaker<'a> {
+pub(super) enum Speaker<'a> {
     /// One of `accounts`; `None` where a mistake was reported.
     Configured(Option<&'a AccountDraft>),
     /// An account that is created while the process runs.
@@ -124,6 +129,7 @@ fn route(
     let replay_body_limit = reader.size("replay_body_limit");
     let allow_plaintext = reader.boolean("allow_plaintext");
     let allow_origins = origins(reader);
+    let max_body = edits::max_body(reader);
     let streams = streams::read(reader);
     let matcher = matcher?;
     Some(Route {
@@ -137,6 +143,8 @@ fn route(
         replay_body_limit,
         allow_plaintext,
         allow_origins,
+        max_body,
+        edits: None,
         streams,
     })
 }

@@ -1,9 +1,11 @@
 mod contract;
+mod edits;
 mod examples;
 mod never_panics;
 mod places;
 mod places_of_routes;
 mod shown;
+mod traces;
 
 use super::checked::Config;
 use super::load_text;

@@ -23,9 +23,7 @@ impl Worker {
         }
         let left: Vec<_> = self.connections.borrow().values().cloned().collect();
         cut_off(&left, &self.deadlines).await;
-        if let Some(access) = &self.access {
-            access.borrow_mut().flush();
-        }
+        self.flush();
         left.len()
     }
 

@@ -198,6 +198,15 @@ pub fn consent_in_chromium(address: &str, pages: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
+/// A server that node runs, which listens on the port that is its argument.
+pub fn node(script: &str) -> (SocketAddr, Part) {
+    let address = local(free_port());
+    let mut node = Command::new("node");
+    node.arg("-e").arg(script).arg(address.port().to_string());
+    let part = Part::start("node", tempfile::tempdir().unwrap(), &mut node);
+    (address, part.wait_until_it_listens(address))
+}
+
 /// nginx that asks `checker` about every request before it reads its body, and
 /// passes on to `upstream` what may go on.
 pub struct Nginx {
@@ -209,6 +218,12 @@ impl Nginx {
     pub fn start(checker: SocketAddr, upstream: SocketAddr) -> Self {
         let text = fs::read_to_string(file("nginx.conf")).unwrap();
         Self::of(&text.replace("@CHECKER@", &checker.to_string()), upstream)
+    }
+
+    /// Asks nobody; tells `upstream` the host that it was called by.
+    pub fn application(upstream: SocketAddr) -> Self {
+        let text = fs::read_to_string(file("nginx-application.conf")).unwrap();
+        Self::of(&text, upstream)
     }
 
     /// One that asks nobody, and passes on WebSockets too.

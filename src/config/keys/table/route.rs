@@ -1,5 +1,6 @@
 //! The keys of accounts and routes.
 
+use super::edits::{FIELDS, MAX_BODY};
 use crate::config::keys::{Choice, Kind, Need, Section, key, now};
 use Kind::{Bool, Duration, Either, List, Pairs, Size, Text, Url};
 use Need::{Default, Optional, Required};
@@ -107,6 +108,42 @@ pub static ROUTE: Section = Section {
             List(&Text),
             Optional("none"),
             "Origins of browsers' pages that may call this route, as `https://app.example.com`.",
+        ),
+        key(
+            "max_body",
+            MAX_BODY,
+            Optional("`limits.max_body`"),
+            "Up to which size a request's body goes on; a larger one is answered with `payload_too_large`. `none`: any size.",
+        ),
+        key(
+            "preserve_host",
+            Bool,
+            Default("false"),
+            "Send the caller's `Host` to the upstream, instead of the upstream's own.",
+        ),
+        key(
+            "request_headers",
+            Kind::Section(&FIELDS),
+            Optional("as the caller sent them"),
+            "Headers of requests to set and to remove.",
+        ),
+        key(
+            "response_headers",
+            Kind::Section(&FIELDS),
+            Optional("as the upstream sent them"),
+            "Headers of the upstream's answers to set and to remove.",
+        ),
+        key(
+            "rewrite_addresses",
+            Bool,
+            Default("false"),
+            "Turn addresses of the upstream in `Location`, `Content-Location`, `Refresh`, `Link` and `Set-Cookie` into the route's own, so that callers stay with sidekey.",
+        ),
+        key(
+            "strip_cookies",
+            Bool,
+            Default("false"),
+            "Let cookies through in neither direction.",
         ),
         key(
             "tunnel_idle_timeout",
