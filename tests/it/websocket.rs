@@ -279,9 +279,11 @@ fn a_tunnel_outlives_its_route() {
     let other = Server::start(|_| Answer::ok("the other"));
     sidekey.configure(&Conf::new(&auth, &other).yaml());
     sidekey.signal("HUP");
+    let reloads = "sidekey_config_reloads_total";
     eventually("the new route", || {
-        sidekey.get("/api/").text() == "the other"
+        sidekey.metric(reloads, &[("result", "success")]) > 0.5
     });
+    assert_eq!(sidekey.get("/api/").text(), "the other");
     caller.send(masked("x"));
     assert_eq!(played.exactly(7), masked("x"));
     played.send(b"\x81\x01y");
