@@ -5,9 +5,10 @@ use crate::support::wait::PATIENCE;
 use crate::support::{
     Answer, AuthServer, Conf, Conn, Server, Sidekey, eventually, free_port, get, local,
 };
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -274,4 +275,39 @@ fn a_kept_connection_is_told_which_answer_is_the_last() {
     }
     assert!(conn.closed());
     assert_eq!(sidekey.ended().code(), Some(0));
+}
+
+/// The file of a Unix socket stays, and nobody is refused at it.
+#[test]
+fn a_unix_socket_goes_on_in_its_place() {
+    let auth = AuthServer::start();
+    let upstream = auth.upstream();
+    let yaml = Conf::new(&auth, &upstream).store(STORE).yaml();
+    let listen = "listen: [\"127.0.0.1:@PROXY@\", \"unix:app.sock\"]";
+    let yaml = yaml.replace("listen: 127.0.0.1:@PROXY@", listen);
+    let mut sidekey = Sidekey::run_yaml(&yaml);
+    let path = sidekey.configuration().with_file_name("app.sock");
+    let inode = || std::fs::metadata(&path).map(|seen| seen.ino()).ok();
+    let first = inode();
+    assert!(first.is_some());
+    for _ in 0..2 {
+        assert_eq!(ask_over(&path), "HTTP/1.1 200 OK");
+        assert_eq!(sidekey.take_over().code(), Some(0));
+        assert_eq!(inode(), first);
+    }
+    assert_eq!(ask_over(&path), "HTTP/1.1 200 OK");
+    sidekey.signal("TERM");
+    assert_eq!(sidekey.ended().code(), Some(0));
+    assert_eq!(inode(), None, "it goes with the last process");
+}
+
+/// The first line of an answer.
+fn ask_over(path: &Path) -> String {
+    let mut stream = UnixStream::connect(path).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let request = b"GET /api/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    stream.write_all(request).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.lines().next().unwrap_or_default().to_owned()
 }
