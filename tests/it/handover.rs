@@ -189,7 +189,8 @@ fn where_the_next_one_fails_the_old_one_goes_on() {
     let conf = Conf::new(&auth, &upstream).store(STORE);
     let mut sidekey = Sidekey::run(&conf);
     let good = conf.yaml();
-    let listeners = format!("listen: [\"127.0.0.1:@PROXY@\", \"{taken}\"]");
+    let listeners =
+        format!("listen: [{{address: \"127.0.0.1:@PROXY@\"}}, {{address: \"{taken}\"}}]");
     let bad = good.replace("listen: 127.0.0.1:@PROXY@", &listeners);
     assert_ne!(good, bad);
     for _ in 0..2 {
@@ -202,7 +203,7 @@ fn where_the_next_one_fails_the_old_one_goes_on() {
             .read_to_string(&mut said)
             .unwrap();
         assert_eq!(next.wait().unwrap().code(), Some(1), "{said}");
-        assert!(said.contains(&taken.to_string()), "{said}");
+        assert!(said.contains(&format!("{taken} is in use")), "{said}");
         assert_eq!(sidekey.get("/api/").status, 200);
         assert_eq!(get(sidekey.admin, "/readyz").status, 200);
     }
@@ -283,7 +284,7 @@ fn a_unix_socket_goes_on_in_its_place() {
     let auth = AuthServer::start();
     let upstream = auth.upstream();
     let yaml = Conf::new(&auth, &upstream).store(STORE).yaml();
-    let listen = "listen: [\"127.0.0.1:@PROXY@\", \"unix:app.sock\"]";
+    let listen = "listen: [{address: \"127.0.0.1:@PROXY@\"}, {address: \"unix:app.sock\"}]";
     let yaml = yaml.replace("listen: 127.0.0.1:@PROXY@", listen);
     let mut sidekey = Sidekey::run_yaml(&yaml);
     let path = sidekey.configuration().with_file_name("app.sock");
@@ -291,11 +292,11 @@ fn a_unix_socket_goes_on_in_its_place() {
     let first = inode();
     assert!(first.is_some());
     for _ in 0..2 {
-        assert_eq!(ask_over(&path), "HTTP/1.1 200 OK");
+        assert_eq!(ask_over(&path), "HTTP/1.1 200 Status");
         assert_eq!(sidekey.take_over().code(), Some(0));
         assert_eq!(inode(), first);
     }
-    assert_eq!(ask_over(&path), "HTTP/1.1 200 OK");
+    assert_eq!(ask_over(&path), "HTTP/1.1 200 Status");
     sidekey.signal("TERM");
     assert_eq!(sidekey.ended().code(), Some(0));
     assert_eq!(inode(), None, "it goes with the last process");
