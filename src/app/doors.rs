@@ -7,14 +7,15 @@ use super::listeners::{Opened, open};
 use super::place::Place;
 use crate::config::checked::listening::{Address, Listener, Tls};
 use crate::net::inherited::Inherited;
-use crate::net::listen::Local;
+use crate::net::listen::{Local, Socket};
 use crate::net::tls::server::{Clients, ServerTls};
+use crate::net::unix::Bound;
 use crate::proxy::{Listening, Secured};
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::fs::PermissionsExt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// The open ones.
 #[derive(Clone)]
@@ -35,8 +36,10 @@ struct Door {
     /// With a digest of what it is made of.
     tls: Option<(Secured, [u8; 32])>,
     inherited: Option<RawFd>,
-    /// For the process that may take over; `None` where its file goes with this one.
-    socket: Option<Arc<OwnedFd>>,
+    /// For the process that may take over.
+    socket: Arc<OwnedFd>,
+    /// The file of a Unix socket, and its lock.
+    file: Option<(Weak<Bound>, Arc<OwnedFd>)>,
 }
 
 impl Doors {
@@ -140,11 +143,23 @@ impl Doors {
     /// Their sockets, by their keys and addresses as configured.
     pub fn sockets(&self) -> Vec<Named> {
         let doors = self.open.iter();
-        let named = doors.filter_map(|door| {
-            let name = handover::name("listen", &door.written);
-            Some((name, door.socket.clone()?))
+        let named = doors.flat_map(|door| {
+            let name = |key| handover::name(key, &door.written);
+            let lock = door
+                .file
+                .as_ref()
+                .map(|(_, lock)| (name("lock"), lock.clone()));
+            [(name("listen"), door.socket.clone())]
+                .into_iter()
+                .chain(lock)
         });
         named.collect()
+    }
+
+    /// The files of Unix sockets, which the process that takes over goes on with.
+    pub fn files(&self) -> Vec<Weak<Bound>> {
+        let files = self.open.iter().filter_map(|door| door.file.as_ref());
+        files.map(|(file, _)| file.clone()).collect()
     }
 
     /// All of them, as they are.
@@ -196,13 +211,21 @@ impl Doors {
             hosts: Vec::new(),
             tls: None,
             inherited: opened.inherited,
-            socket: opened.socket.to_pass_on()?.map(Arc::new),
+            socket: Arc::new(opened.socket.to_pass_on()?),
+            file: file(&opened.socket)?,
         };
         self.next_id += 1;
         let mut listening = self.keep(door, listener)?;
         listening.socket = Some(opened.socket);
         Ok(listening)
     }
+}
+
+fn file(socket: &Socket) -> io::Result<Option<(Weak<Bound>, Arc<OwnedFd>)>> {
+    let Some(file) = socket.file() else {
+        return Ok(None);
+    };
+    Ok(Some((Arc::downgrade(file), Arc::new(file.lock()?))))
 }
 
 impl Door {

@@ -12,8 +12,10 @@
 //! running → next   yours
 //! ```
 
+use super::doors::Doors;
 use crate::base::directories::state_directory;
 use crate::net::handover::{Passed, receive, send};
+use crate::net::unix::Bound;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -21,7 +23,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 const HELLO: &[u8] = b"take-over 1\n";
@@ -51,6 +53,7 @@ pub struct Held(Arc<Mutex<Sockets>>);
 struct Sockets {
     /// For applications, which a reload may change.
     proxy: Vec<Named>,
+    files: Vec<Weak<Bound>>,
     others: Vec<Named>,
 }
 
@@ -59,8 +62,18 @@ impl Held {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn set_proxy(&self, sockets: Vec<Named>) {
-        self.sockets().proxy = sockets;
+    pub fn set_proxy(&self, doors: &Doors) {
+        let mut sockets = self.sockets();
+        sockets.proxy = doors.sockets();
+        sockets.files = doors.files();
+    }
+
+    /// The files of Unix sockets stay for the process that has taken over.
+    pub fn pass_on_files(&self) {
+        let files = std::mem::take(&mut self.sockets().files);
+        for file in files.iter().filter_map(Weak::upgrade) {
+            file.pass_on();
+        }
     }
 
     pub fn set_others(&self, sockets: Vec<Named>) {

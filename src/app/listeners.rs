@@ -42,9 +42,12 @@ pub fn bind_all(
     let mut proxy = Vec::new();
     for listener in &config.listeners {
         let name = handover::name("listen", &listener.address);
-        let taken = predecessor.as_mut().and_then(|before| before.take(&name));
+        let taken = predecessor.as_mut().and_then(|before| {
+            let lock = before.take(&handover::name("lock", &listener.address));
+            Some((before.take(&name)?, lock))
+        });
         let opened = match taken {
-            Some(socket) => Opened::taken(socket),
+            Some((socket, lock)) => Opened::taken(&listener.address, socket, lock),
             None => open(&listener.address, inherited, &in_use),
         };
         match opened {
@@ -106,7 +109,10 @@ pub fn open(address: &Address, inherited: &Inherited, in_use: &[RawFd]) -> io::R
 
 impl Opened {
     /// From the process before.
-    fn taken(socket: OwnedFd) -> io::Result<Self> {
+    fn taken(address: &Address, socket: OwnedFd, lock: Option<OwnedFd>) -> io::Result<Self> {
+        if let (Address::Unix { path, mode }, Some(lock)) = (address, lock) {
+            return unix::taken(path, *mode, socket, lock).map(Self::ours);
+        }
         let socket = Socket::from_descriptor(socket).map_err(io::Error::other)?;
         Ok(Self::ours(socket))
     }

@@ -190,7 +190,7 @@ impl Reloader {
         self.in_use.plan = plan;
         self.in_use.given = given;
         self.in_use.doors = doors;
-        self.parts.held.set_proxy(self.in_use.doors.sockets());
+        self.parts.held.set_proxy(&self.in_use.doors);
         self.in_use.secrets = resolved.secrets;
         self.in_use.unread = resolved.created.unread;
         self.settle(&config, resolved.admin_token, &changes);

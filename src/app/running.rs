@@ -92,7 +92,7 @@ impl Running {
         held.set_others(others(&config, &made.bound)?);
         let (doors, listeners) = Doors::of(made.bound.proxy, &config.listeners, made.inherited)
             .map_err(Failure::system("a listener is gone"))?;
-        held.set_proxy(doors.sockets());
+        held.set_proxy(&doors);
         let keys = made.accounts.iter().map(|account| account.key.as_str());
         let named = NamedAccounts::first(config.metrics_max_accounts, keys);
         let refreshes = Arc::new(RefreshMetrics::new(named));
@@ -196,6 +196,9 @@ impl Running {
     pub async fn wind_down(mut self, why: End) {
         tracing::info!(target: "sidekey", "{why}: draining");
         self.readiness.drain();
+        if why == End::Succeeded {
+            self.held.pass_on_files();
+        }
         self.reloading.shutdown().await;
         let drain = self.drain.load_full();
         match why {

@@ -88,16 +88,24 @@ impl Socket {
         inherited::listening(socket)
     }
 
-    /// A copy for another process; `None` where the socket's file goes with this one.
+    /// A copy for another process.
     ///
     /// # Errors
     /// When there are no more descriptors.
-    pub fn to_pass_on(&self) -> io::Result<Option<OwnedFd>> {
+    pub fn to_pass_on(&self) -> io::Result<OwnedFd> {
         Ok(match self {
-            Self::Tcp(socket) => Some(socket.try_clone()?.into()),
-            Self::Unix(socket, None) => Some(socket.try_clone()?.into()),
-            Self::Unix(_, Some(_)) => None,
+            Self::Tcp(socket) => socket.try_clone()?.into(),
+            Self::Unix(socket, _) => socket.try_clone()?.into(),
         })
+    }
+
+    /// Its file, where we made that.
+    #[must_use]
+    pub fn file(&self) -> Option<&Arc<Bound>> {
+        match self {
+            Self::Unix(_, bound) => bound.as_ref(),
+            Self::Tcp(_) => None,
+        }
     }
 
     /// Whether accepting waits; for all copies of the socket.

@@ -5,9 +5,11 @@ use socket2::{Domain, SockAddr, Socket as RawSocket, Type};
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::net::UnixStream;
 
 /// The file of a socket that this process listens on. Dropped, it is removed if
@@ -20,12 +22,30 @@ pub struct Bound {
     /// Held for as long as we listen: of two processes that start at once only
     /// one comes to look at the socket's file. Never removed, for somebody may
     /// be about to lock it.
-    _lock: File,
+    lock: File,
+    /// Another process goes on with it.
+    passed_on: AtomicBool,
+}
+
+impl Bound {
+    /// Its lock, for the process that takes over: locked until both have ended.
+    ///
+    /// # Errors
+    /// When there are no more descriptors.
+    pub fn lock(&self) -> io::Result<OwnedFd> {
+        self.lock.try_clone().map(OwnedFd::from)
+    }
+
+    /// From now on the file is another process's, and stays.
+    pub fn pass_on(&self) {
+        self.passed_on.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Drop for Bound {
     fn drop(&mut self) {
-        if place(&self.path).is_ok_and(|now| now == self.place) {
+        let ours = !self.passed_on.load(Ordering::Relaxed);
+        if ours && place(&self.path).is_ok_and(|now| now == self.place) {
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -46,11 +66,28 @@ pub fn bind(path: &Path, mode: u32) -> io::Result<Socket> {
     let bound = Bound {
         path: path.to_owned(),
         place: place(path)?,
-        _lock: lock,
+        lock,
+        passed_on: AtomicBool::new(false),
     };
     // Nobody can connect before it listens.
     fs::set_permissions(path, Permissions::from_mode(mode))?;
     socket.listen(BACKLOG)?;
+    Ok(Socket::Unix(socket.into(), Some(Arc::new(bound))))
+}
+
+/// Goes on with a socket, and the lock of its file, that another process has
+/// handed over.
+///
+/// # Errors
+/// When its file is gone.
+pub fn taken(path: &Path, mode: u32, socket: OwnedFd, lock: OwnedFd) -> io::Result<Socket> {
+    let bound = Bound {
+        path: path.to_owned(),
+        place: place(path)?,
+        lock: lock.into(),
+        passed_on: AtomicBool::new(false),
+    };
+    fs::set_permissions(path, Permissions::from_mode(mode))?;
     Ok(Socket::Unix(socket.into(), Some(Arc::new(bound))))
 }
 

@@ -5,9 +5,10 @@ use crate::support::wait::PATIENCE;
 use crate::support::{
     Answer, AuthServer, Conf, Conn, Server, Sidekey, eventually, free_port, get, local,
 };
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -188,7 +189,8 @@ fn where_the_next_one_fails_the_old_one_goes_on() {
     let conf = Conf::new(&auth, &upstream).store(STORE);
     let mut sidekey = Sidekey::run(&conf);
     let good = conf.yaml();
-    let listeners = format!("listen: [\"127.0.0.1:@PROXY@\", \"{taken}\"]");
+    let listeners =
+        format!("listen: [{{address: \"127.0.0.1:@PROXY@\"}}, {{address: \"{taken}\"}}]");
     let bad = good.replace("listen: 127.0.0.1:@PROXY@", &listeners);
     assert_ne!(good, bad);
     for _ in 0..2 {
@@ -201,7 +203,7 @@ fn where_the_next_one_fails_the_old_one_goes_on() {
             .read_to_string(&mut said)
             .unwrap();
         assert_eq!(next.wait().unwrap().code(), Some(1), "{said}");
-        assert!(said.contains(&taken.to_string()), "{said}");
+        assert!(said.contains(&format!("{taken} is in use")), "{said}");
         assert_eq!(sidekey.get("/api/").status, 200);
         assert_eq!(get(sidekey.admin, "/readyz").status, 200);
     }
@@ -274,4 +276,39 @@ fn a_kept_connection_is_told_which_answer_is_the_last() {
     }
     assert!(conn.closed());
     assert_eq!(sidekey.ended().code(), Some(0));
+}
+
+/// The file of a Unix socket stays, and nobody is refused at it.
+#[test]
+fn a_unix_socket_goes_on_in_its_place() {
+    let auth = AuthServer::start();
+    let upstream = auth.upstream();
+    let yaml = Conf::new(&auth, &upstream).store(STORE).yaml();
+    let listen = "listen: [{address: \"127.0.0.1:@PROXY@\"}, {address: \"unix:app.sock\"}]";
+    let yaml = yaml.replace("listen: 127.0.0.1:@PROXY@", listen);
+    let mut sidekey = Sidekey::run_yaml(&yaml);
+    let path = sidekey.configuration().with_file_name("app.sock");
+    let inode = || std::fs::metadata(&path).map(|seen| seen.ino()).ok();
+    let first = inode();
+    assert!(first.is_some());
+    for _ in 0..2 {
+        assert_eq!(ask_over(&path), "HTTP/1.1 200 Status");
+        assert_eq!(sidekey.take_over().code(), Some(0));
+        assert_eq!(inode(), first);
+    }
+    assert_eq!(ask_over(&path), "HTTP/1.1 200 Status");
+    sidekey.signal("TERM");
+    assert_eq!(sidekey.ended().code(), Some(0));
+    assert_eq!(inode(), None, "it goes with the last process");
+}
+
+/// The first line of an answer.
+fn ask_over(path: &Path) -> String {
+    let mut stream = UnixStream::connect(path).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let request = b"GET /api/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    stream.write_all(request).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.lines().next().unwrap_or_default().to_owned()
 }

@@ -1,6 +1,9 @@
 //! Routes that would lead back to sidekey itself.
 
+use crate::support::sidekey::run_to_end;
 use crate::support::{AuthServer, Conf, Sidekey, eventually};
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
 
 /// The configuration can't know where an account will lead that somebody makes later.
 #[test]
@@ -32,4 +35,42 @@ fn a_created_account_leads_no_route_back_to_us() {
     }
     create(upstream.address.port());
     eventually("another server", || sidekey.get("/late/").status == 200);
+}
+
+#[test]
+fn a_unix_socket_of_ours_is_found_through_links() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::create_dir(path("run")).unwrap();
+    symlink("run", path("link")).unwrap();
+    symlink("run/own.sock", path("alias")).unwrap();
+    let check = |socket: &str| {
+        let yaml = Conf::at("http://127.0.0.1:1/token", "http://localhost/")
+            .route(&format!("unix_socket: {socket}"))
+            .yaml()
+            .replace("listen: 127.0.0.1:@PROXY@", "listen: \"unix:run/own.sock\"")
+            .replace("@ADMIN@", "7481")
+            .replace("{env: TEST_CLIENT_SECRET}", "x");
+        let file = path("sidekey.yaml");
+        std::fs::write(&file, yaml).unwrap();
+        run_to_end(&["check", "--config", file.to_str().unwrap()])
+    };
+    let ours = [
+        "run/own.sock",
+        "link/own.sock",
+        "alias",
+        "./run/../run/own.sock",
+    ];
+    // Before there is such a file, and when there is.
+    for _ in 0..2 {
+        for socket in ours {
+            let (code, said) = check(socket);
+            assert_eq!(code, 1, "{socket}: {said}");
+            assert!(said.contains("sidekey's own listener"), "{socket}: {said}");
+        }
+        assert_eq!(check("run/other.sock").0, 0);
+        if !path("run/own.sock").exists() {
+            UnixListener::bind(path("run/own.sock")).unwrap();
+        }
+    }
 }

@@ -10,10 +10,22 @@ use crate::config::reader::Reader;
 use crate::config::scalar::{Context, is_source};
 use crate::config::values;
 use crate::config::written::Node;
+use std::path::PathBuf;
 
 /// Bytes of a Unix socket's path that every system takes (`sun_path` of the
 /// BSDs and macOS is 104 long, Linux' is 108; the last is NUL).
 const LONGEST_PATH: usize = 103;
+
+/// The files of those at Unix sockets.
+pub(super) fn sockets(listeners: &[Placed<Listener>]) -> Vec<PathBuf> {
+    let paths = listeners
+        .iter()
+        .filter_map(|listener| match &listener.value.address {
+            Address::Unix { path, .. } => Some(path.clone()),
+            _ => None,
+        });
+    paths.collect()
+}
 
 /// All of them; what they are warned about is reported.
 pub(super) fn read(reader: &Reader<'_, '_>) -> Vec<Placed<Listener>> {

@@ -35,6 +35,10 @@ pub(super) fn check(ctx: &Context<'_>, root: &Node) -> Option<Config> {
     let admin = settings::admin(&reader);
     let probes = settings::probes(&reader);
     let own = settings::own_addresses(ctx, &listeners, admin.as_ref(), probes.as_ref());
+    let own = routes::Own {
+        addresses: own,
+        sockets: listeners::sockets(&listeners),
+    };
     let (routes, awaited) = routes::read(&reader, &integrations, &accounts, &own);
     integrations::report_unused(ctx, &integrations);
     if reader.list("routes").is_empty() {

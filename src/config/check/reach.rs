@@ -6,7 +6,9 @@ use crate::config::checked::{Upstream, UpstreamScheme};
 use crate::config::mistakes::Mistake;
 use crate::config::reader::Reader;
 use crate::config::scalar::{Scalar, read_file};
-use std::path::Path;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -18,18 +20,19 @@ pub(super) fn read(
     route: &Reader<'_, '_>,
     upstream: Option<&Upstream>,
     default: Option<&Arc<ClientTls>>,
+    own: &[PathBuf],
 ) -> Reach {
-    let own = tls(route);
+    let written = tls(route);
     let plain = upstream.is_some_and(|upstream| upstream.scheme != UpstreamScheme::Https);
     if plain && route.node("tls").is_some() {
         let what = "`tls` beside an upstream without TLS";
         let mistake = Mistake::error(route.key_place("tls"), what);
         route.ctx.report(mistake.expected("`upstream: https://…`"));
     }
-    let tls = own.or_else(|| default.cloned()).filter(|_| !plain);
+    let tls = written.or_else(|| default.cloned()).filter(|_| !plain);
     Reach {
         tls,
-        unix_socket: unix_socket(route),
+        unix_socket: unix_socket(route, own),
     }
 }
 
@@ -105,7 +108,7 @@ fn report(tls: &Reader<'_, '_>, scalar: &Scalar, mistake: &TlsMistake) {
         .report(Mistake::error(scalar.place, what).expected(expected));
 }
 
-fn unix_socket(route: &Reader<'_, '_>) -> Option<Arc<Path>> {
+fn unix_socket(route: &Reader<'_, '_>, own: &[PathBuf]) -> Option<Arc<Path>> {
     let scalar = route.text("unix_socket")?;
     let path = route.ctx.path(&scalar.text);
     let length = path.as_os_str().len();
@@ -117,5 +120,35 @@ fn unix_socket(route: &Reader<'_, '_>) -> Option<Arc<Path>> {
             .report(Mistake::error(scalar.place, what).expected(expected));
         return None;
     }
+    if let Some(ours) = own.iter().find(|ours| is_same_file(&path, ours)) {
+        let what = format!("this is sidekey's own listener unix:{}", ours.display());
+        let mistake = Mistake::error(scalar.place, what);
+        route
+            .ctx
+            .report(mistake.expected("another server's socket"));
+        return None;
+    }
     Some(path.into())
+}
+
+/// Whether two paths lead to one file: now, or once it has been made.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    match (fs::metadata(one), fs::metadata(other)) {
+        (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
+        _ => to_be(one) == to_be(other),
+    }
+}
+
+/// Where a file will be that need not be there yet, links followed.
+fn to_be(path: &Path) -> PathBuf {
+    let target =
+        fs::read_link(path).map(|link| path.parent().map_or(link.clone(), |p| p.join(link)));
+    let path = target.as_deref().unwrap_or(path);
+    let parent = path
+        .parent()
+        .and_then(|folder| fs::canonicalize(folder).ok());
+    match (parent, path.file_name()) {
+        (Some(parent), Some(name)) => parent.join(name),
+        _ => path.to_owned(),
+    }
 }

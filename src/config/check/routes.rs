@@ -16,6 +16,7 @@ use http::{HeaderName, HeaderValue, Method};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use url::Url;
 
 /// What earlier routes have taken.
@@ -25,12 +26,19 @@ struct Taken {
     matchers: HashMap<RouteMatch, Place>,
 }
 
+/// Where we listen ourselves: there no route may lead.
+pub(super) struct Own {
+    pub addresses: Vec<SocketAddr>,
+    pub sockets: Vec<PathBuf>,
+}
+
 pub(super) fn read(
     root: &Reader<'_, '_>,
     integrations: &[IntegrationDraft],
     accounts: &Accounts,
-    own: &[SocketAddr],
+    own: &Own,
 ) -> (Vec<Route>, Vec<Awaited>) {
+    let Own { addresses, sockets } = own;
     let nodes = root.list("routes");
     let mut taken = Taken::default();
     let readers: Vec<_> = nodes
@@ -48,19 +56,19 @@ pub(super) fn read(
             Speaker::Configured(account) => {
                 let integration = account.and_then(|a| integrations.get(a.integration?));
                 tls = integration.and_then(|i| i.tls.as_ref());
-                let upstream = upstream::read(&reader, account, integrations, own);
+                let upstream = upstream::read(&reader, account, integrations, addresses);
                 let built = account.and_then(|account| account.built.as_ref());
                 (built.map(|account| account.key.clone()), upstream)
             }
             Speaker::Created(key, integration) => {
                 tls = integration.tls.as_ref();
-                let read = upstream::unfilled(&reader, integration, own);
+                let read = upstream::unfilled(&reader, integration, addresses);
                 let (upstream, unfilled) = read.unzip();
                 template = unfilled.zip(integration.built.clone());
                 (Some(key), upstream)
             }
         };
-        let reach = reach::read(&reader, upstream.as_ref(), tls);
+        let reach = reach::read(&reader, upstream.as_ref(), tls, sockets);
         let edits = edits::read(&reader, &ours);
         let route = route(&reader, name, account, (upstream, reach), &mut taken);
         if let Some(mut route) = route {
