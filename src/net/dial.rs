@@ -12,6 +12,15 @@ use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio_rustls::TlsConnector;
 
+/// As TLS's handshake names them.
+const HTTP1: &str = "http/1.1";
+const HTTP2: &str = "h2";
+
+fn alpn(protocols: &[&str]) -> Vec<Vec<u8>> {
+    let names = protocols.iter();
+    names.map(|name| name.as_bytes().to_vec()).collect()
+}
+
 /// Where a connection goes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
@@ -23,6 +32,13 @@ pub struct Origin {
 
 /// An open connection to an upstream.
 pub type Connection = ReadDecides<UpstreamStream>;
+
+/// A connection, and what is spoken over it.
+pub struct Dialed {
+    pub stream: Connection,
+    /// TLS's handshake has settled on HTTP/2.
+    pub http2: bool,
+}
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -63,21 +79,25 @@ impl Dialer {
             .map_err(|error| format!("there is no trust store: {error}"))
             .map(|builder| {
                 let mut config = builder.with_no_client_auth();
-                config.alpn_protocols = vec![b"http/1.1".to_vec()];
+                config.alpn_protocols = alpn(&[HTTP1]);
                 TlsConnector::from(Arc::new(config))
             });
         Self { cold, tls }
     }
 
-    /// Opens a connection; every address of the name is tried in turn.
+    /// Opens a connection; every address of the name is tried in turn. Over
+    /// TLS, HTTP/2 may be offered beside HTTP/1.1 (RFC 7301).
     ///
     /// # Errors
     /// [`DialError`], of the last address tried.
-    pub async fn connect(&self, origin: &Origin) -> Result<Connection, DialError> {
+    pub async fn connect(&self, origin: &Origin, offer_http2: bool) -> Result<Dialed, DialError> {
         let stream = self.connect_tcp(origin).await?;
         let stream = Stream::new(stream).map_err(DialError::Connect)?;
         if !origin.tls {
-            return Ok(ReadDecides::new(UpstreamStream::Plain(stream)));
+            return Ok(Dialed {
+                stream: ReadDecides::new(UpstreamStream::Plain(stream)),
+                http2: false,
+            });
         }
         let tls = self
             .tls
@@ -85,13 +105,20 @@ impl Dialer {
             .map_err(|why| DialError::Tls(why.clone()))?;
         let name = ServerName::try_from(origin.host.clone())
             .map_err(|_| DialError::Tls(format!("{:?} is not a server name", origin.host)))?;
-        let stream = tls
-            .connect(name, TokioIo::new(stream))
+        let io = TokioIo::new(stream);
+        let connect = match offer_http2 {
+            true => tls.with_alpn(alpn(&[HTTP2, HTTP1])).connect(name, io),
+            false => tls.connect(name, io),
+        };
+        let stream = connect
             .await
             .map_err(|error| DialError::Tls(error.to_string()))?;
-        Ok(ReadDecides::new(UpstreamStream::Tls(Box::new(
-            TokioIo::new(stream),
-        ))))
+        let http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP2.as_bytes());
+        let stream = UpstreamStream::Tls(Box::new(TokioIo::new(stream)));
+        Ok(Dialed {
+            stream: ReadDecides::new(stream),
+            http2,
+        })
     }
 
     async fn connect_tcp(&self, origin: &Origin) -> Result<TcpStream, DialError> {

@@ -2,6 +2,7 @@
 //! worker, so that it can be exchanged and measured.
 
 pub mod dial;
+pub mod heard;
 pub mod listen;
 #[cfg(target_os = "linux")]
 pub mod ring;

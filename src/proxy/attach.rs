@@ -6,12 +6,15 @@ use super::hop::{self, Noted, names_in, take_connection};
 use super::path::{Rewrite, without_pairs};
 use super::refusal::{Code, Refusal};
 use super::route::WorkerRoute;
-use crate::token::{Attach, QueryPair, TokenPlace};
+use super::verdict;
+use crate::token::{Attach, QueryPair, RejectedStatus, TokenPlace};
 use http::header::{
-    CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, TRAILER, TRANSFER_ENCODING,
+    CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, TRAILER,
+    TRANSFER_ENCODING,
 };
 use http::uri::PathAndQuery;
-use http::{Method, Request, Uri, request};
+use http::{Method, Request, Response, Uri, request};
+use hyper::body::Body;
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::sync::LazyLock;
@@ -30,6 +33,8 @@ pub struct Outbound<'a> {
     /// For any other.
     kept: Fields,
     has_trailers: bool,
+    /// The caller takes trailers, and says so.
+    pub wants_trailers: bool,
     shelf: &'a Shelf,
 }
 
@@ -74,6 +79,7 @@ impl<'a> Outbound<'a> {
         shelf: &'a Shelf,
     ) -> Result<Self, Refusal> {
         let mut headers = std::mem::take(&mut head.headers);
+        let wants_trailers = noted.te() && hop::wants_trailers(&headers);
         strip_hop_by_hop(&mut headers, noted)?;
         headers.insert(HOST, route.authority.clone());
         let mut kept = shelf.take();
@@ -85,6 +91,7 @@ impl<'a> Outbound<'a> {
             route,
             kept,
             has_trailers: noted.trailer,
+            wants_trailers,
             shelf,
             headers: Some(headers),
         })
@@ -113,6 +120,18 @@ impl<'a> Outbound<'a> {
         *request.uri_mut() = Uri::from(target);
         *request.headers_mut() = headers;
         Ok(request)
+    }
+
+    /// What of an answer to this request rejects the token, if anything does.
+    pub fn rejection<B: Body>(&self, answer: &Response<B>) -> Option<RejectedStatus> {
+        verdict::rejection(answer, &self.route.retry_on, || self.is_grpc())
+    }
+
+    /// True of a request of gRPC's.
+    fn is_grpc(&self) -> bool {
+        let mut fields = self.kept.iter();
+        let found = fields.find(|(name, _)| *name == CONTENT_TYPE);
+        found.is_some_and(|(_, value)| value.as_bytes().starts_with(b"application/grpc"))
     }
 
     fn target(&self, attach: &Attach) -> Result<PathAndQuery, Refusal> {
@@ -206,15 +225,19 @@ fn keep_foreign_trailers(headers: &mut HeaderMap, attach: &Attach) {
         TokenPlace::Query(_) => None,
     };
     let ours: Vec<&HeaderName> = attach.headers.iter().map(|(name, _)| name).collect();
-    let foreign = |name: &HeaderName| {
-        Some(name) != token && !ours.contains(&name) && *name != COOKIE && !hop::ends_here(name)
-    };
+    let foreign =
+        |name: &HeaderName| Some(name) != token && !ours.contains(&name) && is_foreign(name);
     let values = headers.get_all(TRAILER).iter();
     let kept: Vec<HeaderName> = values.flat_map(names_in).filter(foreign).collect();
     headers.remove(TRAILER);
     for name in kept {
         headers.append(TRAILER, HeaderValue::from(name));
     }
+}
+
+/// A name that a trailer may have, unless it is ours.
+pub(super) fn is_foreign(name: &HeaderName) -> bool {
+    *name != COOKIE && !hop::ends_here(name)
 }
 
 fn strip_own_cookies(headers: &mut HeaderMap) {

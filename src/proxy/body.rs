@@ -2,11 +2,11 @@
 //! while it streams, and what goes back to the caller.
 
 use super::accept::InRequest;
+use super::received::{ReceiveError, Received};
 use super::replay::Sending;
 use super::upstream::Return;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -76,7 +76,7 @@ enum Source {
     /// Made here.
     Own(Option<Bytes>),
     /// The upstream's, streamed; its connection goes back to the pool at the end.
-    Upstream(Incoming, Return),
+    Upstream(Received, Return),
 }
 
 impl Answer {
@@ -91,7 +91,7 @@ impl Answer {
     }
 
     #[must_use]
-    pub fn upstream(incoming: Incoming, back: Return) -> Self {
+    pub fn upstream(incoming: Received, back: Return) -> Self {
         Self::of(Source::Upstream(incoming, back))
     }
 
@@ -110,12 +110,12 @@ impl Answer {
 
 impl Body for Answer {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = ReceiveError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, ReceiveError>>> {
         match &mut self.source {
             Source::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Source::Upstream(incoming, back) => {

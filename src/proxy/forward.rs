@@ -13,7 +13,6 @@ use super::replay::Upload;
 use super::respond;
 use super::route::{Found, WorkerRoute};
 use super::upstream::{self, Answered};
-use super::verdict;
 use super::worker::Worker;
 use crate::telemetry::requests::ReplayOutcome;
 use crate::token::{Credential, PassOn, RejectedStatus, Verdict};
@@ -84,7 +83,7 @@ async fn pipeline(
     let mut credential = credential::current(worker, route, seen).await?;
     let mut answered = sent(worker, route, &mut outbound, &credential, upload, seen).await?;
 
-    if let Some(status) = verdict::rejection(&answered.response, &route.retry_on) {
+    if let Some(status) = outbound.rejection(&answered.response) {
         let newer = newer_credential(worker, route, &credential, status, upload, seen);
         if let Some(newer) = Box::pin(newer).await {
             answered.discard(worker, upload);
@@ -93,7 +92,8 @@ async fn pipeline(
             answered = Box::pin(replay)
                 .await
                 .inspect_err(|_| seen.replay(ReplayOutcome::UpstreamFailed))?;
-            judge_replay(worker, route, &credential, status, &answered, seen);
+            let cured = outbound.rejection(&answered.response).is_none();
+            judge_replay(worker, route, &credential, status, cured, seen);
         }
     }
 
@@ -216,10 +216,9 @@ fn judge_replay(
     route: &WorkerRoute,
     credential: &Credential,
     status: RejectedStatus,
-    answered: &Answered,
+    cured: bool,
     seen: &mut Seen,
 ) {
-    let cured = verdict::rejection(&answered.response, &route.retry_on).is_none();
     worker
         .asker
         .replay_ended(&route.route.account, credential.generation, status, cured);

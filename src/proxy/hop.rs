@@ -62,6 +62,12 @@ impl Noted {
         noted
     }
 
+    /// True when `TE` is there.
+    #[must_use]
+    pub fn te(&self) -> bool {
+        self.gone & 1 != 0
+    }
+
     /// Removes the fields that go in either direction. `Connection` itself, and
     /// what frames the message, each side removes in its own way.
     pub fn strip(&self, headers: &mut HeaderMap) {
@@ -71,6 +77,15 @@ impl Noted {
             left &= left - 1;
         }
     }
+}
+
+/// Whether `TE` says that trailers are welcome (RFC 9110, 10.1.4).
+pub fn wants_trailers(headers: &HeaderMap) -> bool {
+    let codings = |value: &HeaderValue| {
+        let mut codings = value.as_bytes().split(|b| *b == b',');
+        codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+    };
+    headers.get_all(TE).iter().any(codings)
 }
 
 fn is_disguised(name: &str) -> bool {

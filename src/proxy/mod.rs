@@ -9,19 +9,24 @@ mod body;
 mod callers;
 mod credential;
 mod doors;
+mod exchange;
 mod forward;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzed;
 mod hop;
+mod multiplex;
 mod observe;
 mod path;
+mod pool;
 mod preface;
+mod received;
 mod refusal;
 mod replay;
 mod respond;
 mod route;
 #[cfg(any(test, feature = "fuzzing"))]
 mod sample;
+mod streaming;
 mod tables;
 mod upstream;
 mod verdict;
@@ -50,7 +55,7 @@ use worker::{Command, Commons, Seed, Worker};
 #[derive(Clone)]
 pub struct Seam {
     pub shared: Shared,
-    /// Statuses that lead to a refresh and one replay.
+    /// Statuses that lead to a refresh and one replay, gRPC's one among them.
     pub retry_on: Arc<[u16]>,
 }
 

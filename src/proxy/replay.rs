@@ -74,6 +74,10 @@ struct State {
     /// What came so far; `None` once it can't be replayed.
     kept: Option<Kept>,
     source_ended: bool,
+    /// Something of it has been read.
+    begun: bool,
+    /// The caller's side has failed.
+    failed: bool,
     /// The sending that may read; earlier ones are over.
     live: u32,
     /// The live sending has got everything.
@@ -119,6 +123,8 @@ impl Upload {
                 hint,
                 kept: fits.then(Kept::default),
                 source_ended: false,
+                begun: false,
+                failed: false,
                 live: 0,
                 sent: false,
                 held: false,
@@ -177,6 +183,20 @@ impl Upload {
     #[must_use]
     pub fn replayable(&self) -> bool {
         self.0.state.borrow().kept.is_some()
+    }
+
+    /// True while the whole body can still be sent: what came so far is kept,
+    /// or nothing came.
+    #[must_use]
+    pub fn at_hand(&self) -> bool {
+        let state = self.0.state.borrow();
+        !state.failed && (state.kept.is_some() || !state.begun)
+    }
+
+    /// True when the caller's side has failed.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.0.state.borrow().failed
     }
 
     /// There will be no replay: frees what was kept and keeps no more.
@@ -277,9 +297,11 @@ impl Sending {
             }
             Poll::Ready(Some(Err(error))) => {
                 shared.forget(state);
+                state.failed = true;
                 Poll::Ready(Some(Err(SendError::Caller(error))))
             }
             Poll::Ready(Some(Ok(frame))) => {
+                state.begun = true;
                 if let Some(chunk) = frame.data_ref() {
                     shared.keep(state, chunk);
                     self.next += 1;

@@ -5,6 +5,7 @@ use super::accept::{Connection, Reading, serve};
 use super::attach::Shelf;
 use super::callers::Listener;
 use super::doors::{Doors, ListenerId};
+use super::pool;
 use super::refusal::{Code, Refusal};
 use super::replay::{Budget, Upload};
 use super::route::{Routes, WorkerRoute};
@@ -100,7 +101,7 @@ impl Worker {
     pub fn new(seed: Seed) -> Rc<Self> {
         let tables = Tables {
             old: &Routes::default(),
-            pool_limit: seed.limits.pool_idle_per_origin,
+            pool_limits: pool::Limits::from(&seed.limits),
             access: seed.access.as_ref(),
         };
         let routes = tables.build(&seed.routes);
@@ -216,7 +217,7 @@ impl Worker {
         let access = self.access.as_ref().map(RefCell::borrow);
         let tables = Tables {
             old: &old,
-            pool_limit: self.limits.pool_idle_per_origin,
+            pool_limits: pool::Limits::from(&self.limits),
             access: access.as_deref(),
         };
         self.routes.replace(Rc::new(tables.build(set)));
@@ -350,7 +351,7 @@ impl Worker {
             }
             pooled = false;
             for pool in self.routes().pools() {
-                pooled |= pool.sweep(now, self.limits.pool_idle_timeout);
+                pooled |= pool.sweep(now);
             }
             if let Some(access) = &self.access {
                 access.borrow_mut().flush();

@@ -117,6 +117,7 @@ fn route(
     let connect_timeout = reader.duration("connect_timeout");
     let replay_body_limit = reader.size("replay_body_limit");
     let allow_plaintext = reader.boolean("allow_plaintext");
+    let http2 = reader.choice("http2") != "off";
     let allow_origins = origins(reader);
     let matcher = matcher?;
     Some(Route {
@@ -128,6 +129,7 @@ fn route(
         connect_timeout,
         replay_body_limit,
         allow_plaintext,
+        http2,
         allow_origins,
     })
 }

@@ -307,6 +307,8 @@ pub(super) fn limits(reader: &Reader<'_, '_>) -> Option<Limits> {
         idle_timeout: limits.duration("idle_timeout"),
         pool_idle_per_origin: limits.number("pool_idle_per_origin"),
         pool_idle_timeout: limits.duration("pool_idle_timeout"),
+        max_connection_age: limits.duration("max_connection_age"),
+        http2_ping_after: limits.duration("http2_ping_after"),
     })
 }
 

@@ -1,6 +1,6 @@
 //! The keys of accounts and routes.
 
-use crate::config::keys::{Kind, Need, Section, key};
+use crate::config::keys::{Choice, Kind, Need, Section, key, now};
 use Kind::{Bool, Duration, Either, List, Pairs, Size, Text, Url};
 use Need::{Default, Optional, Required};
 
@@ -23,6 +23,8 @@ pub static ACCOUNT: Section = Section {
         ),
     ],
 };
+
+static HTTP2: &[Choice] = &[now("auto"), now("off")];
 
 /// One of `routes`.
 pub static ROUTE: Section = Section {
@@ -50,7 +52,7 @@ pub static ROUTE: Section = Section {
             "upstream",
             Url,
             Required,
-            "Where the request goes: an `http` or `https` URL. `h2c` comes in a later version.",
+            "Where the request goes: an `http`, `https` or `h2c` URL; `h2c` is HTTP/2 without TLS.",
         ),
         key(
             "account",
@@ -87,6 +89,12 @@ pub static ROUTE: Section = Section {
             Bool,
             Default("false"),
             "Send the token over plain HTTP to a host that is not this machine.",
+        ),
+        key(
+            "http2",
+            Kind::Choice(HTTP2),
+            Default("auto"),
+            "Whether HTTP/2 is offered to an `https` upstream (by ALPN), which then chooses.",
         ),
         key(
             "allow_origins",
