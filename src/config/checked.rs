@@ -347,6 +347,8 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// How long a kept-alive connection may be silent.
     pub idle_timeout: Duration,
+    /// Requests at once on one HTTP/2 connection.
+    pub http2_streams: usize,
     /// Idle upstream connections kept per origin and worker.
     pub pool_idle_per_origin: usize,
     /// How long an upstream connection may stay idle.

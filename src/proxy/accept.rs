@@ -1,7 +1,8 @@
 //! Client connections: each served by one worker, watched for silence.
 
-use super::callers::Listener;
+use super::connection::{Close, Connection, Phase};
 use super::forward::forward;
+use super::http2;
 use super::preface;
 use super::worker::Worker;
 use crate::net::listen::Accepted;
@@ -9,217 +10,11 @@ use crate::net::stream::ClientStream;
 use bytes::Bytes;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::service::service_fn;
-use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
-use std::time::{Duration, Instant};
-
-/// What a connection is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// Between requests.
-    Idle,
-    /// A head has begun to arrive.
-    Head,
-    /// A request is being answered.
-    Request,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Close {
-    No,
-    /// After the request that is being answered.
-    Gently,
-    Now,
-}
-
-/// A client's connection.
-pub struct Connection {
-    /// The client's address, for the log.
-    pub peer: Box<str>,
-    pub listener: Rc<Listener>,
-    phase: Cell<Phase>,
-    /// When a sweep first saw the connection in its phase: a request reads no
-    /// clock for it.
-    since: Cell<Option<Instant>>,
-    close: Cell<Close>,
-    /// A request has come over it.
-    used: Cell<bool>,
-    /// Something written may still be on its way.
-    unflushed: Cell<bool>,
-    /// Bodies of requests that may not have been read to their end.
-    bodies: Cell<usize>,
-    /// Where a request ended is in doubt: what follows is none.
-    doubtful: Cell<bool>,
-    /// hyper looks after it, with a buffer of its own.
-    holds_buffers: Cell<bool>,
-    /// It has been idle for a while and is to give its buffers back.
-    rest: Cell<bool>,
-    waker: RefCell<Option<Waker>>,
-}
-
-/// Marks its connection as busy while it lives.
-pub struct InRequest(Rc<Connection>);
-
-impl Drop for InRequest {
-    fn drop(&mut self) {
-        self.0.enter(Phase::Idle);
-    }
-}
-
-/// Says that a request's body may not have been read to its end, while it lives.
-///
-/// hyper looks for the end of trailers by CR LF alone, and then reads their
-/// lines by bare LFs too: a line of them may have swallowed the next request.
-/// So where there were trailers, or chunks that nobody has read to their end,
-/// the connection takes no further request.
-pub struct Reading {
-    connection: Rc<Connection>,
-    /// Chunks, and what follows them, may be unread.
-    chunks: Cell<bool>,
-}
-
-impl Reading {
-    /// The body came to its end, without trailers.
-    pub fn ended(&self) {
-        self.chunks.set(false);
-    }
-
-    /// The body came to its end, with trailers.
-    pub fn ended_with_trailers(&self) {
-        self.connection.take_no_more();
-    }
-}
-
-impl Drop for Reading {
-    fn drop(&mut self) {
-        let connection = &self.connection;
-        connection.bodies.set(connection.bodies.get() - 1);
-        if self.chunks.get() {
-            connection.take_no_more();
-        }
-    }
-}
-
-impl Connection {
-    #[must_use]
-    pub fn new(peer: IpAddr, listener: Rc<Listener>) -> Self {
-        Self {
-            peer: peer.to_canonical().to_string().into(),
-            listener,
-            phase: Cell::new(Phase::Idle),
-            since: Cell::new(None),
-            close: Cell::new(Close::No),
-            used: Cell::new(false),
-            unflushed: Cell::new(false),
-            bodies: Cell::new(0),
-            doubtful: Cell::new(false),
-            holds_buffers: Cell::new(false),
-            rest: Cell::new(false),
-            waker: RefCell::default(),
-        }
-    }
-
-    /// A request has begun.
-    #[must_use]
-    pub fn in_request(self: &Rc<Self>) -> InRequest {
-        self.used.set(true);
-        self.enter(Phase::Request);
-        InRequest(self.clone())
-    }
-
-    /// A request has a body, in chunks or of a length.
-    #[must_use]
-    pub fn reading(self: &Rc<Self>, in_chunks: bool) -> Reading {
-        self.bodies.set(self.bodies.get() + 1);
-        Reading {
-            connection: self.clone(),
-            chunks: Cell::new(in_chunks),
-        }
-    }
-
-    fn take_no_more(&self) {
-        self.doubtful.set(true);
-        self.close_gently();
-    }
-
-    /// True when what comes may be the rest of an earlier request.
-    #[must_use]
-    pub fn is_doubtful(&self) -> bool {
-        self.doubtful.get()
-    }
-
-    fn enter(&self, phase: Phase) {
-        self.phase.set(phase);
-        self.since.set(None);
-    }
-
-    /// Closes it when it has been silent for too long.
-    pub fn sweep(&self, now: Instant, worker: &Worker) {
-        let since = self.since.get().unwrap_or(now);
-        self.since.set(Some(since));
-        let limit = match self.phase.get() {
-            // Whoever takes nothing of an answer is as good as gone.
-            Phase::Request if self.unflushed.get() => worker.limits.idle_timeout,
-            Phase::Request => return self.since.set(None),
-            Phase::Head => worker.limits.header_timeout,
-            Phase::Idle => worker.limits.idle_timeout,
-        };
-        let waited = now.saturating_duration_since(since);
-        if waited >= limit {
-            self.close(Close::Now);
-        } else if waited >= REST_AFTER && self.is_at_rest() && self.holds_buffers.get() {
-            self.rest.set(true);
-            self.wake();
-        }
-    }
-
-    /// Between requests, with nothing on its way in either direction. An answer
-    /// may be out long before its request's body is in: what follows then is
-    /// the rest of that body, which only hyper can tell from a request.
-    fn is_at_rest(&self) -> bool {
-        self.phase.get() == Phase::Idle && !self.unflushed.get() && self.bodies.get() == 0
-    }
-
-    /// Closes it once it is between requests. hyper waits for the first one of
-    /// a connection that has had none; we don't.
-    pub fn close_gently(&self) {
-        let never_used = !self.used.get() && self.phase.get() == Phase::Idle;
-        self.close(if never_used {
-            Close::Now
-        } else {
-            Close::Gently
-        });
-    }
-
-    fn close(&self, how: Close) {
-        self.close.set(how);
-        self.wake();
-    }
-
-    fn wake(&self) {
-        if let Some(waker) = self.waker.borrow_mut().take() {
-            waker.wake();
-        }
-    }
-
-    fn wake_with(&self, cx: &Context<'_>) {
-        let mut waker = self.waker.borrow_mut();
-        match &mut *waker {
-            Some(waker) => waker.clone_from(cx.waker()),
-            None => *waker = Some(cx.waker().clone()),
-        }
-    }
-}
-
-/// How long a last word may take that the caller does not read.
-const REFUSAL_TIME: Duration = Duration::from_secs(1);
-/// How long a connection is idle before it gives its buffers back.
-const REST_AFTER: Duration = Duration::from_secs(1);
+use std::task::{Context, Poll, ready};
 
 /// Serves a connection to its end. While it is silent, at first or for a while
 /// between requests, hyper and its buffers have no part in it.
@@ -230,9 +25,14 @@ pub async fn serve(worker: Rc<Worker>, connection: Rc<Connection>, accepted: Acc
     let mut io = Watched {
         stream,
         rest: Bytes::new(),
+        last_word: Vec::new(),
         connection: connection.clone(),
     };
-    while io.readable().await {
+    // Whoever opened it may have said so: TLS, by ALPN.
+    while connection.http2().is_some() || io.readable().await {
+        if connection.http2().is_some() {
+            return Box::pin(http2::serve(worker, connection, io)).await;
+        }
         match stretch(&worker, &connection, io).await {
             Some(resting) => io = resting,
             None => return,
@@ -240,7 +40,8 @@ pub async fn serve(worker: Rc<Worker>, connection: Rc<Connection>, accepted: Acc
     }
 }
 
-/// Serves requests until the connection ends, or gives it back when it rests.
+/// Serves requests by HTTP/1.1 until the connection ends, or gives it back when
+/// it rests or turns out to speak HTTP/2.
 async fn stretch(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Watched) -> Option<Watched> {
     let service = service_fn(|request| forward(worker.clone(), connection.clone(), request));
     let mut http = Box::new(worker.http.serve_connection(io, service));
@@ -268,10 +69,12 @@ async fn stretch(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Watched) 
     connection.holds_buffers.set(false);
     if failed {
         // Its error is the client's doing, and most often the client is gone.
-        let mut parts = http.into_parts();
-        let refusal = preface::refuse(&mut parts.io, &parts.read_buf);
-        let _ = worker.deadlines.within(REFUSAL_TIME, refusal).await;
-        return None;
+        let parts = http.into_parts();
+        let io = Watched {
+            rest: parts.read_buf,
+            ..parts.io
+        };
+        return Box::pin(preface::look(worker, io)).await;
     }
     rests.then(|| {
         tracing::trace!("the connection of {} rests", connection.peer);
@@ -284,11 +87,13 @@ async fn stretch(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Watched) 
 }
 
 /// A client's stream that notices when a head begins to arrive.
-struct Watched {
-    stream: ClientStream,
+pub(super) struct Watched {
+    pub(super) stream: ClientStream,
     /// What was read before and not yet used.
-    rest: Bytes,
-    connection: Rc<Connection>,
+    pub(super) rest: Bytes,
+    /// What hyper said before it could read anything.
+    pub(super) last_word: Vec<u8>,
+    pub(super) connection: Rc<Connection>,
 }
 
 impl Watched {
@@ -306,6 +111,17 @@ impl Watched {
             }
         })
         .await
+    }
+
+    /// hyper speaks before it is asked only when it can make nothing of what
+    /// came; that may be HTTP/2, whose caller would read no other words.
+    #[cold]
+    fn hold_back(&mut self, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let before = self.last_word.len();
+        for buf in bufs {
+            self.last_word.extend_from_slice(buf);
+        }
+        Poll::Ready(Ok(self.last_word.len() - before))
     }
 
     /// The caller's silence ends with every byte that it takes.
@@ -345,6 +161,9 @@ impl Write for Watched {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.connection.is_unheard() {
+            return self.hold_back(&[IoSlice::new(buf)]);
+        }
         self.connection.unflushed.set(true);
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.taken(written)
@@ -355,6 +174,9 @@ impl Write for Watched {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.connection.is_unheard() {
+            return self.hold_back(bufs);
+        }
         self.connection.unflushed.set(true);
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
         self.taken(written)
@@ -371,6 +193,9 @@ impl Write for Watched {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.last_word.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
         // It ends, and must not rest before it has, whatever a flush said.
         self.connection.unflushed.set(true);
         Pin::new(&mut self.stream).poll_shutdown(cx)

@@ -1,13 +1,16 @@
 //! The two bodies on the path: what goes to the upstream, kept for a replay
 //! while it streams, and what goes back to the caller.
 
-use super::accept::InRequest;
+use super::connection::InRequest;
+use super::hop;
+use super::http2::Patience;
 use super::received::{ReceiveError, Received};
 use super::replay::Sending;
 use super::upstream::Return;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 /// The body of a request to an upstream.
@@ -70,6 +73,8 @@ pub struct Answer {
     source: Source,
     /// Marks the connection as busy until the answer has been written.
     _in_request: Option<InRequest>,
+    /// Of one that goes out on a stream of HTTP/2.
+    stream: Option<Rc<Patience>>,
 }
 
 enum Source {
@@ -99,6 +104,7 @@ impl Answer {
         Self {
             source,
             _in_request: None,
+            stream: None,
         }
     }
 
@@ -106,14 +112,22 @@ impl Answer {
     pub fn during(&mut self, request: InRequest) {
         self._in_request = Some(request);
     }
-}
 
-impl Body for Answer {
-    type Data = Bytes;
-    type Error = ReceiveError;
+    /// It goes out on a stream of HTTP/2.
+    pub fn on_stream(&mut self, stream: Rc<Patience>) {
+        self.stream = Some(stream);
+    }
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
+    /// Keeps content of our own back, as an answer to HEAD does; gives its length.
+    pub fn withhold(&mut self) -> Option<usize> {
+        match &mut self.source {
+            Source::Own(bytes) => bytes.take().map(|bytes| bytes.len()),
+            Source::Upstream(..) => None,
+        }
+    }
+
+    fn poll_source(
+        &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ReceiveError>>> {
         match &mut self.source {
@@ -128,6 +142,27 @@ impl Body for Answer {
                 frame
             }
         }
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = ReceiveError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ReceiveError>>> {
+        let mut frame = self.poll_source(cx);
+        if let Some(stream) = &self.stream {
+            stream.has_a_piece(frame.is_ready());
+            if let Poll::Ready(Some(Ok(frame))) = &mut frame
+                && let Some(trailers) = frame.trailers_mut()
+            {
+                hop::strip_trailers(trailers);
+            }
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,10 +1,11 @@
 //! The whole way of a request, top to bottom.
 
-use super::accept::{Connection, Reading};
 use super::attach::Outbound;
 use super::body::Answer;
 use super::callers;
+use super::connection::{Connection, Reading};
 use super::credential;
+use super::grpc;
 use super::hop::Noted;
 use super::observe::Seen;
 use super::path::has_dot_segment;
@@ -12,12 +13,13 @@ use super::refusal::{Code, Refusal};
 use super::replay::Upload;
 use super::respond;
 use super::route::{Found, WorkerRoute};
+use super::translate;
 use super::upstream::{self, Answered};
 use super::worker::Worker;
 use crate::telemetry::requests::ReplayOutcome;
 use crate::token::{Credential, PassOn, RejectedStatus, Verdict};
 use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response, request};
+use http::{Request, Response, Version, request};
 use hyper::body::{Body, Incoming};
 use std::convert::Infallible;
 use std::future::Future;
@@ -37,14 +39,16 @@ pub fn forward(
     let in_request = connection.in_request();
     let (mut head, body) = request.into_parts();
     let body = (!body.is_end_stream()).then(|| {
-        let in_chunks = body.size_hint().exact().is_none();
+        let in_chunks = body.size_hint().exact().is_none() && head.version != Version::HTTP_2;
         (body, connection.reading(in_chunks))
     });
+    let is_grpc = head.version == Version::HTTP_2 && grpc::is_call(&head.headers);
     // An `async fn` would hold its arguments twice, and hyper moves this future.
     async move {
         let mut seen = Seen::start();
         let mut response = match pipeline(&worker, &connection, &mut head, body, &mut seen).await {
             Ok(response) => response,
+            Err(refusal) if is_grpc => grpc::End::of(&refusal).trailers_only(seen.refused(refusal)),
             Err(refusal) => seen.refused(refusal),
         };
         if connection.is_doubtful() {
@@ -68,6 +72,12 @@ async fn pipeline(
         return Err(Refusal::bad_request(
             "the request before this one may not have ended where it seemed to",
         ));
+    }
+    if head.version == Version::HTTP_2 {
+        let is_measured = body
+            .as_ref()
+            .map(|(body, _)| body.size_hint().exact().is_some());
+        translate::to_http1(head, is_measured, &worker.limits)?;
     }
     let noted = Noted::in_fields(&head.headers);
     let route = &find_route(worker, connection, head, noted)?;

@@ -110,6 +110,13 @@ pub fn ends_here(name: &HeaderName) -> bool {
     *name == CONNECTION || GOES.contains(name)
 }
 
+/// Removes from trailers what ends here, or would frame the message.
+pub fn strip_trailers(trailers: &mut HeaderMap) {
+    Noted::in_fields(trailers).strip(trailers);
+    trailers.remove(CONNECTION);
+    trailers.remove(TRANSFER_ENCODING);
+}
+
 /// The names of fields that a list holds.
 pub fn names_in(value: &HeaderValue) -> impl Iterator<Item = HeaderName> + '_ {
     value

@@ -7,13 +7,16 @@ mod allocations;
 mod attach;
 mod body;
 mod callers;
+mod connection;
 mod credential;
 mod doors;
 mod exchange;
 mod forward;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzed;
+mod grpc;
 mod hop;
+mod http2;
 mod multiplex;
 mod observe;
 mod path;
@@ -26,8 +29,10 @@ mod respond;
 mod route;
 #[cfg(any(test, feature = "fuzzing"))]
 mod sample;
+mod signs;
 mod streaming;
 mod tables;
+mod translate;
 mod upstream;
 mod verdict;
 mod wakes;

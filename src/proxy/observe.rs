@@ -1,7 +1,7 @@
 //! What is noted of a request: counters, histograms, the access log.
 
-use super::accept::Connection;
 use super::body::Answer;
+use super::connection::Connection;
 use super::refusal::Refusal;
 use super::route::WorkerRoute;
 use super::worker::Worker;

@@ -17,6 +17,7 @@ pub enum Code {
     BadRequest,
     MethodNotAllowed,
     UriTooLong,
+    HeadersTooLarge,
     AccountNotConnected,
     TokenUnavailable,
     ReconnectRequired,
@@ -61,6 +62,12 @@ impl Code {
                 414,
                 "uri_too_long",
                 "The request target is too long",
+                "http_request_error",
+            ),
+            Self::HeadersTooLarge => Row(
+                431,
+                "headers_too_large",
+                "The request has too many header fields",
                 "http_request_error",
             ),
             Self::AccountNotConnected => Row(
@@ -136,6 +143,12 @@ impl Refusal {
     #[must_use]
     pub fn bad_request(detail: &'static str) -> Self {
         Self::new(Code::BadRequest, detail)
+    }
+
+    /// What went wrong, for people.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.detail
     }
 
     /// Adds `Retry-After`, in whole seconds, at least one.

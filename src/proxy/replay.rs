@@ -3,8 +3,8 @@
 //! The first sending is never delayed or cut for the keeping's sake: past its
 //! own limit or the process's total the body is simply no longer replayable.
 
-use super::accept::Reading;
 use super::body::SendError;
+use super::connection::Reading;
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};

@@ -1,9 +1,10 @@
 //! One worker: its connections, pools, routes and counters. Nothing here is
 //! shared with another thread but the seam, the route set and three numbers.
 
-use super::accept::{Connection, Reading, serve};
+use super::accept::serve;
 use super::attach::Shelf;
 use super::callers::Listener;
+use super::connection::{Connection, Reading, cut_off};
 use super::doors::{Doors, ListenerId};
 use super::pool;
 use super::refusal::{Code, Refusal};
@@ -371,10 +372,12 @@ impl Worker {
             }
         };
         let _ = self.deadlines.within(limit, empty).await;
+        let left: Vec<_> = self.connections.borrow().values().cloned().collect();
+        cut_off(&left, &self.deadlines).await;
         if let Some(access) = &self.access {
             access.borrow_mut().flush();
         }
-        self.connections.borrow().len()
+        left.len()
     }
 
     fn stats(&self) -> WorkerStats {

@@ -1,7 +1,7 @@
 //! Callers who are not the owner, and those who speak otherwise: refused before
 //! a byte goes on. Requests with two readings are in `hostile.rs`.
 
-use crate::support::{Answer, AuthServer, Conf, Conn, Server, Sidekey, call};
+use crate::support::{Answer, AuthServer, Conf, Server, Sidekey, call};
 
 fn started() -> (AuthServer, Server, Sidekey) {
     started_with(|conf| conf)
@@ -12,19 +12,6 @@ fn started_with(change: impl FnOnce(Conf) -> Conf) -> (AuthServer, Server, Sidek
     let upstream = Server::start(|_| Answer::ok("content"));
     let sidekey = Sidekey::run(&change(Conf::new(&auth, &upstream)));
     (auth, upstream, sidekey)
-}
-
-#[test]
-fn http2_is_refused_in_its_own_words() {
-    let (_auth, upstream, sidekey) = started();
-    let mut conn = Conn::to(sidekey.proxy);
-    conn.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
-    let frames = conn.rest();
-    let (settings, goaway) = frames.split_at(9);
-    assert_eq!(settings, b"\0\0\0\x04\0\0\0\0\0");
-    assert_eq!(goaway[3], 7, "GOAWAY");
-    assert_eq!(goaway[13..17], [0, 0, 0, 13], "HTTP_1_1_REQUIRED");
-    assert_eq!(upstream.count(), 0);
 }
 
 #[test]

@@ -18,14 +18,18 @@ mod drain;
 mod endings;
 mod framing;
 mod hostile;
+mod http2;
+mod http2_frames;
 #[cfg(feature = "fault-points")]
 mod kills;
 mod mass;
+mod matrix;
 mod observed;
 mod page;
 mod paths;
 mod real_browser;
 mod real_callers;
+mod real_http2;
 mod real_nginx;
 mod real_oidc;
 mod real_page;

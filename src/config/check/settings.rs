@@ -305,6 +305,7 @@ pub(super) fn limits(reader: &Reader<'_, '_>) -> Option<Limits> {
         uri_bytes: limits.size("uri_bytes"),
         header_timeout: limits.duration("header_timeout"),
         idle_timeout: limits.duration("idle_timeout"),
+        http2_streams: limits.number("http2_streams"),
         pool_idle_per_origin: limits.number("pool_idle_per_origin"),
         pool_idle_timeout: limits.duration("pool_idle_timeout"),
         max_connection_age: limits.duration("max_connection_age"),

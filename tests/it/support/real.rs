@@ -17,7 +17,7 @@ pub struct Part {
 }
 
 impl Part {
-    fn start(name: &'static str, dir: tempfile::TempDir, command: &mut Command) -> Self {
+    pub fn start(name: &'static str, dir: tempfile::TempDir, command: &mut Command) -> Self {
         let log = dir.path().join("log");
         let file = File::create(&log).unwrap();
         command
@@ -35,7 +35,7 @@ impl Part {
         }
     }
 
-    fn wait_until_it_listens(mut self, address: SocketAddr) -> Self {
+    pub fn wait_until_it_listens(mut self, address: SocketAddr) -> Self {
         eventually(self.name, || {
             if let Some(status) = self.child.try_wait().unwrap() {
                 panic!("{} ended: {status}\n{}", self.name, self.log());

@@ -106,6 +106,15 @@ pub(super) static LIMITS: Section = Section {
             "How long a caller's connection may be silent between requests, or take nothing of an answer.",
         ),
         key(
+            "http2_streams",
+            Kind::Number {
+                min: 1,
+                max: 10_000,
+            },
+            Default("100"),
+            "Requests at once on one HTTP/2 connection of a caller's.",
+        ),
+        key(
             "pool_idle_per_origin",
             Kind::Number {
                 min: 0,
