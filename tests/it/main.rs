@@ -20,6 +20,7 @@ mod framing;
 mod hostile;
 mod http2;
 mod http2_frames;
+mod http2_upstream;
 #[cfg(feature = "fault-points")]
 mod kills;
 mod mass;
