@@ -31,6 +31,7 @@ mod paths;
 mod real_browser;
 mod real_callers;
 mod real_http2;
+mod real_http2_upstream;
 mod real_nginx;
 mod real_oidc;
 mod real_page;
