@@ -4,6 +4,7 @@
 //! `cargo bench --bench credential`; judge the ratios.
 
 use http::{HeaderValue, header};
+use sidekey::base::secret::Secret;
 use sidekey::token::{Attach, Credential, Published, Publisher, Shared, TokenPlace, slot};
 use std::hint::black_box;
 use std::sync::Arc;
@@ -98,6 +99,8 @@ fn credential(generation: u64) -> Published {
     Published::Valid(Arc::new(Credential {
         generation,
         expiry: None,
+        void_before: 0,
+        token: Secret::new(String::new()),
         attach: Attach {
             token: TokenPlace::Header {
                 name: header::AUTHORIZATION,

@@ -3,6 +3,7 @@
 
 use super::strict;
 use sidekey::base::clock::SystemClock;
+use sidekey::base::secret::Secret;
 use sidekey::config::checked::Config;
 use sidekey::net::dial::Dialer;
 use sidekey::net::listen::bind;
@@ -144,6 +145,8 @@ fn account() -> (token::Publisher, Seam) {
     publisher.publish(Published::Valid(Arc::new(Credential {
         generation: 1,
         expiry: None,
+        void_before: 0,
+        token: Secret::new(String::from_utf8_lossy(TOKEN).into_owned()),
         attach: Attach {
             token: TokenPlace::Header {
                 name: http::header::AUTHORIZATION,

@@ -42,6 +42,8 @@ pub struct OAuthClient {
     pub revocation_endpoint: Option<Box<Url>>,
     /// Where another than the default one is registered.
     pub redirect_uri: Option<Box<Url>>,
+    /// How the authorization server names itself in its answers (RFC 9207).
+    pub issuer: Option<Box<str>>,
     pub scope: Option<String>,
     pub client_id: String,
     /// One for all accounts of an integration likewise.
@@ -164,7 +166,7 @@ fn resolve_oauth(
 ) -> Result<OAuthClient, ResolveError> {
     let endpoint = values.url("oauth2.token_endpoint", &oauth.token_endpoint)?;
     let like_secret = like.and_then(|like| like.client_secret.as_ref());
-    let scope = oauth.scope.as_ref();
+    let (scope, issuer) = (oauth.scope.as_ref(), oauth.issuer.as_ref());
     let secret = oauth.client_secret.as_ref();
     let (authorization, revocation) = (&oauth.authorization_endpoint, &oauth.revocation_endpoint);
     Ok(OAuthClient {
@@ -176,6 +178,10 @@ fn resolve_oauth(
         token_endpoint_auth_method: oauth.token_endpoint_auth_method,
         revocation_endpoint: values.some_url("oauth2.revocation_endpoint", revocation.as_ref())?,
         redirect_uri: values.some_url("oauth2.redirect_uri", oauth.redirect_uri.as_ref())?,
+        issuer: issuer
+            .map(|issuer| values.text("oauth2.issuer", issuer))
+            .transpose()?
+            .map(String::into_boxed_str),
         scope: scope
             .map(|scope| values.text("oauth2.scope", scope))
             .transpose()?,

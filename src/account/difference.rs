@@ -19,7 +19,8 @@ impl ConnectedAccount {
         let (new, old) = (&self.integration, &before.integration);
         let same_use = self.attach == before.attach
             && self.parameters == before.parameters
-            && (&new.key, &new.name, &new.refresh) == (&old.key, &old.name, &old.refresh);
+            && (&new.key, &new.name, &new.refresh, &new.parameters)
+                == (&old.key, &old.name, &old.refresh, &old.parameters);
         match self.oauth == before.oauth {
             false => Difference::Client,
             true if same_use => Difference::Nothing,

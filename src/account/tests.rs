@@ -28,6 +28,7 @@ fn integration() -> Integration {
             token_endpoint_auth_method: ClientAuth::Basic,
             revocation_endpoint: None,
             redirect_uri: None,
+            issuer: None,
             scope: Some(template("api {tenant}")),
             client_id: template("{tenant}-client"),
             client_secret: Some(ClientSecret::Text(SecretTemplate(template("{key}!")))),

@@ -4,7 +4,7 @@
 
 use super::announce::Addresses;
 use super::changes::Changes;
-use super::created;
+use super::created::{self, Kept};
 use super::doors::Doors;
 use super::failure::Failure;
 use super::fixed::Fixed;
@@ -48,6 +48,8 @@ pub struct InUse {
     pub plan: RoutePlan,
     pub given: Given,
     pub secrets: Secrets,
+    /// Created accounts whose records could not be read.
+    pub unread: Vec<AccountKey>,
     pub watched: Watched,
 }
 
@@ -69,7 +71,7 @@ struct Prepared {
 struct Resolved {
     admin_token: Secret,
     configured: Vec<Arc<ConnectedAccount>>,
-    created: Vec<Arc<ConnectedAccount>>,
+    created: Kept,
     secrets: Secrets,
 }
 
@@ -80,6 +82,7 @@ impl Reloader {
             tokio::select! {
                 () = hangups.next() => {}
                 () = self.in_use.watched.changed() => {}
+                () = self.unread_again() => self.in_use.unread.clear(),
                 () = self.parts.core.accounts.people_changed() => {
                     self.route_anew().await;
                     continue;
@@ -95,6 +98,15 @@ impl Reloader {
         }
     }
 
+    /// Waits until a created account can be read that could not be.
+    async fn unread_again(&self) {
+        let unread = &self.in_use.unread;
+        if unread.is_empty() {
+            return std::future::pending().await;
+        }
+        created::until_readable(&self.parts.core.store, unread).await;
+    }
+
     /// Reads it and goes by it.
     async fn reload(&mut self) -> Result<(), String> {
         let source = self.parts.source.clone();
@@ -104,15 +116,21 @@ impl Reloader {
         // Before the store is read: what is created meanwhile is none of these,
         // and is left alone.
         let before = self.parts.core.accounts.by_key();
-        let prepared = self.prepare(config).await?;
+        let prepared = self.prepare(config, &before).await?;
         self.take_over(&before, prepared).await
     }
 
     /// Does everything that can fail.
-    async fn prepare(&self, config: Config) -> Result<Prepared, String> {
+    async fn prepare(
+        &self,
+        config: Config,
+        before: &HashMap<AccountKey, Arc<Cell>>,
+    ) -> Result<Prepared, String> {
         let store = self.parts.core.store.clone();
+        let created = before.values().filter(|cell| cell.created);
+        let created: Vec<_> = created.map(|cell| cell.account.clone()).collect();
         let (config, resolved) = blocking(move || {
-            let resolved = resolve(&config, &*store);
+            let resolved = resolve(&config, &*store, &created);
             (config, resolved)
         })
         .await?;
@@ -146,7 +164,7 @@ impl Reloader {
         let core = &self.parts.core;
         let keys = resolved.configured.iter().map(|a| a.key.as_str());
         let named = NamedAccounts::first(config.metrics_max_accounts, keys);
-        let wanted = wanted(resolved.configured, resolved.created);
+        let wanted = wanted(resolved.configured, resolved.created.accounts);
         let old_secrets = &self.in_use.secrets;
         let rotated = |a: &ConnectedAccount| resolved.secrets.differ_from(old_secrets, a);
         let plan = Reload::plan(before, wanted, &rotated);
@@ -172,6 +190,7 @@ impl Reloader {
         self.in_use.given = given;
         self.in_use.doors = doors;
         self.in_use.secrets = resolved.secrets;
+        self.in_use.unread = resolved.created.unread;
         self.settle(&config, resolved.admin_token, &changes);
         Ok(())
     }
@@ -218,12 +237,16 @@ impl Reloader {
     }
 }
 
-fn resolve(config: &Config, store: &dyn Store) -> Result<Resolved, String> {
+fn resolve(
+    config: &Config,
+    store: &dyn Store,
+    before: &[Arc<ConnectedAccount>],
+) -> Result<Resolved, String> {
     let said = |failure: Failure| failure.to_string();
     let configured = serve::resolve(config).map_err(said)?;
-    let created = created::accounts(store, config)
+    let created = created::accounts(store, config, before)
         .map_err(|why| format!("created accounts can't be read: {why}"))?;
-    let secrets = Secrets::of(configured.iter().chain(&created));
+    let secrets = Secrets::of(configured.iter().chain(&created.accounts));
     Ok(Resolved {
         admin_token: serve::admin_token(&config.admin).map_err(said)?,
         configured,

@@ -1,7 +1,7 @@
 //! The parts that run, from their start to their end.
 
 use super::announce::Addresses;
-use super::created;
+use super::created::{self, Kept};
 use super::doors::Doors;
 use super::failure::Failure;
 use super::fixed::Fixed;
@@ -13,7 +13,6 @@ use super::serve::{LAST_WORDS, Made};
 use super::signals::Hangups;
 use super::source::{Source, Watched};
 use super::wings::{self, Core};
-use crate::account::ConnectedAccount;
 use crate::admin::{self, Desk, Readiness, Surface};
 use crate::base::clock::SystemClock;
 use crate::base::secret::Secret;
@@ -62,12 +61,12 @@ impl Running {
         let named = NamedAccounts::first(config.metrics_max_accounts, keys);
         let refreshes = Arc::new(RefreshMetrics::new(named));
         let created = created_before(&*made.store, &config);
-        let secrets = Secrets::of(made.accounts.iter().chain(&created));
+        let secrets = Secrets::of(made.accounts.iter().chain(&created.accounts));
         let clock = SystemClock::start();
         let parts = wings::Parts {
             clock,
             listeners,
-            accounts: reload::wanted(made.accounts, created),
+            accounts: reload::wanted(made.accounts, created.accounts),
             store: made.store,
             metrics: refreshes.clone(),
             access: made.access.clone(),
@@ -112,6 +111,7 @@ impl Running {
             plan,
             given,
             secrets,
+            unread: created.unread,
             watched: reloading.watched.clone(),
         };
         Ok(running.reloading(reloading, refreshes, in_use))
@@ -176,10 +176,10 @@ impl Running {
 }
 
 /// Accounts that an earlier process created; none of them is worth not starting.
-fn created_before(store: &dyn Store, config: &Config) -> Vec<Arc<ConnectedAccount>> {
-    created::accounts(store, config).unwrap_or_else(|why| {
+fn created_before(store: &dyn Store, config: &Config) -> Kept {
+    created::accounts(store, config, &[]).unwrap_or_else(|why| {
         tracing::error!("created accounts can't be read: {why}");
-        Vec::new()
+        Kept::default()
     })
 }
 

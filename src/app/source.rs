@@ -3,9 +3,7 @@
 
 use crate::config::checked::Config;
 use crate::config::mistakes::Mistakes;
-use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
+use crate::config::stamp::{Stamp, Stamps};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,17 +35,7 @@ pub struct Reading {
 
 /// Files, each in the state in which it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Watched(BTreeMap<PathBuf, Option<Stamp>>);
-
-/// What tells one state of a file from another. Symbolic links are followed:
-/// Kubernetes swaps the directory behind one, and with it the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Stamp {
-    place: (u64, u64),
-    modified: (i64, i64),
-    changed: (i64, i64),
-    size: u64,
-}
+pub struct Watched(Stamps);
 
 impl Source {
     /// `read` reads `file`, as often as it is called.
@@ -71,13 +59,16 @@ impl Source {
     #[must_use]
     pub fn read(&self) -> Reading {
         // Before it is read: what changes meanwhile is noticed afterwards.
-        let stamp = stamp(&self.file);
+        let stamp = Stamp::at(&self.file);
         let config = (self.read)();
-        let others = match &config {
-            Ok(config) => config.files.as_slice(),
-            Err(mistakes) => mistakes.files(),
+        let (others, stamps) = match &config {
+            Ok(config) => (config.files.as_slice(), &config.stamps),
+            Err(mistakes) => (mistakes.files(), mistakes.stamps()),
         };
-        let mut watched = Watched::look(others.iter().cloned());
+        // Those that were read count as they were then, likewise.
+        let unread = others.iter().filter(|file| !stamps.contains_key(*file));
+        let mut watched = Watched::look(unread.cloned());
+        watched.0.extend(stamps.clone());
         watched.0.insert(self.file.to_path_buf(), stamp);
         Reading { config, watched }
     }
@@ -86,7 +77,7 @@ impl Source {
 impl Watched {
     fn look(files: impl Iterator<Item = PathBuf>) -> Self {
         let looked = files.map(|file| {
-            let stamp = stamp(&file);
+            let stamp = Stamp::at(&file);
             (file, stamp)
         });
         Self(looked.collect())
@@ -119,19 +110,10 @@ impl Watched {
     }
 }
 
-fn stamp(file: &Path) -> Option<Stamp> {
-    let seen = fs::metadata(file).ok()?;
-    Some(Stamp {
-        place: (seen.dev(), seen.ino()),
-        modified: (seen.mtime(), seen.mtime_nsec()),
-        changed: (seen.ctime(), seen.ctime_nsec()),
-        size: seen.size(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use super::Watched;
+    use super::{Source, Watched};
+    use crate::config::load;
     use std::fs;
     use std::os::unix::fs::symlink;
     use std::path::Path;
@@ -161,5 +143,33 @@ mod tests {
         assert_ne!(second, third, "written");
         fs::remove_file(path("b").join("file")).unwrap();
         assert_ne!(third, looked(&path("file")), "gone");
+    }
+
+    /// As Kubernetes may do it at any moment, also between the two.
+    #[tokio::test]
+    async fn a_value_file_that_is_swapped_as_soon_as_it_was_read_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("token"), "a-token-of-some-length-0123456789").unwrap();
+        fs::write(path("other"), "a-token-of-some-length-9876543210").unwrap();
+        let yaml = "admin: {token: {file: token}, public_url: {file: missing}}\n";
+        fs::write(path("sidekey.yaml"), yaml).unwrap();
+        let (file, swap) = (path("sidekey.yaml"), (path("other"), path("token")));
+        let missing = path("missing");
+        let source = Source::new(&path("sidekey.yaml"), move || {
+            let read = load(&file, &|_| None);
+            if swap.0.exists() {
+                fs::rename(&swap.0, &swap.1).unwrap();
+                fs::write(&missing, "http://127.0.0.1:1").unwrap();
+            }
+            read
+        });
+        let first = source.read();
+        assert!(first.config.is_err(), "a file was missing");
+        let now = first.watched.look_again().await;
+        let differ = |name: &str| now.0.get(&path(name)) != first.watched.0.get(&path(name));
+        assert!(differ("token") && differ("missing") && !differ("sidekey.yaml"));
+        let second = source.read();
+        assert_eq!(second.watched, second.watched.look_again().await);
     }
 }

@@ -91,6 +91,7 @@ mod tests {
     use super::{account, route, span};
     use crate::base::clock::Wall;
     use crate::base::id::AccountKey;
+    use crate::config::checked::streams::Streams;
     use crate::config::checked::{
         HostMatch, PathMatch, Route, RouteMatch, Upstream, UpstreamScheme,
     };
@@ -116,6 +117,7 @@ mod tests {
             allow_plaintext: false,
             http2: true,
             allow_origins: Vec::new(),
+            streams: Streams::default(),
         }
     }
 

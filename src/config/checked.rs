@@ -1,6 +1,9 @@
 //! What the program runs on: everything parsed, resolved and consistent.
 //! Made only by `config::load`, which reports every mistake with its place.
 
+pub mod streams;
+
+use super::stamp::Stamps;
 use crate::base::id::AccountKey;
 use crate::base::key::Key;
 use crate::base::secret::Secret;
@@ -12,6 +15,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use streams::Streams;
 
 /// A whole configuration without mistakes.
 #[derive(Debug)]
@@ -39,6 +43,8 @@ pub struct Config {
     pub warnings: Vec<String>,
     /// Other files that values were taken from.
     pub files: Vec<PathBuf>,
+    /// In which state those were that were read.
+    pub stamps: Stamps,
 }
 
 /// Where applications call.
@@ -91,7 +97,7 @@ pub struct Integration {
 }
 
 /// A parameter that an account fills in.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ParameterSpec {
     pub name: String,
     pub title: Option<String>,
@@ -139,6 +145,8 @@ pub struct OAuth2 {
     pub token_endpoint_auth_method: ClientAuth,
     pub revocation_endpoint: Option<UrlTemplate>,
     pub redirect_uri: Option<UrlTemplate>,
+    /// RFC 9207; compared letter by letter.
+    pub issuer: Option<Template>,
     pub scope: Option<Template>,
     pub client_id: Template,
     pub client_secret: Option<ClientSecret>,
@@ -231,6 +239,7 @@ pub struct Route {
     pub http2: bool,
     /// Origins (`scheme://host[:port]`, lower case) of pages that may call this route.
     pub allow_origins: Vec<String>,
+    pub streams: Streams,
 }
 
 /// A route whose account is none of the configuration's: its upstream leads

@@ -2,8 +2,10 @@
 
 use super::check::check;
 use super::checked::Config;
+use super::hidden;
 use super::mistakes::{Mistake, Mistakes, Source};
 use super::scalar::Context;
+use super::stamp::Stamps;
 use super::written::{self, MAX_BYTES};
 use std::fs::File;
 use std::io::Read;
@@ -101,8 +103,9 @@ fn run(
             let source = Source {
                 name: name.to_owned(),
                 text: text.to_owned(),
-                secrets: likely_secrets(text),
+                secrets: hidden::stretches(text),
                 files: Vec::new(),
+                stamps: Stamps::new(),
             };
             let mistake = Mistake::error(error.place, error.what);
             let mistakes = Mistakes::new(source, vec![mistake]);
@@ -117,27 +120,11 @@ fn run(
         Some(mut config) if mistakes.errors() == 0 => {
             config.warnings = mistakes.warning_lines();
             config.files = mistakes.files().to_vec();
+            config.stamps = mistakes.stamps().clone();
             (Ok(config), mistakes)
         }
         _ => (Err(mistakes.clone()), mistakes),
     }
-}
-
-/// What is not YAML has no keys, but its excerpt must not show a secret either.
-fn likely_secrets(text: &str) -> Vec<(usize, usize)> {
-    let mut secrets = Vec::new();
-    let mut line_start = 0;
-    for line in text.split_inclusive('\n') {
-        let width = line.chars().count();
-        for name in ["secret", "token", "key", "password", "default"] {
-            if let Some(at) = line.find(name) {
-                let before = line[..at + name.len()].chars().count();
-                secrets.push((line_start + before, line_start + width));
-            }
-        }
-        line_start += width;
-    }
-    secrets
 }
 
 fn folder_of(path: &Path) -> PathBuf {

@@ -1,6 +1,7 @@
 //! Mistakes and warnings, each with its place, and how they are shown: file,
 //! line, column, the line itself with a caret, what was expected.
 
+use super::stamp::Stamps;
 use super::written::Place;
 use std::fmt;
 use std::path::PathBuf;
@@ -87,6 +88,8 @@ pub struct Source {
     pub secrets: Vec<(usize, usize)>,
     /// Other files that it takes values from.
     pub files: Vec<PathBuf>,
+    /// In which state those were that were read.
+    pub stamps: Stamps,
 }
 
 impl fmt::Debug for Source {
@@ -119,6 +122,7 @@ impl Mistakes {
             text: String::new(),
             secrets: Vec::new(),
             files: Vec::new(),
+            stamps: Stamps::new(),
         };
         let mut mistake = Mistake::error(Place::default(), why);
         mistake.place = None;
@@ -134,6 +138,12 @@ impl Mistakes {
     #[must_use]
     pub fn files(&self) -> &[PathBuf] {
         &self.source.files
+    }
+
+    /// In which state those of them were that were read.
+    #[must_use]
+    pub fn stamps(&self) -> &Stamps {
+        &self.source.stamps
     }
 
     /// How many of them are errors.
@@ -224,11 +234,15 @@ impl Source {
     fn excerpt(&self, place: Place) -> Option<Excerpt> {
         let column = place.column.saturating_sub(1);
         let line_start = place.start.saturating_sub(column);
-        let line = self.text.chars().enumerate().skip(line_start);
-        let shown: Vec<char> = line
-            .take_while(|(_, c)| !matches!(c, '\n' | '\r'))
-            .map(|(at, c)| self.shown(at, c))
-            .collect();
+        let line = self.text.chars().skip(line_start);
+        let line: Vec<char> = line.take_while(|c| !matches!(c, '\n' | '\r')).collect();
+        let line_end = line_start + line.len();
+        // There may be very many in the file.
+        let secrets = self.secrets.iter().copied();
+        let here = |(from, to): &(usize, usize)| *from < line_end && line_start < *to;
+        let secrets: Vec<_> = secrets.filter(here).collect();
+        let line = (line_start..).zip(line);
+        let shown: Vec<char> = line.map(|(at, c)| shown(&secrets, at, c)).collect();
         if shown.is_empty() {
             return None;
         }
@@ -246,15 +260,15 @@ impl Source {
             carets: width.clamp(1, rest_of_line),
         })
     }
+}
 
-    fn shown(&self, at: usize, c: char) -> char {
-        let secret = |(start, end): &(usize, usize)| (*start..*end).contains(&at);
-        match c {
-            _ if self.secrets.iter().any(secret) => '*',
-            '\t' => ' ',
-            _ if c.is_control() => '\u{fffd}',
-            _ => c,
-        }
+fn shown(secrets: &[(usize, usize)], at: usize, c: char) -> char {
+    let secret = |(start, end): &(usize, usize)| (*start..*end).contains(&at);
+    match c {
+        _ if secrets.iter().any(secret) => '*',
+        '\t' => ' ',
+        _ if c.is_control() => '\u{fffd}',
+        _ => c,
     }
 }
 

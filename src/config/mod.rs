@@ -4,9 +4,11 @@
 pub mod checked;
 pub mod keys;
 pub mod mistakes;
+pub mod stamp;
 pub mod written;
 
 mod check;
+mod hidden;
 mod load;
 mod reader;
 mod scalar;

@@ -4,6 +4,7 @@
 use super::keys::table::SOURCE;
 use super::mistakes::{Mistake, Source};
 use super::reader::Reader;
+use super::stamp::{Stamp, Stamps};
 use super::written::{Node, Place, Word};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -26,6 +27,8 @@ pub(super) struct Context<'a> {
     unparsed: RefCell<Vec<String>>,
     /// Files that values stand in, also those that can't be read.
     files: RefCell<BTreeSet<PathBuf>>,
+    /// In which state those were that were read here.
+    stamps: RefCell<Stamps>,
 }
 
 impl<'a> Context<'a> {
@@ -37,6 +40,7 @@ impl<'a> Context<'a> {
             secrets: RefCell::default(),
             unparsed: RefCell::default(),
             files: RefCell::default(),
+            stamps: RefCell::default(),
         }
     }
 
@@ -73,6 +77,7 @@ impl<'a> Context<'a> {
             text: text.to_owned(),
             secrets: self.secrets.into_inner(),
             files: self.files.into_inner().into_iter().collect(),
+            stamps: self.stamps.into_inner(),
         };
         (source, self.mistakes.into_inner())
     }
@@ -253,7 +258,10 @@ fn from_env(
 fn from_file(ctx: &Context<'_>, written: &Scalar, secret: bool) -> Option<Scalar> {
     let path = ctx.path(&written.text);
     ctx.files.borrow_mut().insert(path.clone());
-    match read_bounded(&path) {
+    let (stamp, read) = read_bounded(&path);
+    // Read twice, it counts as what it was at first: what changed between is noticed.
+    ctx.stamps.borrow_mut().entry(path.clone()).or_insert(stamp);
+    match read {
         Ok(text) => Some(Scalar {
             text,
             place: written.place,
@@ -268,19 +276,30 @@ fn from_file(ctx: &Context<'_>, written: &Scalar, secret: bool) -> Option<Scalar
     }
 }
 
-/// The content without its last line end.
-fn read_bounded(path: &Path) -> Result<String, String> {
+/// The content without its last line end, and in which state the file was just
+/// before it was read.
+fn read_bounded(path: &Path) -> (Option<Stamp>, Result<String, String>) {
+    let seen = match std::fs::metadata(path) {
+        Ok(seen) => seen,
+        Err(error) => return (None, Err(error.to_string())),
+    };
+    let mut stamp = Stamp::of(&seen);
     // Opening a FIFO would wait for its writer.
-    let is_file = std::fs::metadata(path)
-        .map_err(|e| e.to_string())?
-        .is_file();
-    if !is_file {
-        return Err("it is not a regular file".to_owned());
+    if !seen.is_file() {
+        return (Some(stamp), Err("it is not a regular file".to_owned()));
     }
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes))
-        .map_err(|e| e.to_string())?;
+    let read = File::open(path).and_then(|file| {
+        // Another one may have been put there since.
+        stamp = Stamp::of(&file.metadata()?);
+        let mut bytes = Vec::new();
+        file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    });
+    let text = read.map_err(|e| e.to_string()).and_then(as_text);
+    (Some(stamp), text)
+}
+
+fn as_text(bytes: Vec<u8>) -> Result<String, String> {
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err("it is larger than 64 KiB".to_owned());
     }

@@ -44,6 +44,8 @@ pub struct Attempt {
     /// Names the attempt and opens nothing.
     pub id: String,
     pub account: AccountKey,
+    /// Which client at which servers it was begun for.
+    pub client: String,
     pub binding: Binding,
     pub verifier: Option<Secret>,
     pub redirect_uri: String,

@@ -15,6 +15,8 @@ const LONGEST: usize = 4 * 1024;
 pub struct Callback {
     pub state: Secret,
     pub answer: Answer,
+    /// Which authorization server it says it comes from (RFC 9207, 2).
+    pub issuer: Option<Secret>,
 }
 
 /// What the authorization server answers.
@@ -73,7 +75,8 @@ impl fmt::Display for Refusal {
 /// Reads the query of a callback.
 ///
 /// # Errors
-/// When `state`, `code` or `error` is missing or comes twice (RFC 6749, 3.1).
+/// When `state`, `code` or `error` is missing, or one of them or `iss` comes twice
+/// (RFC 6749, 3.1).
 pub fn read(query: &str) -> Result<Callback, Refusal> {
     let state = only(query, "state")?.ok_or(Refusal::Unreadable(
         "this address carries no `state`, so it does not come from a connecting that was begun here; nothing was stored",
@@ -90,7 +93,12 @@ pub fn read(query: &str) -> Result<Callback, Refusal> {
             ));
         }
     };
-    Ok(Callback { state, answer })
+    let issuer = only(query, "iss")?;
+    Ok(Callback {
+        state,
+        answer,
+        issuer,
+    })
 }
 
 fn only(query: &str, name: &str) -> Result<Option<Secret>, Refusal> {

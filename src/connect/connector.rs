@@ -1,7 +1,8 @@
 //! Begins authorizations and brings them to their end.
 
 use super::attempts::{Attempt, Attempts, Binding, LIFE, Outcome};
-use super::callback::{self, Answer, Done, Refusal};
+use super::callback::{self, Answer, Callback, Done, Refusal};
+use super::issuer;
 use super::url::{Unfit, authorization_url};
 use super::words;
 use crate::account::ConnectedAccount;
@@ -128,6 +129,7 @@ impl Connector {
         let attempt = Attempt {
             id: id.expose().to_owned(),
             account: key.clone(),
+            client: self.client(&account),
             binding,
             verifier,
             redirect_uri: redirect_uri.clone(),
@@ -165,7 +167,7 @@ impl Connector {
             let taken = attempts.take(now, &digest, browser);
             taken.map_err(Refusal::State)?
         };
-        let ended = self.settle(&attempt, callback.answer).await;
+        let ended = self.settle(&attempt, callback).await;
         let outcome = match &ended {
             Ok(done) => Outcome::Connected(done.advice.clone()),
             Err(refusal) => Outcome::Failed(refusal.to_string()),
@@ -186,22 +188,28 @@ impl Connector {
         self.attempts().outcome(now, account, id)
     }
 
-    async fn settle(&self, attempt: &Attempt, answer: Answer) -> Result<Done, Refusal> {
+    async fn settle(&self, attempt: &Attempt, callback: Callback) -> Result<Done, Refusal> {
         let key = &attempt.account;
         let failed = |what: String| Refusal::Failed {
             account: key.to_string(),
             what,
         };
-        let code = match answer {
+        let account = self
+            .connectable(key)
+            .map_err(|error| failed(error.to_string()))?;
+        if self.client(&account) != attempt.client {
+            return Err(failed(words::OTHER_CLIENT.to_owned()));
+        }
+        // Before anything else of it is believed.
+        let issuer = account.oauth.issuer.as_deref();
+        issuer::check(issuer, callback.issuer.as_ref()).map_err(failed)?;
+        let code = match callback.answer {
             Answer::Code(code) => code,
             Answer::Error(what) => {
                 let account = key.to_string();
                 return Err(Refusal::Denied { account, what });
             }
         };
-        let account = self
-            .connectable(key)
-            .map_err(|error| failed(error.to_string()))?;
         let has_refresh_token = self
             .exchange(&account, attempt, code)
             .await
@@ -232,7 +240,7 @@ impl Connector {
         let answer = exchange.run(&account.oauth, &grant, sent.wall).await;
         let answer = answer.map_err(|failure| failure.what)?;
         let has_refresh_token = answer.refresh_token.is_some();
-        match self.accounts.connected(&account.key, sent, answer).await {
+        match self.accounts.connected(account, sent, answer).await {
             ManualOutcome::Refreshed => Ok(has_refresh_token),
             ManualOutcome::Failed(what) => Err(what),
             ManualOutcome::UnknownAccount => Err("the account was removed meanwhile".to_owned()),
@@ -246,6 +254,20 @@ impl Connector {
             GrantType::AuthorizationCode => Ok(account),
             GrantType::ClientCredentials => Err(StartError::NeedsNobody),
         }
+    }
+
+    /// Everything on which it depends whose code comes back, and where it is sent:
+    /// what an authorization was begun with must still be so at its end.
+    fn client(&self, account: &ConnectedAccount) -> String {
+        let oauth = &account.oauth;
+        let authorization = oauth.authorization_endpoint.as_deref();
+        let parts = [
+            authorization.map_or("", |url| url.as_str()),
+            oauth.token_endpoint.as_str(),
+            &oauth.client_id,
+            &self.redirect_uri(account),
+        ];
+        parts.join("\n")
     }
 
     fn redirect_uri(&self, account: &ConnectedAccount) -> String {

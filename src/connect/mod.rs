@@ -4,6 +4,7 @@
 mod attempts;
 mod callback;
 mod connector;
+mod issuer;
 mod revoke;
 mod url;
 mod words;

@@ -26,6 +26,7 @@ fn client(endpoint: &str) -> OAuthClient {
         token_endpoint_auth_method: ClientAuth::Basic,
         revocation_endpoint: None,
         redirect_uri: None,
+        issuer: None,
         scope: Some("api offline_access".to_owned()),
         client_id: "my client".to_owned(),
         client_secret: None,
@@ -135,6 +136,7 @@ fn attempt(number: usize, binding: Binding) -> Attempt {
     Attempt {
         id: format!("id{number}"),
         account: key("one"),
+        client: "client".to_owned(),
         binding,
         verifier: Some(secret("v")),
         redirect_uri: REDIRECT.to_owned(),

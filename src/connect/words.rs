@@ -5,6 +5,9 @@ use crate::account::OAuthClient;
 use crate::base::secret::Secret;
 use crate::oauth::Redactor;
 
+/// The configuration was changed between the two ends of an authorization.
+pub const OTHER_CLIENT: &str = "the configuration names another client or another server for this account than when the connecting was begun, so that the answer is not for it; nothing was stored: begin again";
+
 /// Why a `state` was not accepted.
 pub fn of_state(bad: Bad) -> &'static str {
     match bad {

@@ -46,7 +46,7 @@ async fn stretch(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Watched) 
     let service = service_fn(|request| forward(worker.clone(), connection.clone(), request));
     let mut http = Box::new(worker.http.serve_connection(io, service));
     connection.holds_buffers.set(true);
-    let mut failed = false;
+    let (mut failed, mut ended) = (false, false);
     let rests = poll_fn(|cx| {
         connection.wake_with(cx);
         match connection.close.get() {
@@ -55,8 +55,9 @@ async fn stretch(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Watched) 
             Close::Gently => Pin::new(&mut *http).graceful_shutdown(),
         }
         let asked = connection.rest.take();
-        if let Poll::Ready(ended) = Pin::new(&mut *http).poll(cx) {
-            failed = ended.is_err();
+        if let Poll::Ready(end) = Pin::new(&mut *http).poll(cx) {
+            failed = end.is_err();
+            ended = true;
             return Poll::Ready(false);
         }
         // Only after hyper has done all that it could.
@@ -67,6 +68,12 @@ async fn stretch(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Watched) 
     });
     let rests = rests.await;
     connection.holds_buffers.set(false);
+    if let Some(tunnel) = connection.tunnel.take() {
+        let agreed = (ended && !failed).then(|| http.into_parts());
+        let parts = agreed.map(|parts| (parts.io.stream, parts.io.rest, parts.read_buf));
+        Box::pin(tunnel.begin(worker, connection, parts)).await;
+        return None;
+    }
     if failed {
         // Its error is the client's doing, and most often the client is gone.
         let parts = http.into_parts();

@@ -6,6 +6,7 @@ use super::hop::Noted;
 use super::route::{WorkerRoute, tests};
 use super::sample;
 use crate::base::counting::allocations;
+use crate::base::secret::Secret;
 use crate::config::checked::PathMatch;
 use crate::token::{Attach, Credential, Published, Shared, TokenPlace, slot};
 use bytes::Bytes;
@@ -57,6 +58,8 @@ fn attaching_token_and_request_headers_allocates_nothing() {
     publisher.publish(Published::Valid(Arc::new(Credential {
         generation: 1,
         expiry: None,
+        void_before: 0,
+        token: Secret::new("x".to_owned()),
         attach: attach(),
     })));
     let route = route(&shared);

@@ -2,15 +2,17 @@
 //! sent in our places, then the hop-by-hop fields, then comes what is ours.
 
 use super::body::Outgoing;
-use super::hop::{self, Noted, names_in, take_connection};
+use super::expect::await_continue;
+use super::handshake::put_upgrade;
+use super::hop::{self, GoesOn, Noted, names_in, take_connection};
 use super::path::{Rewrite, without_pairs};
 use super::refusal::{Code, Refusal};
 use super::route::WorkerRoute;
 use super::verdict;
 use crate::token::{Attach, QueryPair, RejectedStatus, TokenPlace};
 use http::header::{
-    CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, TRAILER,
-    TRANSFER_ENCODING,
+    CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue,
+    TRAILER, TRANSFER_ENCODING,
 };
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, Uri, request};
@@ -35,6 +37,8 @@ pub struct Outbound<'a> {
     has_trailers: bool,
     /// The caller takes trailers, and says so.
     pub wants_trailers: bool,
+    /// The upstream says when the body may come.
+    expects: bool,
     shelf: &'a Shelf,
 }
 
@@ -81,6 +85,9 @@ impl<'a> Outbound<'a> {
         let mut headers = std::mem::take(&mut head.headers);
         let wants_trailers = noted.te() && hop::wants_trailers(&headers);
         strip_hop_by_hop(&mut headers, noted)?;
+        if noted.asks_for_more() {
+            put_back(&mut headers, noted.goes_on);
+        }
         headers.insert(HOST, route.authority.clone());
         let mut kept = shelf.take();
         let all = headers.iter();
@@ -92,6 +99,7 @@ impl<'a> Outbound<'a> {
             kept,
             has_trailers: noted.trailer,
             wants_trailers,
+            expects: noted.goes_on.expect,
             shelf,
             headers: Some(headers),
         })
@@ -119,6 +127,9 @@ impl<'a> Outbound<'a> {
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = Uri::from(target);
         *request.headers_mut() = headers;
+        if self.expects {
+            await_continue(&mut request);
+        }
         Ok(request)
     }
 
@@ -201,6 +212,16 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap, noted: Noted) -> Result<
         strip_own_cookies(headers);
     }
     Ok(())
+}
+
+/// What ended with the caller's connection, said anew.
+fn put_back(headers: &mut HeaderMap, goes_on: GoesOn) {
+    if goes_on.websocket {
+        put_upgrade(headers);
+    }
+    if goes_on.expect {
+        headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
+    }
 }
 
 /// Removes `Connection` and the fields that it names. Naming a field that

@@ -4,8 +4,9 @@
 use super::connection::InRequest;
 use super::hop;
 use super::http2::Patience;
-use super::received::{ReceiveError, Received};
+use super::received::Received;
 use super::replay::Sending;
+use super::streamed::{BodyError, Leased};
 use super::upstream::Return;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -82,6 +83,8 @@ enum Source {
     Own(Option<Bytes>),
     /// The upstream's, streamed; its connection goes back to the pool at the end.
     Upstream(Received, Return),
+    /// The same, for as long as its token is good.
+    Leased(Box<Leased>),
 }
 
 impl Answer {
@@ -98,6 +101,11 @@ impl Answer {
     #[must_use]
     pub fn upstream(incoming: Received, back: Return) -> Self {
         Self::of(Source::Upstream(incoming, back))
+    }
+
+    #[must_use]
+    pub fn leased(leased: Leased) -> Self {
+        Self::of(Source::Leased(Box::new(leased)))
     }
 
     fn of(source: Source) -> Self {
@@ -122,14 +130,14 @@ impl Answer {
     pub fn withhold(&mut self) -> Option<usize> {
         match &mut self.source {
             Source::Own(bytes) => bytes.take().map(|bytes| bytes.len()),
-            Source::Upstream(..) => None,
+            Source::Upstream(..) | Source::Leased(_) => None,
         }
     }
 
     fn poll_source(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, ReceiveError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut self.source {
             Source::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Source::Upstream(incoming, back) => {
@@ -139,20 +147,21 @@ impl Answer {
                     Poll::Ready(Some(Ok(_))) if incoming.is_end_stream() => back.ended(),
                     _ => {}
                 }
-                frame
+                frame.map(|frame| frame.map(|frame| frame.map_err(BodyError::Upstream)))
             }
+            Source::Leased(leased) => leased.poll_frame(cx),
         }
     }
 }
 
 impl Body for Answer {
     type Data = Bytes;
-    type Error = ReceiveError;
+    type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, ReceiveError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let mut frame = self.poll_source(cx);
         if let Some(stream) = &self.stream {
             stream.has_a_piece(frame.is_ready());
@@ -169,6 +178,7 @@ impl Body for Answer {
         match &self.source {
             Source::Own(bytes) => bytes.is_none(),
             Source::Upstream(incoming, _) => incoming.is_end_stream(),
+            Source::Leased(leased) => leased.is_end_stream(),
         }
     }
 
@@ -178,6 +188,7 @@ impl Body for Answer {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
             }
             Source::Upstream(incoming, _) => incoming.size_hint(),
+            Source::Leased(leased) => leased.size_hint(),
         }
     }
 }

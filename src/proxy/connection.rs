@@ -2,6 +2,7 @@
 
 use super::callers::Listener;
 use super::signs::{Doing, Signs, Verdict};
+use super::tunnel::Tunnel;
 use super::worker::Worker;
 use crate::net::time::Deadlines;
 use std::cell::{Cell, OnceCell, RefCell};
@@ -55,6 +56,10 @@ pub struct Connection {
     pub(super) holds_buffers: Cell<bool>,
     /// It has been idle for a while and is to give its buffers back.
     pub(super) rest: Cell<bool>,
+    /// What goes on over it once the answer under way is written.
+    pub(super) tunnel: RefCell<Option<Box<Tunnel>>>,
+    /// Whatever still runs over it has to say goodbye.
+    farewell: Cell<bool>,
     waker: RefCell<Option<Waker>>,
     /// Of a connection that speaks HTTP/2.
     http2: OnceCell<Box<Signs>>,
@@ -131,6 +136,8 @@ impl Connection {
             doubtful: Cell::new(false),
             holds_buffers: Cell::new(false),
             rest: Cell::new(false),
+            tunnel: RefCell::default(),
+            farewell: Cell::new(false),
             waker: RefCell::default(),
             http2: OnceCell::new(),
             cut: Notify::new(),
@@ -250,6 +257,22 @@ impl Connection {
         });
     }
 
+    /// The connection is a tunnel's from the end of this answer on.
+    pub fn hand_over(&self, tunnel: Box<Tunnel>) {
+        self.tunnel.replace(Some(tunnel));
+    }
+
+    /// The process will not wait much longer.
+    pub fn say_farewell(&self) {
+        self.farewell.set(true);
+        self.wake();
+    }
+
+    #[must_use]
+    pub fn is_farewell(&self) -> bool {
+        self.farewell.get()
+    }
+
     fn cut_streams(&self) -> bool {
         let has_any = self.http2.get().is_some() && self.running.get() > 0;
         if has_any {
@@ -274,7 +297,8 @@ impl Connection {
         }
     }
 
-    pub(super) fn wake_with(&self, cx: &Context<'_>) {
+    /// The calling task is woken when something is asked of the connection.
+    pub fn wake_with(&self, cx: &Context<'_>) {
         let mut waker = self.waker.borrow_mut();
         match &mut *waker {
             Some(waker) => waker.clone_from(cx.waker()),

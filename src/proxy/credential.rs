@@ -67,7 +67,7 @@ fn usable(
 
 /// Past on either clock: the cold wing publishes expiry too, but a machine that
 /// was suspended may serve a request before that wing has woken up.
-fn is_past(worker: &Worker, expiry: Moment, now: Instant) -> bool {
+pub fn is_past(worker: &Worker, expiry: Moment, now: Instant) -> bool {
     worker.clock.mono(now) >= expiry.mono || SystemClock::wall() >= expiry.wall
 }
 

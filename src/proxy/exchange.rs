@@ -14,7 +14,7 @@ use crate::token::Attach;
 use bytes::Bytes;
 use h2::client::ResponseFuture;
 use h2::{Reason, SendStream};
-use http::header::{HOST, HeaderValue, TE, TRANSFER_ENCODING};
+use http::header::{EXPECT, HOST, HeaderValue, TE, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{Request, Version, request};
 use std::cell::Cell;
@@ -149,6 +149,10 @@ async fn over(
 ) -> Result<Answered, Failure> {
     let fixed = Cell::new(Instant::now() + route.route.timeout);
     let body = upload.map(Upload::send);
+    // A stream's window and its reset say what `Expect` would ask for.
+    if let Some(gate) = body.as_ref().and_then(Sending::gate) {
+        gate.open();
+    }
     let deadline = upload.map_or(&fixed, Upload::deadline);
     let ended = body.as_ref().is_none_or(Sending::is_end_stream);
     let (answer, stream) = open(&place, request, ended)?;
@@ -198,6 +202,7 @@ fn open(
 fn translate(mut head: request::Parts, route: &WorkerRoute, trailers: bool) -> Request<()> {
     let host = head.headers.remove(HOST);
     head.headers.remove(TRANSFER_ENCODING);
+    head.headers.remove(EXPECT);
     if trailers {
         head.headers
             .insert(TE, HeaderValue::from_static("trailers"));

@@ -5,7 +5,9 @@ use super::body::Answer;
 use super::callers;
 use super::connection::{Connection, Reading};
 use super::credential;
+use super::expect;
 use super::grpc;
+use super::handshake::{self, Handshake};
 use super::hop::Noted;
 use super::observe::Seen;
 use super::path::has_dot_segment;
@@ -79,7 +81,7 @@ async fn pipeline(
             .map(|(body, _)| body.size_hint().exact().is_some());
         translate::to_http1(head, is_measured, &worker.limits)?;
     }
-    let noted = Noted::in_fields(&head.headers);
+    let mut noted = Noted::in_fields(&head.headers);
     let route = &find_route(worker, connection, head, noted)?;
     seen.route(route);
     let origin = callers::check_origin(&head.headers, noted, route)?;
@@ -89,16 +91,27 @@ async fn pipeline(
 
     let upload = body.map(|body| worker.upload(body, route));
     let upload = upload.as_ref();
+    let mut handshake = None;
+    if noted.asks_for_more() {
+        handshake = handshake::asked(head, &mut noted, upload.is_some())?;
+        expect::arrange(head, &mut noted, upload);
+    }
+    let handshake = handshake.as_deref();
     let mut outbound = Outbound::prepare(head, noted, route, &worker.shelf)?;
     let mut credential = credential::current(worker, route, seen).await?;
-    let mut answered = sent(worker, route, &mut outbound, &credential, upload, seen).await?;
+    let way = Way {
+        route,
+        upload,
+        handshake,
+    };
+    let mut answered = sent(worker, way, &mut outbound, &credential, seen).await?;
 
     if let Some(status) = outbound.rejection(&answered.response) {
         let newer = newer_credential(worker, route, &credential, status, upload, seen);
         if let Some(newer) = Box::pin(newer).await {
             answered.discard(worker, upload);
             credential = newer;
-            let replay = sent(worker, route, &mut outbound, &credential, upload, seen);
+            let replay = sent(worker, way, &mut outbound, &credential, seen);
             answered = Box::pin(replay)
                 .await
                 .inspect_err(|_| seen.replay(ReplayOutcome::UpstreamFailed))?;
@@ -110,9 +123,17 @@ async fn pipeline(
     if let Some(upload) = upload {
         upload.forget();
     }
-    let Answered { response, back } = answered;
-    let mut response = response.map(|incoming| Answer::upstream(incoming, back));
-    respond::clean(&mut response, route, &credential.attach)?;
+    let mut response = match handshake {
+        Some(handshake) if handshake::is_switch(&answered.response) => {
+            handshake.switched(worker, route, &credential, answered, seen)?
+        }
+        _ => respond::pass_on(worker, route, &credential, answered)?,
+    };
+    if upload.is_some_and(Upload::is_unwanted) {
+        // Whether the body comes all the same, nobody can tell.
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
     if let Some(origin) = origin {
         respond::allow_origin(response.headers_mut(), origin);
     }
@@ -156,17 +177,31 @@ fn find_route(
     }
 }
 
+/// What every sending of a request has in common.
+#[derive(Clone, Copy)]
+struct Way<'a> {
+    route: &'a WorkerRoute,
+    upload: Option<&'a Upload>,
+    handshake: Option<&'a Handshake>,
+}
+
 /// One sending, its time counted as the upstream's.
 async fn sent(
     worker: &Worker,
-    route: &WorkerRoute,
+    way: Way<'_>,
     outbound: &mut Outbound<'_>,
     credential: &Credential,
-    upload: Option<&Upload>,
     seen: &mut Seen,
 ) -> Result<Answered, Refusal> {
     let at = Instant::now();
-    let answered = upstream::send(worker, route, outbound, &credential.attach, upload, at).await;
+    let (route, attach) = (way.route, &credential.attach);
+    if let Some(upload) = way.upload {
+        expect::be_patient(worker, upload);
+    }
+    let answered = match way.handshake {
+        None => upstream::send(worker, route, outbound, attach, way.upload, at).await,
+        Some(handshake) => Box::pin(handshake.send(worker, route, outbound, attach, at)).await,
+    };
     seen.upstream_ended(at);
     answered
 }

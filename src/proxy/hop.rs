@@ -33,6 +33,17 @@ pub struct Noted {
     /// A field that frames the message once `_` is read as `-`, as many servers do.
     pub frames_in_disguise: bool,
     gone: u8,
+    /// What goes on to the upstream all the same.
+    pub goes_on: GoesOn,
+}
+
+/// What ends at the caller's connection, and is said anew on the upstream's.
+#[derive(Clone, Copy, Default)]
+pub struct GoesOn {
+    /// `Upgrade: websocket`
+    pub websocket: bool,
+    /// `Expect: 100-continue`
+    pub expect: bool,
 }
 
 impl Noted {
@@ -66,6 +77,12 @@ impl Noted {
     #[must_use]
     pub fn te(&self) -> bool {
         self.gone & 1 != 0
+    }
+
+    /// True for `Upgrade` or `Expect`, which few messages have.
+    #[must_use]
+    pub fn asks_for_more(&self) -> bool {
+        self.gone & (1 << 1 | 1 << 2) != 0
     }
 
     /// Removes the fields that go in either direction. `Connection` itself, and

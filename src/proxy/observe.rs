@@ -4,6 +4,7 @@ use super::body::Answer;
 use super::connection::Connection;
 use super::refusal::Refusal;
 use super::route::WorkerRoute;
+use super::tunnel::{Told, Tunnel};
 use super::worker::Worker;
 use crate::telemetry::access::Entry;
 use crate::telemetry::requests::ReplayOutcome;
@@ -22,6 +23,8 @@ pub struct Seen {
     ended: Option<Instant>,
     token_wait: Option<Duration>,
     pub replayed: bool,
+    /// What begins when the answer is written; the log has its line at the end.
+    pub tunnel: Option<Box<Tunnel>>,
 }
 
 impl Seen {
@@ -36,6 +39,7 @@ impl Seen {
             ended: None,
             token_wait: None,
             replayed: false,
+            tunnel: None,
         }
     }
 
@@ -108,6 +112,15 @@ impl Seen {
             }
             None => worker.count_unrouted(status, duration),
         }
+        if let Some(mut tunnel) = self.tunnel {
+            tunnel.told = Told {
+                path: head.uri.path().into(),
+                started: self.started,
+                upstream: self.upstream,
+                replayed: self.replayed,
+            };
+            return connection.hand_over(tunnel);
+        }
         worker.log_access(&Entry {
             client: &connection.peer,
             method: head.method.as_str(),
@@ -118,6 +131,7 @@ impl Seen {
             duration,
             upstream: self.upstream,
             replayed: self.replayed,
+            tunnelled: None,
         });
     }
 }

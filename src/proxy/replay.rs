@@ -5,13 +5,14 @@
 
 use super::body::SendError;
 use super::connection::Reading;
+use super::expect::Gate;
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -74,10 +75,16 @@ struct State {
     /// What came so far; `None` once it can't be replayed.
     kept: Option<Kept>,
     source_ended: bool,
-    /// Something of it has been read.
+    /// Something of the body has been read.
     begun: bool,
     /// The caller's side has failed.
     failed: bool,
+    /// The upstream is to say when the body may come.
+    expects: bool,
+    /// Of the live sending, where it waits for that.
+    gate: Option<Gate>,
+    /// How often such waits have begun.
+    waits: u32,
     /// The sending that may read; earlier ones are over.
     live: u32,
     /// The live sending has got everything.
@@ -102,6 +109,33 @@ pub struct Sending {
     number: u32,
     next: usize,
     trailers_sent: bool,
+    gate: Option<Gate>,
+}
+
+/// A wait for the upstream's word that has an end.
+pub struct Waiting {
+    shared: Weak<Shared>,
+    number: u32,
+}
+
+impl Waiting {
+    /// The upstream has had its time: the body goes out unasked.
+    pub fn give_up(&self) {
+        let Some(shared) = self.shared.upgrade() else {
+            return;
+        };
+        let waker = {
+            let mut state = shared.state.borrow_mut();
+            let (Some(gate), true) = (&state.gate, state.waits == self.number) else {
+                return;
+            };
+            gate.open();
+            state.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
 }
 
 impl Upload {
@@ -125,6 +159,9 @@ impl Upload {
                 source_ended: false,
                 begun: false,
                 failed: false,
+                expects: false,
+                gate: None,
+                waits: 0,
                 live: 0,
                 sent: false,
                 held: false,
@@ -147,12 +184,39 @@ impl Upload {
         state.live += 1;
         state.sent = false;
         state.held = false;
+        state.gate = state.expects.then(Gate::default);
+        let gate = state.gate.clone();
         Sending {
+            gate,
             shared: self.0.clone(),
             number: state.live,
             next: 0,
             trailers_sent: false,
         }
+    }
+
+    /// Each sending waits until its upstream says that the body may come.
+    pub fn expect(&self) {
+        self.0.state.borrow_mut().expects = true;
+    }
+
+    /// Begins such a wait; `None` where none is needed.
+    pub fn waiting(&self) -> Option<Waiting> {
+        let mut state = self.0.state.borrow_mut();
+        state.waits += u32::from(state.expects);
+        state.expects.then(|| Waiting {
+            shared: Rc::downgrade(&self.0),
+            number: state.waits,
+        })
+    }
+
+    /// The upstream has given its last word: true where it did so without having
+    /// asked for the body, which then is not sent.
+    pub fn is_unwanted(&self) -> bool {
+        let mut state = self.0.state.borrow_mut();
+        let is_closed = state.gate.as_ref().is_some_and(|gate| !gate.is_open());
+        state.held |= is_closed;
+        is_closed
     }
 
     /// Sends no further byte, and reads none from the caller, until [`send`](Self::send)
@@ -179,10 +243,11 @@ impl Upload {
         self.0.state.borrow().sent
     }
 
-    /// True while everything that came so far is kept.
+    /// True while everything that came so far is kept, also when that is nothing.
     #[must_use]
     pub fn replayable(&self) -> bool {
-        self.0.state.borrow().kept.is_some()
+        let state = self.0.state.borrow();
+        state.kept.is_some() || !state.begun
     }
 
     /// True while the whole body can still be sent: what came so far is kept,
@@ -248,7 +313,7 @@ impl Sending {
         if state.cut >= self.number {
             return Poll::Ready(Some(Err(SendError::Cut)));
         }
-        if state.held {
+        if state.held || self.gate.as_ref().is_some_and(|gate| !gate.is_open()) {
             state.waker = Some(cx.waker().clone());
             return Poll::Pending;
         }
@@ -268,6 +333,11 @@ impl Sending {
             state.waker = Some(cx.waker().clone());
         }
         frame
+    }
+
+    /// What the upstream's word opens.
+    pub(super) fn gate(&self) -> Option<&Gate> {
+        self.gate.as_ref()
     }
 
     fn kept_frame(&mut self, state: &State) -> Option<Frame<Bytes>> {

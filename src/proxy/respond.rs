@@ -1,9 +1,14 @@
 //! The upstream's answer on its way to the caller.
 
+use super::body::Answer;
 use super::hop::{Noted, take_connection};
 use super::refusal::{Code, Refusal};
 use super::route::WorkerRoute;
-use crate::token::{Attach, TokenPlace};
+use super::streamed::Leased;
+use super::upstream::Answered;
+use super::worker::Worker;
+use crate::config::checked::streams::OnExpiry;
+use crate::token::{Attach, Credential, TokenPlace};
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD,
@@ -11,6 +16,29 @@ use http::header::{
     TRANSFER_ENCODING, VARY,
 };
 use http::{Method, Response, StatusCode, Version, request};
+use hyper::body::Body;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// The upstream's answer as the caller gets it, for as long as its token is
+/// good where the route wants that.
+pub fn pass_on(
+    worker: &Worker,
+    route: &Rc<WorkerRoute>,
+    credential: &Arc<Credential>,
+    answered: Answered,
+) -> Result<Response<Answer>, Refusal> {
+    let Answered { mut response, back } = answered;
+    clean(&mut response, route, &credential.attach)?;
+    let closes = route.route.streams.on_expiry == OnExpiry::Close;
+    if closes && !response.body().is_end_stream() {
+        let lease = worker.leases.open(route, credential);
+        let (head, incoming) = response.into_parts();
+        let leased = Leased::new(incoming, back, lease, &head.headers);
+        return Ok(Response::from_parts(head, Answer::leased(leased)));
+    }
+    Ok(response.map(|incoming| Answer::upstream(incoming, back)))
+}
 
 /// Takes out of an answer's head what is not the caller's to see. An upgrade
 /// that nobody asked for is no answer.
@@ -28,13 +56,18 @@ pub fn clean<B>(
             ),
         ));
     }
+    strip(response, attach);
+    Ok(())
+}
+
+/// The same, whatever its status is.
+pub fn strip<B>(response: &mut Response<B>, attach: &Attach) {
     *response.version_mut() = Version::HTTP_11;
     let headers = response.headers_mut();
     strip_hop_by_hop(headers);
     if let TokenPlace::Query(pair) = &attach.token {
         scrub_locations(headers, &pair.name);
     }
-    Ok(())
 }
 
 /// Removes what ends at the upstream's connection.

@@ -3,6 +3,7 @@
 use super::pool::{Key, Limits, Pool};
 use super::route::WorkerRoute;
 use crate::base::id::AccountKey;
+use crate::config::checked::streams::Streams;
 use crate::config::checked::{Route, RouteMatch, Upstream, UpstreamScheme};
 use crate::token::slot;
 use http::HeaderValue;
@@ -30,6 +31,7 @@ pub fn route(name: &str, matcher: RouteMatch) -> Rc<WorkerRoute> {
         allow_plaintext: false,
         http2: true,
         allow_origins: Vec::new(),
+        streams: Streams::default(),
     });
     let limits = Limits {
         idle: 1,

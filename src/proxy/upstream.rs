@@ -12,7 +12,7 @@ use super::route::WorkerRoute;
 use super::streaming::Ending;
 use super::wakes::Woken;
 use super::worker::Worker;
-use crate::net::dial::{DialError, Dialed};
+use crate::net::dial::{Connection, DialError, Dialed};
 use crate::net::share::LARGE_READ;
 use crate::net::worker::spawn_local;
 use crate::token::Attach;
@@ -50,11 +50,19 @@ impl Return {
     /// The end of a stream; the connection stays where it is.
     #[must_use]
     pub fn of_stream(ending: Ending, route: &WorkerRoute) -> Self {
+        let mut back = Self::to_nowhere(route);
+        back.stream = Some(ending);
+        back
+    }
+
+    /// Of a connection that is closed behind its answer.
+    #[must_use]
+    pub fn to_nowhere(route: &WorkerRoute) -> Self {
         Self {
             open: None,
             pool: route.pool.clone(),
             upload: None,
-            stream: Some(ending),
+            stream: None,
         }
     }
 
@@ -230,6 +238,21 @@ fn is_io(error: &hyper::Error) -> bool {
         .is_some_and(<dyn Error>::is::<std::io::Error>)
 }
 
+/// A new connection for HTTP/1.1, on which nothing has been said.
+///
+/// # Errors
+/// When there is none in time.
+pub async fn dial(worker: &Worker, route: &WorkerRoute) -> Result<Connection, Refusal> {
+    let connect = worker.dialer.connect(&route.pool.key.origin, false);
+    let dialed = worker
+        .deadlines
+        .within(route.route.connect_timeout, connect)
+        .await
+        .map_err(|_| connect_timed_out(route))?
+        .map_err(|error| not_connected(route, &error))?;
+    Ok(dialed.stream)
+}
+
 /// A new connection, and what is spoken over it.
 pub enum Connected {
     Http1(Open),
@@ -243,11 +266,11 @@ pub enum Connected {
 /// When there is none in time.
 pub async fn connect(worker: &Worker, route: &WorkerRoute) -> Result<Connected, Refusal> {
     let time = route.route.connect_timeout;
-    let connected = worker.deadlines.within(time, dial(worker, route)).await;
+    let connected = worker.deadlines.within(time, settle(worker, route)).await;
     connected.map_err(|_| connect_timed_out(route))?
 }
 
-async fn dial(worker: &Worker, route: &WorkerRoute) -> Result<Connected, Refusal> {
+async fn settle(worker: &Worker, route: &WorkerRoute) -> Result<Connected, Refusal> {
     let pool = &route.pool;
     let multiplex = pool.multiplex.as_deref().filter(|it| it.may_offer());
     let dialed = worker.dialer.connect(&pool.key.origin, multiplex.is_some());
@@ -323,7 +346,8 @@ fn silent(route: &WorkerRoute) -> Refusal {
     )
 }
 
-fn failed(route: &WorkerRoute, error: &hyper::Error) -> Refusal {
+/// The answer where the upstream's is none.
+pub fn failed(route: &WorkerRoute, error: &hyper::Error) -> Refusal {
     if let Some(SendError::Caller(_)) = error.source().and_then(|s| s.downcast_ref()) {
         return Refusal::bad_request(CALLER_FAILED);
     }

@@ -6,6 +6,7 @@ use super::attach::Shelf;
 use super::callers::Listener;
 use super::connection::{Connection, Reading, cut_off};
 use super::doors::{Doors, ListenerId};
+use super::lease::{FAREWELL, Leases};
 use super::pool;
 use super::refusal::{Code, Refusal};
 use super::replay::{Budget, Upload};
@@ -85,6 +86,7 @@ pub struct Worker {
     pub public_url: String,
     pub deadlines: Rc<Deadlines>,
     pub shelf: Shelf,
+    pub leases: Leases,
     pub http: http1::Builder,
     access: Option<RefCell<AccessWriter>>,
     refused: RefCell<BTreeMap<&'static str, u64>>,
@@ -122,6 +124,7 @@ impl Worker {
             public_url: seed.public_url,
             deadlines: Rc::default(),
             shelf: Shelf::default(),
+            leases: Leases::default(),
             http,
             access: seed.access.map(RefCell::new),
             refused: RefCell::default(),
@@ -350,6 +353,7 @@ impl Worker {
             for connection in self.connections.borrow().values() {
                 connection.sweep(now, &self);
             }
+            self.leases.sweep(&self, now);
             pooled = false;
             for pool in self.routes().pools() {
                 pooled |= pool.sweep(now);
@@ -366,18 +370,30 @@ impl Worker {
         for connection in self.connections.borrow().values() {
             connection.close_gently();
         }
-        let empty = async {
-            while !self.connections.borrow().is_empty() {
-                self.connection_ended.notified().await;
+        // What has to say goodbye before it ends gets the last part of the time.
+        let last = FAREWELL.min(limit / 4);
+        if !self.emptied(limit - last).await {
+            for connection in self.connections.borrow().values() {
+                connection.say_farewell();
             }
-        };
-        let _ = self.deadlines.within(limit, empty).await;
+            self.emptied(last).await;
+        }
         let left: Vec<_> = self.connections.borrow().values().cloned().collect();
         cut_off(&left, &self.deadlines).await;
         if let Some(access) = &self.access {
             access.borrow_mut().flush();
         }
         left.len()
+    }
+
+    /// Waits until no connection is left; false when one is at the limit.
+    async fn emptied(&self, limit: Duration) -> bool {
+        let empty = async {
+            while !self.connections.borrow().is_empty() {
+                self.connection_ended.notified().await;
+            }
+        };
+        self.deadlines.within(limit, empty).await.is_ok()
     }
 
     fn stats(&self) -> WorkerStats {

@@ -1,6 +1,6 @@
 //! Writing a token into its place, once per token.
 
-use crate::account::{AttachPlan, ConnectedAccount};
+use crate::account::AttachPlan;
 use crate::base::secret::Secret;
 use crate::base::template::encode_pair;
 use crate::config::checked::Placement;
@@ -23,13 +23,12 @@ impl fmt::Display for AttachError {
 
 impl std::error::Error for AttachError {}
 
-/// Prebuilds what the account writes into each request.
+/// Prebuilds what an account writes into each request.
 ///
 /// # Errors
 /// When the token does not fit into a header's value (RFC 9110, 5.5), or the
 /// name is none.
-pub fn build(account: &ConnectedAccount, token: &Secret) -> Result<Attach, AttachError> {
-    let plan = &account.attach;
+pub fn build(plan: &AttachPlan, token: &Secret) -> Result<Attach, AttachError> {
     let text = expand(plan, token)?;
     let token = match plan.place {
         Placement::Header => TokenPlace::Header {

@@ -62,9 +62,9 @@ impl Cell {
         }
     }
 
-    /// The same of an account that is described otherwise.
-    pub fn of(&self, account: Arc<ConnectedAccount>, created: bool) -> Self {
-        Self::new(account, created, self.shared.clone(), self.lock().clone())
+    /// The same of an account that is described otherwise, and read here.
+    pub fn of(&self, account: Arc<ConnectedAccount>, created: bool, shared: Shared) -> Self {
+        Self::new(account, created, shared, self.lock().clone())
     }
 
     /// Shows this from now on; the last attempt stays where there was no other.

@@ -5,6 +5,7 @@ use crate::base::id::AccountKey;
 use crate::store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 use zeroize::{Zeroize, Zeroizing};
 
 /// The format that this version writes; it reads no newer one.
@@ -46,21 +47,44 @@ impl Drop for Created {
     }
 }
 
-/// Every account that the store keeps, and what is wrong with those that can't
-/// be read. Blocks.
+/// A created account whose record can't be read, be it for a moment.
+#[derive(Debug)]
+pub struct Unread {
+    /// Its key, where the record's name is that of one.
+    pub key: Option<AccountKey>,
+    name: String,
+    why: StoreError,
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.why)
+    }
+}
+
+/// Every account that the store keeps, and those that can't be read. Blocks.
 ///
 /// # Errors
 /// When the store can't be read at all.
-pub fn created(store: &dyn Store) -> Result<(Vec<Created>, Vec<String>), StoreError> {
-    let (mut found, mut problems) = (Vec::new(), Vec::new());
+pub fn created(store: &dyn Store) -> Result<(Vec<Created>, Vec<Unread>), StoreError> {
+    let (mut found, mut unread) = (Vec::new(), Vec::new());
     for name in store.keys(PREFIX)? {
         match read(store, &name) {
             Ok(Some(account)) => found.push(account),
             Ok(None) => {}
-            Err(why) => problems.push(format!("{name}: {why}")),
+            Err(why) => unread.push(Unread {
+                key: key_of(&name),
+                name,
+                why,
+            }),
         }
     }
-    Ok((found, problems))
+    Ok((found, unread))
+}
+
+/// True where an account's record can be read now, or is gone. Blocks.
+pub fn can_be_read(store: &dyn Store, key: &AccountKey) -> bool {
+    read(store, &format!("{PREFIX}{key}")).is_ok()
 }
 
 fn read(store: &dyn Store, name: &str) -> Result<Option<Created>, StoreError> {
@@ -74,13 +98,16 @@ fn read(store: &dyn Store, name: &str) -> Result<Option<Created>, StoreError> {
     if form.format > FORMAT {
         return Err(unreadable("it is of a newer format: run the newer version"));
     }
-    let key = name.strip_prefix(PREFIX).unwrap_or_default();
-    let key = AccountKey::new(key).map_err(|_| unreadable("its name is no account's key"))?;
+    let key = key_of(name).ok_or_else(|| unreadable("its name is no account's key"))?;
     Ok(Some(Created {
         key,
         integration: form.integration,
         parameters: form.parameters,
     }))
+}
+
+fn key_of(name: &str) -> Option<AccountKey> {
+    AccountKey::new(name.strip_prefix(PREFIX)?).ok()
 }
 
 /// Keeps an account. Blocks.
@@ -115,7 +142,7 @@ pub fn remove(store: &dyn Store, key: &AccountKey) -> Result<(), StoreError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Created, created, remove, write};
+    use super::{Created, can_be_read, created, remove, write};
     use crate::base::id::AccountKey;
     use crate::store::memory::MemoryStore;
     use crate::store::{Store, StoreError};
@@ -131,12 +158,14 @@ mod tests {
         write(&store, &account).unwrap();
         assert_eq!(write(&store, &account), Err(StoreError::Conflict));
         store.put("created/odd", None, None, b"hunter2").unwrap();
-        let (found, problems) = created(&store).unwrap();
+        let (found, unread) = created(&store).unwrap();
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].key, account.key);
         assert_eq!(found[0].parameters, account.parameters);
-        assert!(problems[0].starts_with("created/odd: "), "{problems:?}");
-        assert!(!problems[0].contains("hunter2"), "{problems:?}");
+        let (odd, said) = (unread[0].key.clone().unwrap(), unread[0].to_string());
+        assert!(said.starts_with("created/odd: "), "{said}");
+        assert!(!said.contains("hunter2"), "{said}");
+        assert!(!can_be_read(&store, &odd) && can_be_read(&store, &account.key));
         remove(&store, &account.key).unwrap();
         assert!(created(&store).unwrap().0.is_empty());
     }

@@ -4,6 +4,7 @@
 use super::attach;
 use super::cell::{Cell, Known};
 use super::fetch::Stamp;
+use super::former::Former;
 use super::machine::{Action, Answer, Machine, Publication, Rank, Rules};
 use super::record::{self, StoredTokens};
 use super::reload::Wanted;
@@ -13,7 +14,7 @@ use super::wing::{ManualOutcome, Setup};
 use crate::account::ConnectedAccount;
 use crate::base::clock::{Mono, Now};
 use crate::config::checked::GrantType;
-use crate::token::{Credential, Published, Publisher, Unavailable, Verdict, Waited};
+use crate::token::{self, Credential, Published, Publisher, Unavailable, Verdict, Waited};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use url::Url;
@@ -23,6 +24,8 @@ pub struct Entry {
     pub account: Arc<ConnectedAccount>,
     pub endpoint: EndpointId,
     publisher: Publisher,
+    /// What it was before.
+    former: Former,
     pub machine: Machine,
     /// Its record is read, or was.
     pub is_started: bool,
@@ -61,6 +64,7 @@ impl Entry {
             machine,
             account,
             publisher: setup.publisher,
+            former: Former::default(),
             is_started: false,
             has_slot: false,
             place: None,
@@ -69,21 +73,31 @@ impl Entry {
         }
     }
 
-    /// The account is this one from now on.
+    /// The account is this one from now on. Where its token is attached
+    /// otherwise it gets another cell: what is read by routes of before must not
+    /// become what only the new ones are made for.
     pub fn describe(&mut self, wanted: Wanted) {
-        self.cell = Arc::new(self.cell.of(wanted.account.clone(), wanted.created));
+        if self.account.attach != wanted.account.attach {
+            let (publisher, _) = token::slot();
+            let former = std::mem::replace(&mut self.publisher, publisher);
+            self.former.add(former, self.account.attach.clone());
+        }
+        let shared = self.publisher.shared();
+        let cell = self.cell.of(wanted.account.clone(), wanted.created, shared);
+        self.cell = Arc::new(cell);
         self.account = wanted.account;
     }
 
     /// False where the token that is held can't be written at its place.
     pub fn token_fits(&self) -> bool {
         let tokens = self.machine.tokens();
-        tokens.is_none_or(|tokens| attach::build(&self.account, &tokens.access_token).is_ok())
+        tokens
+            .is_none_or(|tokens| attach::build(&self.account.attach, &tokens.access_token).is_ok())
     }
 
     /// Shows workers the new state; true where a token has run out without a
     /// newer one in its place.
-    pub fn publish(&self, now: Now, publication: Publication) -> bool {
+    pub fn publish(&mut self, now: Now, publication: Publication) -> bool {
         let served_until = match &*self.publisher.current() {
             Published::Valid(credential) => credential.expiry,
             Published::Unavailable(_) => None,
@@ -93,17 +107,20 @@ impl Entry {
         is_gone && served_until.is_some_and(|until| now.reached(until))
     }
 
-    pub fn tell_workers(&self, now: Now, publication: Publication) {
+    pub fn tell_workers(&mut self, now: Now, publication: Publication) {
+        let token = self.machine.tokens().map(|tokens| &tokens.access_token);
         let published = match publication {
             Publication::Unavailable(why) => Published::Unavailable(why),
             Publication::Token { generation, expiry } => {
-                let Some(tokens) = self.machine.tokens() else {
+                let Some(token) = token else {
                     return;
                 };
-                match attach::build(&self.account, &tokens.access_token) {
+                match attach::build(&self.account.attach, token) {
                     Ok(attach) => Published::Valid(Arc::new(Credential {
                         generation,
                         expiry,
+                        void_before: self.machine.void_before(),
+                        token: tokens.access_token.clone(),
                         attach,
                     })),
                     // Neither a fetched nor a stored token comes here that does not fit.
@@ -114,6 +131,7 @@ impl Entry {
                 }
             }
         };
+        self.former.publish(&published, token);
         self.publisher.publish(published);
     }
 

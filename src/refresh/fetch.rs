@@ -45,7 +45,7 @@ impl Fetch for OverHttp {
 
 /// An answer whose token fits into its place; one that does not is a failure.
 pub fn checked(account: &ConnectedAccount, answer: TokenAnswer) -> Result<TokenAnswer, Failure> {
-    match attach::build(account, &answer.access_token) {
+    match attach::build(&account.attach, &answer.access_token) {
         Ok(_) => Ok(answer),
         Err(error) => Err(Failure {
             maybe_spent: true,

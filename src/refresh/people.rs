@@ -2,7 +2,7 @@
 
 use super::created::{self, Created};
 use super::fetch;
-use super::record::StoredTokens;
+use super::record::{self, StoredTokens};
 use super::scheduler::{Message, Person};
 use super::wing::{Handle, ManualOutcome, Setup};
 use crate::account::ConnectedAccount;
@@ -55,13 +55,15 @@ impl Handle {
     }
 
     /// Takes in what a person's connecting has brought, and waits until it is
-    /// durable; `sent` is when the token request was sent.
+    /// durable; `asked` is the account as whose client the token request was
+    /// made, and `sent` when.
     pub async fn connected(
         &self,
-        key: &AccountKey,
+        asked: &ConnectedAccount,
         sent: Now,
         answer: TokenAnswer,
     ) -> ManualOutcome {
+        let key = &asked.key;
         let Some(account) = self.connected_account(key) else {
             return ManualOutcome::UnknownAccount;
         };
@@ -72,6 +74,7 @@ impl Handle {
         let (reply, outcome) = oneshot::channel();
         let person = Person::Connected {
             account: key.clone(),
+            binding: record::binding(asked),
             sent,
             answer,
             reply,

@@ -4,6 +4,7 @@
 use super::attach;
 use super::fault::{self, Point};
 use super::machine::Loaded;
+use super::owner;
 use super::record::AccountRecord;
 use crate::account::ConnectedAccount;
 use crate::base::clock::Wall;
@@ -75,14 +76,22 @@ fn read_now(store: &dyn Store, account: &ConnectedAccount) -> Result<Option<Load
     let mut record = AccountRecord::from_bytes(&body)
         .map_err(|unreadable| StoreError::Unreadable(unreadable.0))?;
     if let Some(tokens) = &mut record.tokens
-        && attach::build(account, &tokens.access_token).is_err()
+        && attach::build(&account.attach, &tokens.access_token).is_err()
     {
         // It was stored before its place was changed, where it does not fit.
         tokens.expires_at = Some(tokens.issued_at);
     }
+    let mut lease = found.lease;
+    if let Some(lease) = &mut lease
+        && lease.deadline != Wall::default()
+        && owner::is_gone(&lease.owner)
+    {
+        tracing::debug!(account = %account.key, "the process that held its lease has ended");
+        lease.deadline = Wall::default();
+    }
     Ok(Some(Loaded {
         version: found.version,
-        lease: found.lease,
+        lease,
         record,
     }))
 }

@@ -68,6 +68,8 @@ pub enum Person {
     /// An account was connected.
     Connected {
         account: AccountKey,
+        /// As which client at which server the tokens were asked for.
+        binding: String,
         sent: Now,
         answer: TokenAnswer,
         reply: oneshot::Sender<ManualOutcome>,

@@ -24,6 +24,8 @@ pub struct Entry<'a> {
     pub duration: Duration,
     pub upstream: Option<Duration>,
     pub replayed: bool,
+    /// Of a WebSocket that has ended: bytes from and to the caller.
+    pub tunnelled: Option<(u64, u64)>,
 }
 
 /// What every line of a route says alike, written once: route and account.
@@ -161,6 +163,9 @@ fn text_line(out: &mut Vec<u8>, time: &Stamp, entry: &Entry<'_>) {
     if entry.replayed {
         out.extend_from_slice(b" replayed");
     }
+    if let Some((received, sent)) = entry.tunnelled {
+        display(out, format_args!(" received={received} sent={sent}"));
+    }
     out.push(b'\n');
 }
 
@@ -184,6 +189,12 @@ fn json_line(out: &mut Vec<u8>, time: &Stamp, entry: &Entry<'_>) {
     if let Some(upstream) = entry.upstream {
         out.extend_from_slice(b",\"upstream_ms\":");
         milliseconds(out, upstream);
+    }
+    if let Some((received, sent)) = entry.tunnelled {
+        display(
+            out,
+            format_args!(",\"received\":{received},\"sent\":{sent}"),
+        );
     }
     out.extend_from_slice(if entry.replayed {
         b",\"replayed\":true}\n".as_slice()
@@ -314,6 +325,7 @@ mod tests {
             duration: Duration::from_nanos(1_234_567),
             upstream: Some(Duration::from_micros(1_100)),
             replayed: true,
+            tunnelled: None,
         }
     }
 
@@ -357,6 +369,22 @@ mod tests {
             logged(Format::Text, &[entry()]),
             "2025-11-24T18:59:19.099Z 127.0.0.1 GET /crm/x 200 1.234ms route=crm account=crmDev \
              upstream=1.100ms replayed\n"
+        );
+    }
+
+    #[test]
+    fn a_tunnels_line_has_its_bytes() {
+        let tunnel = Entry {
+            tunnelled: Some((12, 345)),
+            ..entry()
+        };
+        let text = logged(Format::Text, &[Entry { ..tunnel }]);
+        assert!(text.ends_with(" replayed received=12 sent=345\n"), "{text}");
+        let json = logged(Format::Json, &[tunnel]);
+        let line: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(
+            (&line["received"], &line["sent"]),
+            (&12.into(), &345.into())
         );
     }
 

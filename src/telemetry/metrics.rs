@@ -111,6 +111,12 @@ fn route_families(workers: &WorkerStats) -> Vec<MetricFamily> {
             MetricType::COUNTER,
             series(replays),
         ),
+        family(
+            "sidekey_streams_closed_total",
+            "WebSockets and streamed answers that sidekey ended before their own end.",
+            MetricType::COUNTER,
+            series(streams_closed),
+        ),
     ];
     families.extend(
         histograms.map(|(name, help, series)| family(name, help, MetricType::HISTOGRAM, series)),
@@ -132,6 +138,16 @@ fn replays(route: &str, stats: &RouteStats) -> Vec<Metric> {
         .replays()
         .map(|(outcome, n)| {
             let labels = [("route", route), ("outcome", outcome.as_str())];
+            count(&labels, float(n))
+        })
+        .collect()
+}
+
+fn streams_closed(route: &str, stats: &RouteStats) -> Vec<Metric> {
+    stats
+        .streams_closed()
+        .map(|(why, n)| {
+            let labels = [("route", route), ("reason", why.as_str())];
             count(&labels, float(n))
         })
         .collect()

@@ -107,12 +107,63 @@ impl ReplayOutcome {
     }
 }
 
+/// Why sidekey has ended a stream before its own end: the closed list of the
+/// `reason` label of `sidekey_streams_closed_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamEnd {
+    /// Its token has expired.
+    Expired,
+    /// The account has been disconnected, or has to be connected again.
+    Revoked,
+    /// An upstream has rejected its token, and there is another.
+    Replaced,
+    /// Both directions were silent for too long.
+    Idle,
+    /// The process ends.
+    Drain,
+}
+
+impl StreamEnd {
+    pub const ALL: [Self; 5] = [
+        Self::Expired,
+        Self::Revoked,
+        Self::Replaced,
+        Self::Idle,
+        Self::Drain,
+    ];
+
+    /// The label's value.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+            Self::Replaced => "replaced",
+            Self::Idle => "idle",
+            Self::Drain => "drain",
+        }
+    }
+
+    /// What is told to people, and to the peers of a WebSocket.
+    #[must_use]
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::Expired => "its token has expired",
+            Self::Revoked => "its token has been revoked",
+            Self::Replaced => "its token was rejected and has been replaced",
+            Self::Idle => "it was silent for too long",
+            Self::Drain => "sidekey is stopping",
+        }
+    }
+}
+
 /// The counters of one route on one worker.
 #[derive(Clone, Debug, Default)]
 pub struct RouteStats {
     /// Requests by status code; a handful of codes, the busiest first.
     codes: Vec<(u16, u64)>,
     replays: [u64; ReplayOutcome::ALL.len()],
+    streams_closed: [u64; StreamEnd::ALL.len()],
     /// From the request's head to the end of the response's head.
     pub duration: Histogram,
     /// From sending the head upstream to the response's head, both sendings.
@@ -141,6 +192,18 @@ impl RouteStats {
         self.replays[outcome as usize] += 1;
     }
 
+    /// Counts a stream that was ended before its own end.
+    pub fn stream_closed(&mut self, why: StreamEnd) {
+        self.streams_closed[why as usize] += 1;
+    }
+
+    /// Streams that were ended, by reason.
+    pub fn streams_closed(&self) -> impl Iterator<Item = (StreamEnd, u64)> + '_ {
+        StreamEnd::ALL
+            .into_iter()
+            .map(|why| (why, self.streams_closed[why as usize]))
+    }
+
     /// Requests by status code.
     pub fn codes(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
         self.codes.iter().copied()
@@ -162,6 +225,9 @@ impl RouteStats {
             }
         }
         for (mine, theirs) in self.replays.iter_mut().zip(other.replays) {
+            *mine += theirs;
+        }
+        for (mine, theirs) in self.streams_closed.iter_mut().zip(other.streams_closed) {
             *mine += theirs;
         }
         self.duration.merge(&other.duration);
@@ -199,7 +265,7 @@ impl WorkerStats {
 
 #[cfg(test)]
 mod tests {
-    use super::{BOUNDS, BOUNDS_NANOS, Histogram, ReplayOutcome, RouteStats};
+    use super::{BOUNDS, BOUNDS_NANOS, Histogram, ReplayOutcome, RouteStats, StreamEnd};
     use std::time::Duration;
 
     #[test]
@@ -239,6 +305,9 @@ mod tests {
     fn every_outcome_stands_at_its_own_index() {
         for (at, outcome) in ReplayOutcome::ALL.into_iter().enumerate() {
             assert_eq!(outcome as usize, at);
+        }
+        for (at, why) in StreamEnd::ALL.into_iter().enumerate() {
+            assert_eq!(why as usize, at);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What an account contributes to a request, ready to be written.
 
 use crate::base::clock::{Moment, Wall};
+use crate::base::secret::Secret;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use std::fmt;
@@ -41,6 +42,10 @@ pub struct Credential {
     pub generation: u64,
     /// When the token must no longer be sent; `None` when nobody knows.
     pub expiry: Option<Moment>,
+    /// An upstream has rejected the tokens of generations below this one.
+    pub void_before: u64,
+    /// The token itself, for what is neither a header nor a query.
+    pub token: Secret,
     /// What is written into the request.
     pub attach: Attach,
 }

@@ -57,6 +57,12 @@ impl Publisher {
     pub fn shared(&self) -> Shared {
         Shared(self.0.clone())
     }
+
+    /// False once nobody can read what is published here.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
 }
 
 impl Shared {
@@ -119,6 +125,8 @@ fn own_copy(published: &Published) -> Published {
         Published::Valid(credential) => Published::Valid(Arc::new(Credential {
             generation: credential.generation,
             expiry: credential.expiry,
+            void_before: credential.void_before,
+            token: credential.token.clone(),
             attach: credential.attach.own_copy(),
         })),
         Published::Unavailable(why) => Published::Unavailable(why.clone()),
@@ -129,6 +137,7 @@ fn own_copy(published: &Published) -> Published {
 mod tests {
     use super::super::credential::{Attach, TokenPlace};
     use super::{Credential, Published, Unavailable, slot};
+    use crate::base::secret::Secret;
     use http::{HeaderValue, header};
     use std::sync::Arc;
 
@@ -136,6 +145,8 @@ mod tests {
         Published::Valid(Arc::new(Credential {
             generation,
             expiry: None,
+            void_before: 0,
+            token: Secret::new(value.to_owned()),
             attach: Attach {
                 token: TokenPlace::Header {
                     name: header::AUTHORIZATION,
@@ -188,6 +199,8 @@ mod tests {
         publisher.publish(Published::Valid(Arc::new(Credential {
             generation: 1,
             expiry: None,
+            void_before: 0,
+            token: Secret::new("x".to_owned()),
             attach,
         })));
         shared.reader().with(|p| match p {

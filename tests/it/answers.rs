@@ -147,7 +147,7 @@ fn overloaded() {
     let auth = AuthServer::start();
     let gate = auth.hold();
     let upstream = auth.upstream();
-    let conf = Conf::new(&auth, &upstream).top("refresh: {token_waiters: 1}");
+    let conf = Conf::new(&auth, &upstream).top("refresh: {token_waiters: 1, token_wait: 60s}");
     let sidekey = Sidekey::run_unready(&conf);
     let mut waiting: Vec<Conn> = (0..5).map(|_| Conn::to(sidekey.proxy)).collect();
     for conn in &mut waiting {

@@ -2,42 +2,46 @@
 
 use crate::support::{Browser, Conf, Consent, Response, Sidekey, eventually};
 
-struct Stage {
-    consent: Consent,
-    sidekey: Sidekey,
+pub struct Stage {
+    pub consent: Consent,
+    pub sidekey: Sidekey,
     _upstream: crate::support::Server,
 }
 
-fn conf(consent: &Consent, upstream: &crate::support::Server) -> Conf {
+pub fn conf(consent: &Consent, upstream: &crate::support::Server) -> Conf {
     let token = format!("{}/token", consent.server.url());
     let mut conf = Conf::at(&token, &format!("{}/", upstream.url()));
     conf.oauth2 = consent.lines();
     conf
 }
 
-fn yaml(conf: &Conf) -> String {
+pub fn yaml(conf: &Conf) -> String {
     conf.yaml()
         .replace("      grant_type: client_credentials\n", "")
 }
 
 fn stage() -> Stage {
-    let consent = Consent::start();
-    let upstream = consent.upstream();
-    let sidekey = Sidekey::run_yaml(&yaml(&conf(&consent, &upstream)));
-    Stage {
-        consent,
-        sidekey,
-        _upstream: upstream,
-    }
+    Stage::new(|conf| conf)
 }
 
 impl Stage {
+    pub fn new(change: impl FnOnce(Conf) -> Conf) -> Self {
+        let consent = Consent::start();
+        let upstream = consent.upstream();
+        let sidekey = Sidekey::run_yaml(&yaml(&change(conf(&consent, &upstream))));
+        Self {
+            consent,
+            sidekey,
+            _upstream: upstream,
+        }
+    }
+
     fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.sidekey.admin)
     }
 
     /// A browser that holds a session.
-    fn browser(&self) -> Browser {
+    pub fn browser(&self) -> Browser {
         let link = self.sidekey.api("POST", "/api/links", "").json()["url"].clone();
         let mut browser = Browser::default();
         let opened = browser.get(link.as_str().unwrap());
@@ -46,7 +50,7 @@ impl Stage {
     }
 
     /// Presses Connect; gives the authorization server's address.
-    fn begin(&self, browser: &mut Browser) -> String {
+    pub fn begin(&self, browser: &mut Browser) -> String {
         let page = browser.get(&self.url("/connect/one"));
         assert_eq!(page.status, 200, "{}", page.text());
         let csrf = between(&page.text(), "name=\"csrf\" value=\"", "\"");
@@ -56,13 +60,13 @@ impl Stage {
     }
 
     /// Consents; gives the address to come back to.
-    fn consent(&self, address: &str) -> String {
+    pub fn consent(&self, address: &str) -> String {
         let answer = Browser::default().get(address);
         assert_eq!(answer.status, 302, "{}", answer.text());
         answer.header("location").unwrap().to_owned()
     }
 
-    fn state(&self) -> String {
+    pub fn state(&self) -> String {
         let account = self.sidekey.api("GET", "/api/accounts/one", "").json();
         account["state"].as_str().unwrap().to_owned()
     }
@@ -74,7 +78,7 @@ impl Stage {
         assert_eq!(page.status, 200, "{}", page.text());
     }
 
-    fn refused(&self, answer: &Response, words: &str) {
+    pub fn refused(&self, answer: &Response, words: &str) {
         assert_eq!(answer.status, 400, "{}", answer.text());
         assert!(answer.text().contains(words), "{}", answer.text());
         assert_eq!(self.state(), "not_connected");

@@ -105,6 +105,9 @@ fn every_metric_label_and_value_exists() {
     let upstream = auth.upstream();
     let sidekey = Sidekey::run(&Conf::new(&auth, &upstream));
     assert_eq!(sidekey.get("/api/").status, 200);
+    eventually("the request's count", || {
+        sidekey.metric("sidekey_requests_total", &[]) == 1.0
+    });
     let (types, documented) = (exposed(&sidekey), documented());
     let closed: String = ["docs/metrics.md", "docs/errors.md"]
         .map(|name| fs::read_to_string(project(name)).unwrap())

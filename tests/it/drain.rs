@@ -44,7 +44,7 @@ fn a_silent_connection_does_not_hold_up_the_end() {
 fn readiness_ends_before_the_listener_does() {
     let auth = AuthServer::start();
     let upstream = auth.upstream();
-    let conf = Conf::new(&auth, &upstream).top("drain: {delay: 3s}");
+    let conf = Conf::new(&auth, &upstream).top("drain: {delay: 8s}");
     let mut sidekey = Sidekey::run(&conf);
     sidekey.signal("TERM");
     eventually("not ready", || get(sidekey.admin, "/readyz").status == 503);

@@ -45,7 +45,9 @@ fn a_thousand_401s_at_once_are_one_refresh_and_a_thousand_replays() {
     let auth = AuthServer::start();
     let at_upstream = Gate::closed();
     let upstream = barrier(&auth, &at_upstream);
-    let sidekey = Sidekey::run(&Conf::new(&auth, &upstream));
+    // Held until everybody has been rejected, however long that takes.
+    let conf = Conf::new(&auth, &upstream).top("refresh: {timeout: 60s}");
+    let sidekey = Sidekey::run(&conf);
     auth.revoke();
     let at_auth = auth.hold();
     let get = request(sidekey.proxy, "GET", "/api/", &[], b"");

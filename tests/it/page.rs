@@ -185,10 +185,11 @@ fn a_change_is_told_to_open_pages() {
         "GET /events HTTP/1.1\r\nHost: {}\r\nCookie: {}\r\n\r\n",
         visitor.sidekey.admin, visitor.cookie
     ));
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    // From here on it tells of what changes.
+    let begun = events.until(": hello");
+    assert!(begun.contains("text/event-stream"), "{begun}");
     assert_eq!(visitor.press("/accounts/one/refresh", &[]).status, 303);
     let told = events.until("account-one");
-    assert!(told.contains("text/event-stream"), "{told}");
     assert!(told.contains("event: part"), "{told}");
 }
 

@@ -23,6 +23,11 @@ fn hang_up(sidekey: &Sidekey) {
     eventually("a reload", || sidekey.metric(RELOADS, &[]) > before);
 }
 
+/// A line is written behind what it tells of.
+fn logs_say(sidekey: &Sidekey, what: &str) {
+    eventually(what, || sidekey.logs().contains(what));
+}
+
 /// Puts another configuration there and waits until it was read.
 fn have_read(sidekey: &Sidekey, yaml: &str) {
     sidekey.configure(yaml);
@@ -78,8 +83,7 @@ fn sighup_adds_a_route_and_the_account_keeps_its_token() {
     assert_eq!(stage.get("/more/"), 200);
     assert_eq!(stage.get("/api/"), 200);
     assert_eq!(stage.auth.count(), 1, "the token is the one from the start");
-    let said = stage.sidekey.logs();
-    assert!(said.contains("routes: 1 added"), "{said}");
+    logs_say(&stage.sidekey, "routes: 1 added");
     stage.read(&stage.yaml);
     assert_eq!(stage.get("/more/"), 404, "and is gone again");
     assert_eq!(stage.auth.count(), 1);
@@ -142,10 +146,9 @@ fn a_bad_file_changes_nothing_and_everybody_is_told() {
         .as_str()
         .unwrap()
         .to_owned();
-    for text in [said, sidekey.logs()] {
-        for part in ["pth", "`path`", "sidekey.yaml:"] {
-            assert!(text.contains(part), "{part}: {text}");
-        }
+    for part in ["pth", "`path`", "sidekey.yaml:"] {
+        assert!(said.contains(part), "{part}: {said}");
+        logs_say(sidekey, part);
     }
     let page = overview(sidekey);
     assert!(
@@ -194,11 +197,8 @@ fn what_takes_effect_at_the_next_start_only_is_said() {
         config["needs_restart"],
         serde_json::json!(["store", "workers"])
     );
-    let said = stage.sidekey.logs();
-    assert!(
-        said.contains("next start only, and stay as they were: store, workers"),
-        "{said}"
-    );
+    let said = "next start only, and stay as they were: store, workers";
+    logs_say(&stage.sidekey, said);
     assert_eq!(stage.get("/api/"), 200);
 }
 
@@ -373,18 +373,13 @@ fn a_listener_that_can_t_be_had_changes_nothing() {
     let two = two.replace(&stage.upstream.url(), &elsewhere.url());
     stage.read(&with_route(&two, "/more/", &elsewhere));
     assert!(reloads(&stage.sidekey, "failure") >= 1.0);
-    let said = stage.sidekey.logs();
-    assert!(
-        said.contains(&format!("127.0.0.1:{taken} is in use")),
-        "{said}"
-    );
+    logs_say(&stage.sidekey, &format!("127.0.0.1:{taken} is in use"));
     assert_eq!((stage.get("/api/"), stage.get("/more/")), (200, 404));
     let wider = stage
         .yaml
         .replace("listen: 127.0.0.1:@PROXY@", "listen: 0.0.0.0:@PROXY@");
     stage.read(&wider);
-    let said = stage.sidekey.logs();
-    assert!(said.contains("in use by sidekey itself"), "{said}");
+    logs_say(&stage.sidekey, "in use by sidekey itself");
     assert_eq!(stage.get("/api/"), 200);
 }
 
@@ -509,19 +504,20 @@ fn two_hundred_reloads_under_load_lose_nothing_and_hold_nothing() {
     (0..60).for_each(reload);
     let (memory, files) = (sidekey.memory("VmRSS"), sidekey.open_files());
     (60..260).for_each(reload);
-    let (memory_after, files_after) = (sidekey.memory("VmRSS"), sidekey.open_files());
     assert!(load.ended() > 260);
     assert!(reloads(&sidekey, "success") >= 260.0);
     assert_eq!(reloads(&sidekey, "failure"), 0.0, "{}", sidekey.logs());
-    eprintln!("memory: {memory} KiB, then {memory_after} KiB; files: {files}, then {files_after}");
-    assert!(
-        files_after <= files + 8,
-        "files: {files}, then {files_after}"
-    );
-    assert!(
-        memory_after <= memory + 2048,
-        "KiB: {memory}, then {memory_after}"
-    );
+    // What the last requests had is given back in a moment; what leaks is not.
+    eventually("the files to be closed", || {
+        let after = sidekey.open_files();
+        eprintln!("files: {files}, then {after}");
+        after <= files + 8
+    });
+    eventually("the memory to be given back", || {
+        let after = sidekey.memory("VmRSS");
+        eprintln!("memory: {memory} KiB, then {after} KiB");
+        after <= memory + 2048
+    });
 }
 
 #[test]

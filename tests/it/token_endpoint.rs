@@ -2,7 +2,7 @@
 
 use crate::support::{Answer, AuthServer, Conf, Conn, Server, Sidekey, eventually, free_port, get};
 
-const WAIT: &str = "refresh: {token_wait: 200ms, timeout: 2s}";
+const WAIT: &str = "refresh: {token_wait: 200ms}";
 
 /// A sidekey whose first token request gets this answer. Then the server
 /// recovers, and whatever the answer was, the account has to as well.
@@ -169,7 +169,8 @@ fn a_slow_answer_is_given_up_and_asked_for_again() {
     let auth = AuthServer::start();
     let gate = auth.hold();
     let upstream = auth.upstream();
-    let sidekey = Sidekey::run_unready(&Conf::new(&auth, &upstream).top(WAIT));
+    let impatient = "refresh: {token_wait: 200ms, timeout: 2s}";
+    let sidekey = Sidekey::run_unready(&Conf::new(&auth, &upstream).top(impatient));
     let answer = sidekey.get("/api/");
     assert_eq!(
         (answer.status, answer.problem()),

@@ -10,6 +10,7 @@ mod parameters;
 mod paths;
 mod routes;
 mod settings;
+mod streams;
 mod upstream;
 
 use super::checked::{Config, Store};
@@ -17,6 +18,7 @@ use super::keys::table::ROOT;
 use super::mistakes::Mistake;
 use super::reader::Reader;
 use super::scalar::Context;
+use super::stamp::Stamps;
 use super::written::{Node, Place};
 
 /// Reads the whole file. The result is good only if no mistake was reported.
@@ -68,5 +70,6 @@ pub(super) fn check(ctx: &Context<'_>, root: &Node) -> Option<Config> {
         awaited,
         warnings: Vec::new(),
         files: Vec::new(),
+        stamps: Stamps::new(),
     })
 }

@@ -16,6 +16,7 @@ pub(super) fn read(oauth2: &Reader<'_, '_>, inputs: &mut Vec<Input>) -> Option<O
     let auth = client_auth(oauth2);
     let urls = Endpoints::read(oauth2, inputs);
     let scope = text(oauth2, "scope", "oauth2.scope", inputs);
+    let issuer = issuer(oauth2, inputs);
     let client_id = text(oauth2, "client_id", "oauth2.client_id", inputs);
     let client_secret = client_secret(oauth2, auth, inputs);
     let authorization = "authorization_parameters";
@@ -42,6 +43,7 @@ pub(super) fn read(oauth2: &Reader<'_, '_>, inputs: &mut Vec<Input>) -> Option<O
         token_endpoint_auth_method: auth,
         revocation_endpoint: urls.revocation,
         redirect_uri: urls.redirect,
+        issuer,
         scope,
         client_id: client_id?,
         client_secret,
@@ -113,6 +115,22 @@ fn refuse_fragment(oauth2: &Reader<'_, '_>, name: &str, located: &Located<UrlTem
         let mistake = Mistake::error(located.from.place, what);
         oauth2.ctx.report(mistake.expected("a URL without one"));
     }
+}
+
+/// As the server writes it (RFC 8414, 2), so no URL that is made uniform.
+fn issuer(oauth2: &Reader<'_, '_>, inputs: &mut Vec<Input>) -> Option<Template> {
+    let located = oauth2.template("issuer")?;
+    let text = &located.from.text;
+    let is_url = text.starts_with("https://") || text.starts_with("http://");
+    if !is_url || text.contains(['?', '#', ' ']) {
+        let what = "`issuer` is not an authorization server's name for itself";
+        let expected = "a URL without query and fragment, as the server's metadata has it";
+        let mistake = Mistake::error(located.from.place, what);
+        oauth2.ctx.report(mistake.expected(expected));
+        return None;
+    }
+    inputs.push(Input::text("oauth2.issuer", &located));
+    Some(located.value)
 }
 
 fn text(

@@ -3,7 +3,7 @@
 use super::accounts::{AccountDraft, Accounts, account_key, find_integration};
 use super::hosts::host_name;
 use super::integrations::IntegrationDraft;
-use super::{paths, upstream};
+use super::{paths, streams, upstream};
 use crate::base::id::AccountKey;
 use crate::config::checked::{Awaited, HostMatch, PathMatch, Route, RouteMatch, Upstream};
 use crate::config::keys::table::route::ROUTE;
@@ -119,6 +119,7 @@ fn route(
     let allow_plaintext = reader.boolean("allow_plaintext");
     let http2 = reader.choice("http2") != "off";
     let allow_origins = origins(reader);
+    let streams = streams::read(reader);
     let matcher = matcher?;
     Some(Route {
         name: name.unwrap_or_else(|| made_name(&matcher, &mut taken.names)),
@@ -131,6 +132,7 @@ fn route(
         allow_plaintext,
         http2,
         allow_origins,
+        streams,
     })
 }
 

@@ -61,6 +61,8 @@ impl<'n, 'c> Reader<'n, 'c> {
 
     fn take(&mut self, word: &'n Word, node: &'n Node) {
         let Some(key) = self.section.key(&word.text) else {
+            // It may be a slip in the name of one whose value is secret.
+            self.ctx.hide(node.place());
             self.report_unknown(word);
             return;
         };

@@ -30,6 +30,29 @@ fn what_is_not_yaml_is_shown_alike_without_its_secrets() {
 }
 
 #[test]
+fn the_value_of_a_key_that_is_misspelt_is_not_shown() {
+    let text = GOOD.replace("client_secret: {env: SET}", "client_sekret: hunter2");
+    let shown = load(&text).unwrap_err().render(false);
+    assert!(shown.contains("client_sekret: *******"), "{shown}");
+    assert!(!shown.contains("hunter2"), "{shown}");
+}
+
+#[test]
+fn a_mistake_in_a_pasted_key_shows_its_place_and_nothing_of_it() {
+    let pem = "-----BEGIN PRIVATE KEY-----\nhunter2hunter2: [hunter2\n";
+    for indent in ["", "  ", "    ", "\t"] {
+        let pasted = pem.replace('\n', &format!("\n{indent}"));
+        let text = format!(
+            "integrations:\n  - oauth2:\n      client_secret: |\n          x\n{indent}{pasted}\n"
+        );
+        let shown = load(&text).unwrap_err().render(false);
+        assert!(shown.starts_with("test.yaml:"), "{shown}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+        assert!(!shown.contains("PRIVATE"), "{shown}");
+    }
+}
+
+#[test]
 fn warnings_have_places_too() {
     let text = GOOD
         .replace("127.0.0.1:7480", "0.0.0.0:7480")

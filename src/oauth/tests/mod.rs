@@ -15,6 +15,7 @@ fn client(endpoint: &str) -> OAuthClient {
         authorization_endpoint: None,
         revocation_endpoint: None,
         redirect_uri: None,
+        issuer: None,
         code_challenge_method: CodeChallenge::S256,
         authorization_parameters: Vec::new(),
         token_endpoint: endpoint.parse::<url::Url>().unwrap().into(),

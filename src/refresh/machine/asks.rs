@@ -12,6 +12,9 @@ use std::time::Duration;
 /// A verdict is waited for no longer than two token requests and this.
 const VERDICT_MARGIN: Duration = Duration::from_secs(5);
 
+/// A machine is stopped with its process, or with its account.
+pub(super) const STOPPED: &str = "sidekey is stopping, or looks after this account no more";
+
 impl Machine {
     pub(super) fn token_wanted(&mut self, now: Now, id: WaiterId) {
         let refuse = self.waiters.tokens.len() >= self.rules.token_waiters;
@@ -109,7 +112,7 @@ impl Machine {
         } else if self.is_joinable() {
             None
         } else if self.stopping {
-            Some("sidekey is stopping".to_owned())
+            Some(STOPPED.to_owned())
         } else if !self.can_refresh() || self.is_certainly_dead() {
             if !self.has_valid(now) && !self.is_certainly_dead() {
                 self.cannot_refresh(now);
@@ -148,7 +151,7 @@ impl Machine {
         if matches!(self.phase, Phase::Idle | Phase::Queued) {
             self.phase = Phase::Idle;
             self.yielded = false;
-            self.tell_failure(now, "sidekey is stopping", None);
+            self.tell_failure(now, STOPPED, None);
             if self.store.pending.unsaved.is_some() {
                 self.save();
             }
@@ -165,6 +168,7 @@ impl Machine {
         if matches!(self.phase, Phase::Idle) {
             self.go_on(now);
         }
+        self.let_go(now);
         let nothing_planned = matches!(self.phase, Phase::Idle) && self.next.is_none();
         if nothing_planned
             && self.first_attempt_ended
@@ -174,6 +178,18 @@ impl Machine {
             self.cannot_refresh(now);
         }
         self.publish(now);
+    }
+
+    /// Stopped, and what was under way has ended: nothing more will come of it,
+    /// whatever it was that somebody waited for.
+    fn let_go(&mut self, now: Now) {
+        if !self.stopping || !matches!(self.phase, Phase::Idle) {
+            return;
+        }
+        self.yielded = false;
+        if !self.waiters.is_empty() {
+            self.tell_failure(now, STOPPED, None);
+        }
     }
 
     /// Idle: begins what is to be begun.

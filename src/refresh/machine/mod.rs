@@ -236,6 +236,8 @@ pub struct Machine {
     /// A refreshed grant whose answer is not durable yet.
     fresh: Option<Box<Held>>,
     generation: u64,
+    /// An upstream has rejected the tokens of generations below this one.
+    void_before: u64,
     standing: Standing,
     phase: Phase,
     trigger: Trigger,
@@ -271,6 +273,7 @@ impl Machine {
             held: None,
             fresh: None,
             generation: 0,
+            void_before: 0,
             standing: Standing::Fine,
             phase: Phase::Idle,
             trigger: Trigger::Initial,
@@ -431,6 +434,11 @@ impl Machine {
 
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// An upstream has rejected the tokens of generations below this one.
+    pub fn void_before(&self) -> u64 {
+        self.void_before
     }
 
     /// Why the last attempt failed, else why its tokens are only in memory.

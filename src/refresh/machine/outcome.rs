@@ -87,6 +87,7 @@ impl Machine {
         };
         let same = self.is_same(&fresh);
         self.tell_of(&fresh);
+        self.replaced_by(fresh.generation);
         self.generation = fresh.generation;
         self.held = Some(*fresh);
         self.standing = Standing::Fine;
@@ -94,6 +95,16 @@ impl Machine {
         self.next = self.next.map(|(at, trigger)| (no_sooner(now, at), trigger));
         self.publish(now);
         self.tell_success(now, same);
+    }
+
+    /// Streams that run on a token which an upstream has rejected learn that
+    /// it is void once there is another.
+    pub(super) fn replaced_by(&mut self, generation: u64) {
+        let held = self.generation;
+        let mut rejected = self.waiters.verdicts.iter().map(|w| w.generation);
+        if generation > held && rejected.any(|generation| generation == held) {
+            self.void_before = generation;
+        }
     }
 
     fn tell_of(&mut self, fresh: &Held) {

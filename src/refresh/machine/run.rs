@@ -1,5 +1,6 @@
 //! A run, step by step: from the wish for a token to its durable answer.
 
+use super::asks::STOPPED;
 use super::outcome::store_failure;
 use super::{Action, Held, Level, Loaded, Machine, schedule, store_view};
 use crate::base::clock::Now;
@@ -126,7 +127,7 @@ impl Machine {
             self.publish(now);
             self.tell_success(now, false);
         } else if self.stopping {
-            self.tell_failure(now, "sidekey is stopping", None);
+            self.tell_failure(now, STOPPED, None);
         } else if !self.can_refresh() || self.is_certainly_dead() {
             self.plan(now);
             self.publish(now);
@@ -228,7 +229,10 @@ impl Machine {
                 self.store.written(version);
                 self.exchange();
             }
-            Err(StoreError::Conflict) => self.give_way(now),
+            Err(StoreError::Conflict) => {
+                self.store.lease_missed();
+                self.give_way(now);
+            }
             Err(error) => {
                 self.out.push(Action::CountWriteFailed);
                 self.without_store(now, &error);
@@ -244,7 +248,7 @@ impl Machine {
             self.fail(now, store_failure(error));
         } else if self.stopping {
             self.phase = Phase::Idle;
-            self.tell_failure(now, "sidekey is stopping", None);
+            self.tell_failure(now, STOPPED, None);
         } else {
             let text = format!("{error}; the token is kept in memory only");
             self.log(Level::Warn, text);
@@ -311,8 +315,10 @@ impl Machine {
     /// Makes the outcome durable and gives the lease back.
     pub(super) fn write_outcome(&mut self) {
         if !self.store.usable && !self.is_personal() {
-            self.store.dirty = false;
+            // What is tried again already goes on being tried.
+            self.store.dirty = self.store.pending.unsaved.is_some();
             self.phase = Phase::Idle;
+            self.tell_disconnected(Some("the store can't be used"));
             return;
         }
         self.phase = Phase::Storing;
@@ -392,22 +398,21 @@ impl Machine {
             self.publish(now);
             return self.tell_success(now, false);
         }
-        let (version, lease) = loaded.map_or((None, None), |l| (Some(l.version), l.lease));
-        self.store.saw(now, version, lease, &self.rules);
+        self.see(now, loaded.as_ref());
         self.write_outcome();
     }
 
     /// Tries once more to write what is only in memory.
     pub(super) fn save(&mut self) {
         self.store.pending.save_at = None;
+        // That shows whether it can be used again.
+        self.store.usable = true;
         self.write_outcome();
     }
 
     /// Takes in what a read has shown; true when it brought other tokens.
     pub(super) fn absorb(&mut self, now: Now, loaded: Option<Loaded>) -> bool {
-        let version = loaded.as_ref().map(|l| l.version);
-        let lease = loaded.as_ref().and_then(|l| l.lease.clone());
-        let changed = self.store.saw(now, version, lease, &self.rules);
+        let changed = self.see(now, loaded.as_ref());
         let ours = loaded.filter(|l| l.record.binding == *self.binding);
         let Some(Loaded { record, .. }) = ours else {
             return false;
@@ -419,6 +424,15 @@ impl Machine {
             self.adopt_standing(&record);
         }
         adopted
+    }
+
+    /// Notes the record's version and lease; true when it is not the one that
+    /// was last seen or written here.
+    fn see(&mut self, now: Now, loaded: Option<&Loaded>) -> bool {
+        let version = loaded.map(|l| l.version);
+        let lease = loaded.and_then(|l| l.lease.clone());
+        let is_ours = loaded.is_some_and(|l| l.record.binding == *self.binding);
+        self.store.saw(now, version, lease, is_ours, &self.rules)
     }
 
     fn adopt_tokens(&mut self, now: Now, changed: bool, record: &AccountRecord) -> bool {
@@ -435,7 +449,9 @@ impl Machine {
             return false;
         }
         if held.is_none_or(|held| held.access_token != tokens.access_token) {
-            self.generation = record.generation.max(self.generation + 1);
+            let generation = record.generation.max(self.generation + 1);
+            self.replaced_by(generation);
+            self.generation = generation;
         }
         let random = self.dice.f64();
         let before = self.rules.before_expiry;

@@ -49,7 +49,11 @@ pub struct Pending {
     pub pauses: Backoff,
     /// Conflicts in a row.
     pub conflicts: u32,
-    /// Another's lease, and when it was first seen.
+    /// The lease that this machine took before the present one.
+    own_before: Option<u64>,
+    /// Another's lease, and when it was first seen: another process's, or of this
+    /// one's machine that had the account before it was removed and put back, and
+    /// may be sending the same refresh token still.
     foreign: Option<Box<(Lease, Now)>>,
 }
 
@@ -63,6 +67,7 @@ impl Default for Pending {
             save_at: None,
             pauses: Backoff::new(Duration::from_secs(1), Duration::from_mins(1)),
             conflicts: 0,
+            own_before: None,
             foreign: None,
         }
     }
@@ -70,12 +75,13 @@ impl Default for Pending {
 
 impl StoreView {
     /// Takes in what a read has shown; true when the record is not the one
-    /// that was last seen or written here.
+    /// that was last seen or written here. `is_ours`: its tokens are this client's.
     pub fn saw(
         &mut self,
         now: Now,
         version: Option<u64>,
         lease: Option<Lease>,
+        is_ours: bool,
         rules: &Rules,
     ) -> bool {
         let changed = self.version != version;
@@ -84,7 +90,11 @@ impl StoreView {
         if let Some(lease) = &lease {
             self.fencing = self.fencing.max(lease.fencing);
         }
-        let foreign = lease.filter(|l| *l.owner != *rules.owner && now.wall < l.deadline);
+        let is_foreign = |lease: &Lease| match *lease.owner == *rules.owner {
+            true => is_ours && self.own_fencing != Some(lease.fencing),
+            false => true,
+        };
+        let foreign = lease.filter(|l| is_foreign(l) && now.wall < l.deadline);
         self.pending.foreign = foreign.map(|lease| match self.pending.foreign.take() {
             Some(known) if known.0 == lease => known,
             _ => Box::new((lease, now)),
@@ -104,12 +114,19 @@ impl StoreView {
     /// A lease for this process, beginning now.
     pub fn take_lease(&mut self, now: Now, rules: &Rules) -> Lease {
         self.fencing += 1;
+        self.pending.own_before = self.own_fencing;
         self.own_fencing = Some(self.fencing);
         Lease {
             owner: (*rules.owner).to_owned(),
             fencing: self.fencing,
             deadline: now.wall.plus(length(rules)),
         }
+    }
+
+    /// Somebody else wrote the record first: the lease was not taken, and its
+    /// number may be theirs.
+    pub fn lease_missed(&mut self) {
+        self.own_fencing = self.pending.own_before;
     }
 
     /// A lease that is over, so that its number is remembered.
@@ -129,6 +146,7 @@ impl StoreView {
     /// The record was written.
     pub fn written(&mut self, version: u64) {
         self.version = Some(version);
+        self.pending.own_before = None;
         self.give_up_ours();
         self.force = false;
     }

@@ -37,6 +37,11 @@ pub struct Waiters {
 }
 
 impl Waiters {
+    /// True when nobody waits.
+    pub fn is_empty(&self) -> bool {
+        self.tokens.is_empty() && self.verdicts.is_empty() && self.manual.is_empty()
+    }
+
     /// True when no more verdicts can be awaited.
     pub fn verdicts_full(&self) -> bool {
         self.verdicts.len() >= MOST_VERDICTS

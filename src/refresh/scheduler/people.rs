@@ -2,16 +2,23 @@
 
 use super::{Event, ManualOutcome, Person, Reply, Scheduler, Setup};
 use crate::base::id::AccountKey;
+use crate::refresh::record;
 
 impl Scheduler {
     pub(super) fn hear_person(&mut self, person: Person) {
         match person {
             Person::Connected {
                 account,
+                binding,
                 sent,
                 answer,
                 reply,
             } => match self.started(&account) {
+                Some(at) if record::binding(&self.entries[at].account) != binding => {
+                    // A reload has come between.
+                    let why = "the account is another client's meanwhile: connect it again";
+                    drop(reply.send(ManualOutcome::Failed(why.to_owned())));
+                }
                 Some(at) => {
                     let waiter = self.waiting.add(Reply::Manual(reply));
                     let event = Event::Connected {

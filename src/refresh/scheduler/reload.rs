@@ -89,7 +89,7 @@ impl Scheduler {
         let is_wrong = !entry.token_fits() || entry.machine.awaits_secret();
         let renew = described.renew || is_wrong;
         self.feed(at, Event::Described { rules, renew });
-        let entry = &self.entries[at];
+        let entry = &mut self.entries[at];
         entry.show(now, &[]);
         if let Some(publication) = entry.machine.published().cloned() {
             entry.tell_workers(now, publication);

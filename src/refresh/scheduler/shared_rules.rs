@@ -3,6 +3,7 @@
 use crate::account::ConnectedAccount;
 use crate::config::checked::{Integration, RefreshSettings};
 use crate::refresh::machine::Rules;
+use crate::refresh::owner;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ impl SharedRules {
     pub fn new(settings: &RefreshSettings) -> Self {
         Self {
             settings: settings.clone(),
-            owner: Arc::from(format!("{:016x}", fastrand::u64(..))),
+            owner: Arc::from(owner::this_process()),
             made: HashMap::new(),
         }
     }

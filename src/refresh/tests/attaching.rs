@@ -25,7 +25,7 @@ fn in_query(name: &str) -> ConnectedAccount {
 
 #[test]
 fn a_header_is_prebuilt_and_sensitive() {
-    let attach = build(&account(1, None), &secret("abc.DEF-1~+/=")).unwrap();
+    let attach = build(&account(1, None).attach, &secret("abc.DEF-1~+/=")).unwrap();
     let TokenPlace::Header { name, value } = attach.token else {
         panic!("not a header")
     };
@@ -43,14 +43,14 @@ fn a_token_that_a_header_cannot_hold_is_refused_and_not_repeated() {
         "hunter2\u{7f}",
         "hunter2ä",
     ] {
-        let error = build(&account(1, None), &secret(bad)).err().unwrap();
+        let error = build(&account(1, None).attach, &secret(bad)).err().unwrap();
         assert!(!error.to_string().contains("hunter2"), "{error}");
     }
 }
 
 #[test]
 fn a_query_pair_is_encoded_strictly() {
-    let attach = build(&in_query("access_token"), &secret("a+b/c=&#é ~")).unwrap();
+    let attach = build(&in_query("access_token").attach, &secret("a+b/c=&#é ~")).unwrap();
     let TokenPlace::Query(pair) = attach.token else {
         panic!("not in the query")
     };
@@ -62,7 +62,7 @@ fn a_query_pair_is_encoded_strictly() {
 proptest! {
     #[test]
     fn what_goes_in_comes_out_of_a_url(name in any::<String>(), token in any::<String>()) {
-        let attach = build(&in_query(&name), &secret(&token)).unwrap();
+        let attach = build(&in_query(&name).attach, &secret(&token)).unwrap();
         let TokenPlace::Query(pair) = attach.token else {
             panic!("not in the query")
         };

@@ -4,5 +4,5 @@
 mod attaching;
 mod many;
 mod reload;
-mod stage;
+pub(super) mod stage;
 mod wing;

@@ -3,9 +3,11 @@
 use super::stage::{Stage, account, key};
 use crate::account::{ConnectedAccount, SecretSource};
 use crate::base::secret::Secret;
+use crate::config::checked::ParameterSpec;
+use crate::oauth::{Failure, FailureKind};
 use crate::refresh::{Counts, Reload, Wanted};
 use crate::store::memory::MemoryStore;
-use crate::token::{Published, Shared};
+use crate::token::{Published, RejectedStatus, Shared, TokenPlace, Verdict};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -33,11 +35,38 @@ impl Stage {
         counts
     }
 
+    fn shared_of(&self, number: usize) -> Shared {
+        self.handle.by_key()[&key(number)].shared.clone()
+    }
+
     async fn settled(&self) {
         while !self.handle.first_attempts_ended() {
             sleep(Duration::from_millis(5)).await;
         }
     }
+}
+
+/// The header that is written now, and its value.
+fn written(shared: &Shared) -> Option<(String, String)> {
+    match &*shared.current() {
+        Published::Unavailable(_) => None,
+        Published::Valid(credential) => match &credential.attach.token {
+            TokenPlace::Header { name, value } => {
+                Some((name.to_string(), value.to_str().unwrap().to_owned()))
+            }
+            TokenPlace::Query(_) => panic!("a header was wanted"),
+        },
+    }
+}
+
+fn written_in(header: &str, token: &str) -> Option<(String, String)> {
+    Some((header.to_owned(), format!("Bearer {token}")))
+}
+
+fn attached(header: &str) -> ConnectedAccount {
+    let mut account = account(0, None);
+    Arc::make_mut(&mut account.attach).name = header.to_owned();
+    account
 }
 
 fn counts(added: usize, changed: usize, removed: usize) -> Counts {
@@ -132,17 +161,69 @@ async fn another_client_gets_a_cell_of_its_own_and_counts_on() {
 #[tokio::test(start_paused = true)]
 async fn another_way_to_attach_is_published_with_the_same_token() {
     let stage = Stage::new(1).ready().await;
-    let shared = stage.handle.by_key()[&key(0)].shared.clone();
-    let mut changed = account(0, None);
-    Arc::make_mut(&mut changed.attach).name = "x-token".to_owned();
-    assert_eq!(stage.reload(vec![changed]).await, counts(0, 1, 0));
-    let Published::Valid(credential) = &*shared.current() else {
-        panic!("not published")
+    assert_eq!(
+        stage.reload(vec![attached("x-token")]).await,
+        counts(0, 1, 0)
+    );
+    assert_eq!(
+        written(&stage.shared_of(0)),
+        written_in("x-token", "token-1")
+    );
+    assert_eq!(stage.server.begun(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_under_way_go_on_as_the_token_was_attached_when_they_began() {
+    let stage = Stage::new(1).ready().await;
+    let first = stage.shared_of(0);
+    stage.reload(vec![attached("x-one")]).await;
+    let second = stage.shared_of(0);
+    stage.reload(vec![attached("x-two")]).await;
+    let third = stage.shared_of(0);
+    let all = [
+        (&first, "authorization"),
+        (&second, "x-one"),
+        (&third, "x-two"),
+    ];
+    for (cell, name) in all {
+        assert_eq!(written(cell), written_in(name, "token-1"));
+    }
+    let status = RejectedStatus::Unauthorized;
+    let verdict = stage.asker.rejected(&key(0), 1, status).await;
+    assert_eq!(verdict, Verdict::Replay);
+    for (cell, name) in all {
+        assert_eq!(written(cell), written_in(name, "token-2"));
+    }
+    *stage.server.failure.lock().unwrap() = Some(Failure::new(FailureKind::Transient, "down"));
+    sleep(Duration::from_hours(2)).await;
+    for (cell, _) in all {
+        assert_eq!(written(cell), None, "a dead token is shown to nobody");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_limits_of_a_parameter_are_seen_by_whoever_looks_at_the_account() {
+    let limited = || {
+        let mut account = account(0, None);
+        let integration = Arc::get_mut(&mut account.integration).unwrap();
+        integration.parameters = vec![ParameterSpec {
+            name: "tenant".to_owned(),
+            title: None,
+            pattern: Some("[a-z]+".to_owned()),
+            choices: None,
+            default: None,
+            secret: false,
+        }];
+        account
     };
-    let crate::token::TokenPlace::Header { name, .. } = &credential.attach.token else {
-        panic!("a header was wanted")
-    };
-    assert_eq!(name, "x-token");
+    let stage = Stage::new(1).ready().await;
+    assert_eq!(stage.reload(vec![limited()]).await, counts(0, 1, 0));
+    let seen = stage.handle.connected_account(&key(0)).unwrap();
+    assert_eq!(
+        seen.integration.parameters[0].pattern.as_deref(),
+        Some("[a-z]+")
+    );
+    assert_eq!(stage.reload(vec![limited()]).await, Counts::default());
     assert_eq!(stage.server.begun(), 1);
 }
 

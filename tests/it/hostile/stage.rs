@@ -12,8 +12,8 @@ use std::collections::BTreeSet;
 
 /// Small, so that a case reaches them in no time.
 const LIMITS: &str =
-    "limits: {header_bytes: 8KiB, header_count: 50, uri_bytes: 2KiB, header_timeout: 1s}";
-const TIMEOUT: &str = "timeout: 1s";
+    "limits: {header_bytes: 8KiB, header_count: 50, uri_bytes: 2KiB, header_timeout: 3s}";
+const TIMEOUT: &str = "timeout: 3s";
 /// Enough to learn from; each may have taken as long as a limit allows.
 const MOST_FAULTS: usize = 60;
 

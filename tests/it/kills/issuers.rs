@@ -85,7 +85,7 @@ impl Issuer for Own {
     }
 
     fn timeout(&self) -> u8 {
-        2
+        5
     }
 
     fn consent(&mut self) -> String {
@@ -141,7 +141,7 @@ impl Issuer for Shared {
 
     /// Many lanes share it.
     fn timeout(&self) -> u8 {
-        3
+        6
     }
 
     fn consent(&mut self) -> String {

@@ -1,6 +1,6 @@
 //! A client that sends exactly what it is told to.
 
-use super::http::{Response, head_end, unchunk};
+use super::http::{Request, Response, head_end, unchunk};
 use super::wait::PATIENCE;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -28,6 +28,41 @@ impl Conn {
             stream: connect(address, PATIENCE),
             buffer: Vec::new(),
         }
+    }
+
+    /// Of a connection that is there already.
+    pub fn of(stream: TcpStream) -> Self {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self {
+            stream,
+            buffer: Vec::new(),
+        }
+    }
+
+    /// The head of a request that the peer sends.
+    pub fn head(&mut self) -> Request {
+        let end = self.read_until(head_end).expect("a request");
+        let head: Vec<u8> = self.buffer.drain(..end).collect();
+        Request::parse(&head, 0)
+    }
+
+    /// The next so many bytes.
+    pub fn exactly(&mut self, length: usize) -> Vec<u8> {
+        let end = self.read_until(|b| (b.len() >= length).then_some(length));
+        self.buffer.drain(..end.expect("more bytes")).collect()
+    }
+
+    /// What was read and not yet asked for.
+    pub fn take_buffered(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.buffer)
+    }
+
+    /// Goes past a head, to the body behind it.
+    pub fn skip_head(&mut self) {
+        let end = self.read_until(head_end).expect("a head");
+        self.buffer.drain(..end);
     }
 
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {

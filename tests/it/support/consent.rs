@@ -25,6 +25,8 @@ struct State {
     without_refresh_token: bool,
     /// Sent back instead of a code.
     error: Option<String>,
+    /// Sent back beside either (RFC 9207).
+    issuer: Option<String>,
     refuses_revocation: bool,
 }
 
@@ -52,6 +54,10 @@ impl Consent {
 
     pub fn says(&self, error: &str) {
         self.state.lock().unwrap().error = Some(error.into());
+    }
+
+    pub fn names_itself(&self, issuer: &str) {
+        self.state.lock().unwrap().issuer = Some(issuer.into());
     }
 
     pub fn refuse_revocation(&self) {
@@ -102,6 +108,9 @@ impl State {
     fn authorize(&mut self, form: BTreeMap<String, String>) -> Answer {
         let mut back = Url::parse(&form["redirect_uri"]).unwrap();
         back.query_pairs_mut().append_pair("state", &form["state"]);
+        if let Some(issuer) = &self.issuer {
+            back.query_pairs_mut().append_pair("iss", issuer);
+        }
         match &self.error {
             Some(error) => {
                 back.query_pairs_mut().append_pair("error", error);

@@ -73,6 +73,21 @@ pub fn file(name: &str) -> PathBuf {
     path
 }
 
+/// Python with what `requirements.txt` names.
+pub fn python(script: &str) -> Command {
+    let mut python = Command::new(file(".venv/bin/python"));
+    python.arg(file(script));
+    python
+}
+
+/// A server of which only the port is ours to say.
+pub fn serving(name: &'static str, command: impl FnOnce(u16) -> Command) -> (SocketAddr, Part) {
+    let address = local(free_port());
+    let mut command = command(address.port());
+    let part = Part::start(name, tempfile::tempdir().unwrap(), &mut command);
+    (address, part.wait_until_it_listens(address))
+}
+
 /// npm's oidc-provider.
 pub struct Oidc {
     pub address: SocketAddr,
@@ -191,13 +206,22 @@ pub struct Nginx {
 
 impl Nginx {
     pub fn start(checker: SocketAddr, upstream: SocketAddr) -> Self {
+        let text = fs::read_to_string(file("nginx.conf")).unwrap();
+        Self::of(&text.replace("@CHECKER@", &checker.to_string()), upstream)
+    }
+
+    /// One that asks nobody, and passes on WebSockets too.
+    pub fn plain(upstream: SocketAddr) -> Self {
+        let text = fs::read_to_string(file("nginx-streams.conf")).unwrap();
+        Self::of(&text, upstream)
+    }
+
+    fn of(text: &str, upstream: SocketAddr) -> Self {
         let address = local(free_port());
         let dir = tempfile::tempdir().unwrap();
-        let text = fs::read_to_string(file("nginx.conf")).unwrap();
         let text = text
             .replace("@DIR@", dir.path().to_str().unwrap())
             .replace("@LISTEN@", &address.to_string())
-            .replace("@CHECKER@", &checker.to_string())
             .replace("@UPSTREAM@", &upstream.to_string());
         let conf = dir.path().join("nginx.conf");
         fs::write(&conf, text).unwrap();

@@ -110,6 +110,16 @@ impl Sidekey {
     /// Ends it, and runs it anew in the same place.
     pub fn restart(&mut self) {
         self.signal("TERM");
+        self.run_again();
+    }
+
+    /// The same, without letting it end anything.
+    pub fn crash(&mut self) {
+        self.signal("KILL");
+        self.run_again();
+    }
+
+    fn run_again(&mut self) {
         self.ended();
         let mut command = command(&self.dir);
         let file = self.dir.path().join(CONFIGURATION);

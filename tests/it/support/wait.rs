@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// More than any condition needs on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Returns once the condition holds.
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {

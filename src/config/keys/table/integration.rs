@@ -136,6 +136,14 @@ pub static OAUTH2: Section = Section {
             "The registered redirect URI, where it is another than the default.",
         ),
         key(
+            "issuer",
+            Template,
+            Optional("answers need not name it"),
+            "The authorization server's name for itself. Every answer to a person's consent must \
+             carry it as `iss` then (RFC 9207): set it where the server's metadata says \
+             `authorization_response_iss_parameter_supported`.",
+        ),
+        key(
             "scope",
             Template,
             Optional("no scope is asked for"),

@@ -25,6 +25,7 @@ pub static ACCOUNT: Section = Section {
 };
 
 static HTTP2: &[Choice] = &[now("auto"), now("off")];
+static ON_EXPIRY: &[Choice] = &[now("keep"), now("close")];
 
 /// One of `routes`.
 pub static ROUTE: Section = Section {
@@ -101,6 +102,30 @@ pub static ROUTE: Section = Section {
             List(&Text),
             Optional("none"),
             "Origins of browsers' pages that may call this route, as `https://app.example.com`.",
+        ),
+        key(
+            "tunnel_idle_timeout",
+            Duration,
+            Default("1h"),
+            "How long a WebSocket may be silent in both directions.",
+        ),
+        key(
+            "websocket_first_message",
+            Text,
+            Optional("none"),
+            "A text message with `{token}` in it that goes to the upstream as the first of every WebSocket. In JSON the token is escaped.",
+        ),
+        key(
+            "on_expiry",
+            Kind::Choice(ON_EXPIRY),
+            Default("keep"),
+            "What becomes of a running WebSocket, event stream or other streamed answer when its token expires, is revoked, or is replaced because it was rejected: `close` ends it, so that the caller comes again with a new one.",
+        ),
+        key(
+            "expiry_grace",
+            Duration,
+            Default("30s"),
+            "How long a stream that `on_expiry: close` ends may take to come to the end of a frame, of an event, or of itself, before it is cut.",
         ),
     ],
 };

@@ -7,4 +7,5 @@ mod personal;
 mod property;
 mod rejections;
 mod several;
+mod stopped;
 mod world;

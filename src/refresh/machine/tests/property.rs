@@ -212,12 +212,54 @@ fn run(steps: Vec<Step>, grant_type: GrantType, slow_store: bool) {
     comes_to_rest(&mut world, personal);
 }
 
+/// Stopped at any time, it answers everybody as soon as nothing is under way.
+fn run_and_stop(steps: Vec<Step>, after: Vec<Step>, grant_type: GrantType) {
+    let personal = grant_type == GrantType::AuthorizationCode;
+    let mut world = World::new(rules(grant_type));
+    world.slow_store = Some(VecDeque::new());
+    world.feed(Event::Start);
+    for (n, step) in steps.into_iter().enumerate() {
+        take(&mut world, step, n, personal);
+    }
+    world.feed(Event::Stop);
+    for (n, step) in after.into_iter().enumerate() {
+        take(&mut world, step, 1_000 + n, personal);
+    }
+    world.shelf.borrow_mut().broken = None;
+    for _ in 0..100 {
+        if world.flight.is_some() {
+            world.answer_with("end", Some(3_600), Some("end"));
+        }
+        world.deliver();
+        if !world.is_busy() {
+            world.pass(secs(120));
+        }
+    }
+    for waiter in 1..=world.waiters() {
+        assert!(world.answers.contains_key(&waiter), "{waiter} is left");
+    }
+    assert!(world.machine.is_quiet());
+}
+
 proptest! {
     #![proptest_config(Config { cases: 64, failure_persistence: None, ..Config::default() })]
 
     #[test]
     fn a_client_never_serves_a_dead_token_and_never_stops(steps in steps(), slow in any::<bool>()) {
         run(steps, GrantType::ClientCredentials, slow);
+    }
+
+    #[test]
+    fn a_stopped_machine_leaves_nobody_waiting(
+        steps in steps(),
+        after in steps(),
+        personal in any::<bool>(),
+    ) {
+        let grant_type = match personal {
+            true => GrantType::AuthorizationCode,
+            false => GrantType::ClientCredentials,
+        };
+        run_and_stop(steps, after, grant_type);
     }
 
     #[test]

@@ -1,0 +1,190 @@
+//! WebSockets and event streams between real clients and servers, nginx in the
+//! middle; and what large bodies past slow readers take of memory.
+
+use crate::support::real::{Nginx, file, python, serving};
+use crate::support::{AuthServer, Conf, Conn, Scripted, Sidekey, call};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+
+struct Parts {
+    auth: AuthServer,
+    sidekey: Sidekey,
+    server: SocketAddr,
+    _running: (crate::support::real::Part, Nginx),
+}
+
+fn started(name: &'static str, command: impl FnOnce(u16) -> Command) -> Parts {
+    let (server, part) = serving(name, command);
+    let nginx = Nginx::plain(server);
+    let auth = AuthServer::start();
+    let conf = Conf::at(&auth.endpoint(), &format!("http://{}/", nginx.address));
+    Parts {
+        auth,
+        sidekey: Sidekey::run(&conf),
+        server,
+        _running: (part, nginx),
+    }
+}
+
+fn websockets() -> Parts {
+    started("websockets", |port| {
+        let mut server = python("websocket.py");
+        server.arg("serve").arg(port.to_string());
+        server
+    })
+}
+
+fn events() -> Parts {
+    started("events", |port| {
+        let mut server = Command::new("node");
+        server.arg(file("events.mjs")).arg(port.to_string());
+        server
+    })
+}
+
+fn said(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn pythons_websockets_at_both_ends() {
+    let parts = websockets();
+    let url = format!("ws://{}/api/chat?a=b", parts.sidekey.proxy);
+    let said = said(python("websocket.py").arg("call").arg(url));
+    let token = parts.auth.token();
+    assert_eq!(said, format!("/chat?a=b Bearer {token}\n1000\n"));
+}
+
+#[test]
+fn nodes_websocket_at_a_python_server() {
+    let parts = websockets();
+    let url = format!("ws://{}/api/chat", parts.sidekey.proxy);
+    let mut node = Command::new("node");
+    // Newer ones have it without.
+    node.arg("--experimental-websocket");
+    let said = said(node.arg(file("websocket.mjs")).arg(url));
+    let token = parts.auth.token();
+    assert_eq!(said, format!("/chat Bearer {token}\nthe same\n1000 true\n"));
+}
+
+#[test]
+fn each_event_reaches_curl_before_the_next_is_sent() {
+    let parts = events();
+    let mut curl = Command::new("curl")
+        .args(["-sSN", "--noproxy", "*"])
+        .arg(format!("http://{}/api/events", parts.sidekey.proxy))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(curl.stdout.take().unwrap()).lines();
+    for number in 1..6 {
+        for line in [
+            format!("id: {number}"),
+            format!("data: {number}"),
+            String::new(),
+        ] {
+            assert_eq!(lines.next().unwrap().unwrap(), line);
+        }
+        assert_eq!(call(parts.server, "POST", "/next", &[], b"").status, 204);
+    }
+    curl.kill().unwrap();
+    curl.wait().unwrap();
+}
+
+#[test]
+fn each_event_reaches_node_and_python_before_the_next_is_sent() {
+    let parts = events();
+    let stream = format!("http://{}/api/events", parts.sidekey.proxy);
+    let next = format!("http://{}/next", parts.server);
+    let mut node = Command::new("node");
+    node.arg(file("listen.mjs"));
+    for client in [&mut node, &mut python("listen.py")] {
+        let said = said(client.arg(&stream).arg(&next));
+        assert_eq!(said.trim(), "text/event-stream 5");
+    }
+}
+
+/// Bytes of a large body, and of a part of it that the reader takes at once.
+const LARGE: usize = 256 * 1024 * 1024;
+const STEP: usize = 4 * 1024 * 1024;
+/// What the process may hold more than before, in KiB.
+const MORE: u64 = 32 * 1024;
+
+/// A large body from one end to the other. The reader takes a part only after
+/// the process has been looked at; gives the most that it held, in KiB.
+fn carry(sidekey: &Sidekey, mut from: Conn, mut to: Conn) -> u64 {
+    let sender = std::thread::spawn(move || {
+        let part = vec![b'x'; STEP];
+        for _ in 0..LARGE / STEP {
+            from.stream.write_all(&part).unwrap();
+        }
+        from
+    });
+    let mut part = vec![0; STEP];
+    let mut most = 0;
+    let rest = to.take_buffered();
+    let mut left = LARGE - rest.len();
+    while left > 0 {
+        most = most.max(sidekey.memory("VmRSS"));
+        let length = left.min(STEP);
+        to.stream.read_exact(&mut part[..length]).unwrap();
+        assert!(part[..length].iter().all(|byte| *byte == b'x'));
+        left -= length;
+    }
+    sender.join().unwrap();
+    most
+}
+
+fn carrying() -> (AuthServer, Scripted, Sidekey) {
+    let auth = AuthServer::start();
+    let upstream = Scripted::start();
+    let sidekey = Sidekey::run(&Conf::at(&auth.endpoint(), &upstream.url()));
+    (auth, upstream, sidekey)
+}
+
+#[test]
+fn a_large_upload_past_a_slow_upstream_takes_no_memory() {
+    let (_auth, upstream, sidekey) = carrying();
+    let mut caller = Conn::to(sidekey.proxy);
+    let host = sidekey.proxy;
+    let before = sidekey.memory("VmRSS");
+    caller.send(format!(
+        "POST /api/ HTTP/1.1\r\nHost: {host}\r\nContent-Length: {LARGE}\r\n\r\n"
+    ));
+    let (reader, _) = upstream.request();
+    let most = carry(&sidekey, caller, reader);
+    assert!(most < before + MORE, "{before} KiB before, {most} KiB then");
+}
+
+#[test]
+fn a_large_answer_past_a_slow_caller_takes_no_memory() {
+    let (_auth, upstream, sidekey) = carrying();
+    let mut caller = Conn::to(sidekey.proxy);
+    caller.ask("/api/");
+    let (mut sender, _) = upstream.request();
+    let before = sidekey.memory("VmRSS");
+    sender.send(format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {LARGE}\r\n\r\n"
+    ));
+    caller.skip_head();
+    let most = carry(&sidekey, sender, caller);
+    assert!(most < before + MORE, "{before} KiB before, {most} KiB then");
+}
+
+#[test]
+fn a_large_message_past_a_slow_reader_takes_no_memory() {
+    let (_auth, upstream, sidekey) = carrying();
+    let mut caller = crate::support::scripted::ask(sidekey.proxy, "/api/", "");
+    let (mut server, _) = upstream.websocket();
+    assert_eq!(caller.response().status, 101);
+    let before = sidekey.memory("VmRSS");
+    // One frame of this length, to the caller.
+    server.send([&[0x82, 127][..], &(LARGE as u64).to_be_bytes()].concat());
+    assert_eq!(caller.exactly(10)[..2], [0x82, 127]);
+    let most = carry(&sidekey, server, caller);
+    assert!(most < before + MORE, "{before} KiB before, {most} KiB then");
+}
