@@ -120,7 +120,7 @@ impl Entry {
                         generation,
                         expiry,
                         void_before: self.machine.void_before(),
-                        token: tokens.access_token.clone(),
+                        token: token.clone(),
                         attach,
                     })),
                     // Neither a fetched nor a stored token comes here that does not fit.

@@ -44,6 +44,8 @@ impl Former {
                         publisher.publish(Published::Valid(Arc::new(Credential {
                             generation: credential.generation,
                             expiry: credential.expiry,
+                            void_before: credential.void_before,
+                            token: token.clone(),
                             attach,
                         })));
                     }
