@@ -365,7 +365,8 @@ pub struct Limits {
     /// An older upstream connection takes no new request; zero: none is too old.
     pub max_connection_age: Duration,
     /// How long an HTTP/2 upstream may be silent while it owes something
-    /// before it gets a PING, and then how long that may go unanswered.
+    /// before it gets a PING, and then how long that may go unanswered; zero: it
+    /// gets none.
     pub http2_ping_after: Duration,
 }
 

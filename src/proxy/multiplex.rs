@@ -274,6 +274,9 @@ impl Shared {
 
     /// Asks a silent upstream that owes something whether it is still there.
     fn listen(&self, now: Instant, after: Duration) {
+        if after.is_zero() {
+            return;
+        }
         let mut pulse = self.pulse.borrow_mut();
         if self.control.heard.take() {
             pulse.silent_since = None;
@@ -381,4 +384,47 @@ async fn attend(connection: h2::client::Connection<Heard, Bytes>, control: Rc<Co
         .await;
     }
     control.ended.set(true);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Multiplex, Versions};
+    use crate::proxy::refusal::{Code, Refusal};
+    use std::future::Future;
+    use std::task::{Context, Poll, Waker};
+
+    #[test]
+    fn all_who_wait_learn_how_an_attempt_ended() {
+        let multiplex = Multiplex::new(Versions::Either);
+        let mut cx = Context::from_waker(Waker::noop());
+        for fails in [true, false] {
+            let begun = multiplex.begin();
+            let attempt = multiplex.attempt().unwrap();
+            let mut waits = [Box::pin(attempt.wait()), Box::pin(attempt.wait())];
+            for wait in &mut waits {
+                assert!(wait.as_mut().poll(&mut cx).is_pending());
+            }
+            if fails {
+                begun.failed(&Refusal::new(Code::UpstreamUnreachable, "gone"));
+            }
+            // Also when whoever connects is gone in the middle of it.
+            drop(begun);
+            for wait in &mut waits {
+                let Poll::Ready(ended) = wait.as_mut().poll(&mut cx) else {
+                    panic!("it has ended");
+                };
+                assert_eq!(ended.is_err(), fails);
+            }
+            assert!(multiplex.attempt().is_none());
+        }
+    }
+
+    #[test]
+    fn a_worker_stays_with_the_version_that_an_origin_wants() {
+        let multiplex = Multiplex::new(Versions::Http2);
+        assert!(!multiplex.speaks_http1() && multiplex.may_offer());
+        multiplex.require_http1();
+        assert!(multiplex.speaks_http1() && !multiplex.may_offer());
+        assert!(multiplex.place(0).is_none());
+    }
 }

@@ -25,6 +25,7 @@ mod hostile;
 mod http2;
 mod http2_frames;
 mod http2_upstream;
+mod http2_upstream_heads;
 #[cfg(feature = "fault-points")]
 mod kills;
 mod mass;

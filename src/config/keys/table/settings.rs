@@ -140,7 +140,7 @@ pub(super) static LIMITS: Section = Section {
             Duration,
             Default("20s"),
             "How long an HTTP/2 upstream may be silent while it owes an answer before it gets a PING; \
-             without a sign of life for as long again, its connection is closed.",
+             without a sign of life for as long again, its connection is closed. 0 for none.",
         ),
     ],
 };
