@@ -134,7 +134,7 @@ fn a_chunked_body_is_data_and_its_trailers_are_not_ours() {
         sidekey.proxy
     );
     caller.send(expect);
-    caller.until("100 Continue\r\n\r\n");
+    assert_eq!(caller.response().status, 100);
     caller.send("hello");
     assert_eq!(caller.response().status, 200);
     let (request, body, _) = upstream.last();
@@ -158,8 +158,6 @@ fn trailers_reach_a_caller_that_takes_them() {
         "GET /api/ HTTP/1.1\r\nHost: {}\r\nConnection: TE\r\nTE: trailers\r\n\r\n",
         sidekey.proxy
     ));
-    let said = caller.until("\r\n0\r\n").to_ascii_lowercase();
+    let said = caller.until("\r\n0\r\nx-sum: 9\r\n\r\n");
     assert!(said.contains("an answer"), "{said}");
-    let trailers = caller.until("\r\n\r\n").to_ascii_lowercase();
-    assert!(trailers.contains("x-sum: 9"), "{trailers}");
 }
