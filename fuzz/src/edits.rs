@@ -2,7 +2,7 @@
 
 use http::header::{CONNECTION, COOKIE, HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::percent_decode;
-use sidekey::proxy::fuzzed::{has_dot_segment, join, strip, without_pairs};
+use sidekey::proxy::fuzzed::{has_dot_segment, join, rewritten, strip, without_pairs};
 
 /// A path, a query, a parameter's name, then fields, each on a line of its own.
 pub fn run(data: &[u8]) {
@@ -13,6 +13,8 @@ pub fn run(data: &[u8]) {
     };
     dots(path);
     pairs(query, name);
+    addresses(path);
+    addresses(query);
     fields(lines);
 }
 
@@ -49,6 +51,24 @@ fn pairs(query: &str, name: &str) {
     expected.retain(|(n, _)| n != name);
     let left = without_pairs(query, |n| n == name.as_bytes());
     assert_eq!(read(left.as_deref().unwrap_or("")), expected, "{query:?}");
+}
+
+/// Of the upstream `http://127.0.0.1:1/`, on the route `/crm`.
+fn addresses(value: &str) {
+    let [address, refresh, links, cookie] = rewritten(value.as_bytes());
+    for new in [&address, &refresh, &links, &cookie].into_iter().flatten() {
+        assert_ne!(new, value.as_bytes(), "what stays is not touched");
+    }
+    let base = url::Url::parse("http://127.0.0.1:1/x").unwrap();
+    let led = base.join(value).ok();
+    if address.is_some() && HeaderValue::from_str(value).is_ok() {
+        let led = led.unwrap_or_else(|| panic!("{value:?} is no address"));
+        assert_eq!(led.origin(), base.origin(), "{value:?}");
+    }
+    if let Some(cookie) = cookie {
+        let pair = |text: &[u8]| text.split(|b| *b == b';').next().map(<[u8]>::to_vec);
+        assert_eq!(pair(&cookie), pair(value.as_bytes()));
+    }
 }
 
 fn fields<'l>(lines: impl Iterator<Item = &'l [u8]>) {

@@ -26,6 +26,8 @@ pub enum Failure {
         what: &'static str,
         why: io::Error,
     },
+    /// The process that runs did not hand its listeners over.
+    TakeOver(String),
     /// Routes that lead back to a listener of this process.
     OwnUpstream(Vec<String>),
     /// A part that must run as long as the process ended.
@@ -72,6 +74,10 @@ impl fmt::Display for Failure {
                  With `auto` sidekey uses epoll in such places"
             ),
             Self::System { what, why } => write!(f, "{what}: {why}"),
+            Self::TakeOver(why) => write!(
+                f,
+                "the sidekey that runs did not hand its listeners over, and goes on: {why}"
+            ),
             Self::OwnUpstream(routes) => write!(
                 f,
                 "these routes lead back to sidekey itself: {}",

@@ -10,6 +10,7 @@ mod created;
 mod doors;
 mod failure;
 mod fixed;
+mod handover;
 mod holder;
 mod keeping;
 mod listeners;

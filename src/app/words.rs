@@ -92,6 +92,7 @@ mod tests {
     use crate::base::clock::Wall;
     use crate::base::id::AccountKey;
     use crate::config::checked::streams::Streams;
+    use crate::config::checked::upstream::Reach;
     use crate::config::checked::{
         HostMatch, PathMatch, Route, RouteMatch, Upstream, UpstreamScheme,
     };
@@ -110,6 +111,7 @@ mod tests {
                 path: "/api/".into(),
                 query: None,
             },
+            reach: Reach::default(),
             account: AccountKey::new("crmDev").unwrap(),
             timeout: Duration::ZERO,
             connect_timeout: Duration::ZERO,
@@ -117,6 +119,8 @@ mod tests {
             allow_plaintext: false,
             http2: true,
             allow_origins: Vec::new(),
+            max_body: None,
+            edits: None,
             streams: Streams::default(),
         }
     }

@@ -1,13 +1,16 @@
 //! What the program runs on: everything parsed, resolved and consistent.
 //! Made only by `config::load`, which reports every mistake with its place.
 
+pub mod edits;
 pub mod streams;
+pub mod upstream;
 
 use super::stamp::Stamps;
 use crate::base::id::AccountKey;
 use crate::base::key::Key;
 use crate::base::secret::Secret;
 use crate::base::template::{Template, UrlTemplate};
+use edits::Edits;
 use http::{HeaderName, Method};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -229,6 +232,7 @@ pub struct Route {
     pub name: String,
     pub matcher: RouteMatch,
     pub upstream: Upstream,
+    pub reach: upstream::Reach,
     pub account: AccountKey,
     /// Until response headers.
     pub timeout: Duration,
@@ -239,6 +243,10 @@ pub struct Route {
     pub http2: bool,
     /// Origins (`scheme://host[:port]`, lower case) of pages that may call this route.
     pub allow_origins: Vec<String>,
+    /// Bytes of a request's body; `None`: as [`Limits::max_body`] says.
+    pub max_body: Option<u64>,
+    /// `None` where it changes nothing.
+    pub edits: Option<Arc<Edits>>,
     pub streams: Streams,
 }
 
@@ -352,6 +360,8 @@ pub struct Limits {
     pub header_count: usize,
     /// Bytes of a request target.
     pub uri_bytes: usize,
+    /// Bytes of a request's body; `u64::MAX`: any number.
+    pub max_body: u64,
     /// From the first byte of a head to its last.
     pub header_timeout: Duration,
     /// How long a kept-alive connection may be silent.

@@ -2,6 +2,7 @@
 //! sent in our places, then the hop-by-hop fields, then comes what is ours.
 
 use super::body::Outgoing;
+use super::edits;
 use super::expect::await_continue;
 use super::handshake::put_upgrade;
 use super::hop::{self, GoesOn, Noted, names_in, take_connection};
@@ -9,6 +10,7 @@ use super::path::{Rewrite, without_pairs};
 use super::refusal::{Code, Refusal};
 use super::route::WorkerRoute;
 use super::verdict;
+use crate::config::checked::edits::Edits;
 use crate::token::{Attach, QueryPair, RejectedStatus, TokenPlace};
 use http::header::{
     CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue,
@@ -88,7 +90,10 @@ impl<'a> Outbound<'a> {
         if noted.asks_for_more() {
             put_back(&mut headers, noted.goes_on);
         }
-        headers.insert(HOST, route.authority.clone());
+        match &route.route.edits {
+            None => drop(headers.insert(HOST, route.authority.clone())),
+            Some(edits) => edits::request(edits, &mut headers, &head.uri, &route.authority),
+        }
         let mut kept = shelf.take();
         let all = headers.iter();
         kept.extend(all.map(|(name, value)| (name.clone(), value.clone())));
@@ -121,7 +126,8 @@ impl<'a> Outbound<'a> {
             headers.insert(name.clone(), value.clone());
         }
         if self.has_trailers {
-            keep_foreign_trailers(&mut headers, attach);
+            let edits = self.route.route.edits.as_deref();
+            keep_foreign_trailers(&mut headers, attach, edits);
         }
         let mut request = Request::new(body);
         *request.method_mut() = self.method.clone();
@@ -240,14 +246,14 @@ fn strip_named(headers: &mut HeaderMap) -> Result<(), Refusal> {
 
 /// Announces no trailer that an upstream could take for what is ours, or for
 /// what ends here: hyper sends those alone that are announced.
-fn keep_foreign_trailers(headers: &mut HeaderMap, attach: &Attach) {
+fn keep_foreign_trailers(headers: &mut HeaderMap, attach: &Attach, edits: Option<&Edits>) {
     let token = match &attach.token {
         TokenPlace::Header { name, .. } => Some(name),
         TokenPlace::Query(_) => None,
     };
     let ours: Vec<&HeaderName> = attach.headers.iter().map(|(name, _)| name).collect();
     let foreign =
-        |name: &HeaderName| Some(name) != token && !ours.contains(&name) && is_foreign(name);
+        |name: &HeaderName| Some(name) != token && !ours.contains(&name) && is_foreign(name, edits);
     let values = headers.get_all(TRAILER).iter();
     let kept: Vec<HeaderName> = values.flat_map(names_in).filter(foreign).collect();
     headers.remove(TRAILER);
@@ -257,8 +263,9 @@ fn keep_foreign_trailers(headers: &mut HeaderMap, attach: &Attach) {
 }
 
 /// A name that a trailer may have, unless it is ours.
-pub(super) fn is_foreign(name: &HeaderName) -> bool {
-    *name != COOKIE && !hop::ends_here(name)
+pub(super) fn is_foreign(name: &HeaderName, edits: Option<&Edits>) -> bool {
+    let stopped = edits.is_some_and(|edits| edits::stops_trailer(edits, name));
+    *name != COOKIE && !hop::ends_here(name) && !stopped
 }
 
 fn strip_own_cookies(headers: &mut HeaderMap) {
@@ -363,10 +370,10 @@ mod tests {
             "trailer",
             "X-API-Key, x-sum, cookie,Connection, x-tenant, keep-alive",
         )]);
-        keep_foreign_trailers(&mut headers, &attach);
+        keep_foreign_trailers(&mut headers, &attach, None);
         assert_eq!(headers[TRAILER], "x-sum");
         let mut headers = map(&[("trailer", "x-api-key")]);
-        keep_foreign_trailers(&mut headers, &attach);
+        keep_foreign_trailers(&mut headers, &attach, None);
         assert!(headers.is_empty());
     }
 

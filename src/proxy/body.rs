@@ -2,16 +2,19 @@
 //! while it streams, and what goes back to the caller.
 
 use super::connection::InRequest;
+use super::edits;
 use super::hop;
 use super::http2::Patience;
 use super::received::Received;
 use super::replay::Sending;
 use super::streamed::{BodyError, Leased};
 use super::upstream::Return;
+use crate::config::checked::edits::Edits;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 /// The body of a request to an upstream.
@@ -25,6 +28,8 @@ pub enum Outgoing {
 pub enum SendError {
     /// The caller's side failed.
     Caller(hyper::Error),
+    /// It is longer than this many bytes, which are allowed.
+    TooLarge(u64),
     /// We stopped sending, because the upstream had already answered.
     Cut,
 }
@@ -33,6 +38,7 @@ impl std::fmt::Display for SendError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Caller(error) => write!(f, "the caller's body failed: {error}"),
+            Self::TooLarge(most) => write!(f, "the body has more than {most} bytes"),
             Self::Cut => f.write_str("the upstream answered before the body was sent"),
         }
     }
@@ -72,6 +78,8 @@ impl Body for Outgoing {
 /// The body of an answer to a caller.
 pub struct Answer {
     source: Source,
+    /// For what follows an upstream's body.
+    edits: Option<Arc<Edits>>,
     /// Marks the connection as busy until the answer has been written.
     _in_request: Option<InRequest>,
     /// Of one that goes out on a stream of HTTP/2.
@@ -103,6 +111,11 @@ impl Answer {
         Self::of(Source::Upstream(incoming, back))
     }
 
+    /// Trailers heed what the route changes.
+    pub fn edited(&mut self, edits: &Option<Arc<Edits>>) {
+        self.edits.clone_from(edits);
+    }
+
     #[must_use]
     pub fn leased(leased: Leased) -> Self {
         Self::of(Source::Leased(Box::new(leased)))
@@ -111,6 +124,7 @@ impl Answer {
     fn of(source: Source) -> Self {
         Self {
             source,
+            edits: None,
             _in_request: None,
             stream: None,
         }
@@ -163,6 +177,9 @@ impl Body for Answer {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let mut frame = self.poll_source(cx);
+        if let Some(edits) = &self.edits {
+            frame = frame.map_ok(|frame| edits::frame(edits, frame));
+        }
         if let Some(stream) = &self.stream {
             stream.has_a_piece(frame.is_ready());
             if let Poll::Ready(Some(Ok(frame))) = &mut frame

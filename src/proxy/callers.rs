@@ -29,6 +29,12 @@ impl Listener {
             hosts,
         }
     }
+
+    /// The scheme of the addresses by which callers reach it.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        "http"
+    }
 }
 
 /// The request's host, in lower case, without its port. Refused are: methods

@@ -7,7 +7,9 @@ use super::refusal::{Code, Refusal};
 use super::replay::{Sending, Upload};
 use super::route::WorkerRoute;
 use super::streaming::{Ending, Streaming};
-use super::upstream::{Answered, Connected, Return, connect, connect_timed_out, timed_out};
+use super::upstream::{
+    Answered, Connected, Return, connect, connect_timed_out, timed_out, tls_failed,
+};
 use super::worker::Worker;
 use crate::config::checked::UpstreamScheme;
 use crate::token::Attach;
@@ -40,6 +42,7 @@ pub async fn send(
             return Ok(None);
         };
         let number = place.number();
+        let trouble = place.trouble();
         let has_answered = place.answers() > 0;
         let request = outbound.request(attach, super::body::Outgoing::Empty)?;
         let request = translate(request.into_parts().0, route, outbound.wants_trailers);
@@ -50,7 +53,7 @@ pub async fn send(
         let first = newer_than == 0;
         let again = match failure {
             Failure::TimedOut => return Err(timed_out(route)),
-            Failure::Caller => return Err(Refusal::bad_request(CALLER_FAILED)),
+            Failure::Body(refusal) => return Err(refusal),
             Failure::Unprocessed => first && upload.is_none_or(Upload::at_hand),
             Failure::WantsHttp1 if upload.is_none_or(Upload::at_hand) => {
                 multiplex.require_http1();
@@ -63,20 +66,19 @@ pub async fn send(
             Failure::WantsHttp1 | Failure::Reset(_) => false,
         };
         if !again {
-            return Err(failed(route, &failure));
+            let by_tls = tls_failed(route, trouble.as_ref());
+            return Err(by_tls.unwrap_or_else(|| failed(route, &failure)));
         }
         newer_than = number;
     }
 }
 
-pub const CALLER_FAILED: &str = "the request's body ended before its announced end";
-
 /// Why there is no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Failure {
     TimedOut,
-    /// The caller's body ended early.
-    Caller,
+    /// The caller's body ended early, or was too long.
+    Body(Refusal),
     /// The upstream has done nothing with the request.
     Unprocessed,
     WantsHttp1,
@@ -158,7 +160,7 @@ async fn over(
     let (answer, stream) = open(&place, request, ended)?;
     let ending = Ending::new(place);
     if let Some(body) = body.filter(|_| !ended) {
-        Streaming::new(body, stream, attach, ending.stream())
+        Streaming::new(body, stream, attach, route, ending.stream())
             .start()
             .await;
     }
@@ -173,8 +175,10 @@ async fn over(
             let response = http::Response::from_parts(head, body);
             Ok(Answered::new(response, Return::of_stream(ending, route)))
         }
-        Ok(Err(_)) if upload.is_some_and(Upload::has_failed) => Err(Failure::Caller),
-        Ok(Err(error)) => Err(Failure::from(error)),
+        Ok(Err(error)) => Err(match upload.and_then(Upload::fault) {
+            Some(refusal) => Failure::Body(refusal),
+            None => Failure::from(error),
+        }),
         Err(_) => {
             // Not a word since then to anyone: it may be dead.
             if place.answers() == before {

@@ -5,11 +5,13 @@ use super::body::Answer;
 use super::callers;
 use super::connection::{Connection, Reading};
 use super::credential;
+use super::edits;
 use super::expect;
 use super::grpc;
 use super::handshake::{self, Handshake};
 use super::hop::Noted;
 use super::observe::Seen;
+use super::oversized;
 use super::path::has_dot_segment;
 use super::refusal::{Code, Refusal};
 use super::replay::Upload;
@@ -21,7 +23,7 @@ use super::worker::Worker;
 use crate::telemetry::requests::ReplayOutcome;
 use crate::token::{Credential, PassOn, RejectedStatus, Verdict};
 use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response, Version, request};
+use http::{Request, Response, StatusCode, Version, request};
 use hyper::body::{Body, Incoming};
 use std::convert::Infallible;
 use std::future::Future;
@@ -53,7 +55,7 @@ pub fn forward(
             Err(refusal) if is_grpc => grpc::End::of(&refusal).trailers_only(seen.refused(refusal)),
             Err(refusal) => seen.refused(refusal),
         };
-        if connection.is_doubtful() {
+        if connection.is_doubtful() || connection.is_let_go() {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);
         }
@@ -89,7 +91,8 @@ async fn pipeline(
         return Ok(preflight(head, origin));
     }
 
-    let upload = body.map(|body| worker.upload(body, route));
+    let upload = body.map(|body| worker.upload(body, route)).transpose()?;
+    let reached = edits::reached(connection, head, route);
     let upload = upload.as_ref();
     let mut handshake = None;
     if noted.asks_for_more() {
@@ -123,6 +126,9 @@ async fn pipeline(
     if let Some(upload) = upload {
         upload.forget();
     }
+    if answered.response.status() == StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE {
+        oversized::note(route, &mut outbound, &credential.attach);
+    }
     let mut response = match handshake {
         Some(handshake) if handshake::is_switch(&answered.response) => {
             handshake.switched(worker, route, &credential, answered, seen)?
@@ -133,6 +139,10 @@ async fn pipeline(
         // Whether the body comes all the same, nobody can tell.
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
+    }
+    if let Some(edits) = &route.route.edits {
+        edits::answer(edits, response.headers_mut(), reached.as_deref());
+        response.body_mut().edited(&route.route.edits);
     }
     if let Some(origin) = origin {
         respond::allow_origin(response.headers_mut(), origin);

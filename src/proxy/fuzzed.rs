@@ -3,10 +3,12 @@
 use super::attach::strip_hop_by_hop;
 use super::hop::Noted;
 use super::path::Rewrite;
+use super::rewrite::Rewriter;
 use super::route::{Found, Routes};
 use super::sample::route;
-use crate::config::checked::RouteMatch;
-use http::{HeaderMap, request};
+use super::set_cookie;
+use crate::config::checked::{PathMatch, RouteMatch};
+use http::{HeaderMap, HeaderValue, request};
 use std::rc::Rc;
 
 pub use super::path::{has_dot_segment, without_pairs};
@@ -53,6 +55,26 @@ pub fn join(upstream_path: &str, rest: &str) -> Option<String> {
         attached: &[],
     };
     rewrite.build().map(|target| target.as_str().to_owned())
+}
+
+/// A value that a route rewrites: in a field of addresses, and in each other way.
+#[must_use]
+pub fn rewritten(value: &[u8]) -> [Option<Vec<u8>>; 4] {
+    let matcher = RouteMatch {
+        host: None,
+        path: PathMatch::Prefix("/crm".to_owned()),
+        methods: Vec::new(),
+        headers: Vec::new(),
+    };
+    let route = route("fuzzed", matcher);
+    let host = HeaderValue::from_static("localhost:7480");
+    let rewriter = Rewriter::new(&route.route, "http", &host, "/crm");
+    [
+        rewriter.address(value),
+        rewriter.refresh(value),
+        rewriter.links(value),
+        set_cookie::local(&rewriter, value),
+    ]
 }
 
 /// Takes out what ends at the caller's connection; false when the request is refused.

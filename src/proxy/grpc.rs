@@ -73,7 +73,9 @@ impl Status {
             Code::RouteNotFound | Code::MethodNotAllowed => Self::Unimplemented,
             Code::CallerNotAllowed => Self::PermissionDenied,
             Code::BadRequest => Self::Internal,
-            Code::UriTooLong | Code::HeadersTooLarge => Self::ResourceExhausted,
+            Code::PayloadTooLarge | Code::UriTooLong | Code::HeadersTooLarge => {
+                Self::ResourceExhausted
+            }
             // No other try helps, and no other credential of the caller's: a person does.
             Code::AccountNotConnected | Code::ReconnectRequired => Self::FailedPrecondition,
             Code::TokenUnavailable

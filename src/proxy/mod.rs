@@ -10,6 +10,7 @@ mod callers;
 mod connection;
 mod credential;
 mod doors;
+mod edits;
 mod exchange;
 mod expect;
 mod forward;
@@ -23,6 +24,7 @@ mod http2;
 mod lease;
 mod multiplex;
 mod observe;
+mod oversized;
 mod path;
 mod pool;
 mod preface;
@@ -31,9 +33,11 @@ mod received;
 mod refusal;
 mod replay;
 mod respond;
+mod rewrite;
 mod route;
 #[cfg(any(test, feature = "fuzzing"))]
 mod sample;
+mod set_cookie;
 mod signs;
 mod streamed;
 mod streaming;
@@ -59,7 +63,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use worker::{Command, Commons, Seed, Worker};
 
@@ -261,9 +265,19 @@ impl Workers {
         Ok(())
     }
 
-    /// Stops accepting, finishes the running requests and closes kept-alive
-    /// connections; gives the number of connections still open at the limit.
+    /// Stops accepting, finishes the running requests and lets kept-alive
+    /// connections go; gives the number of connections still open at the limit.
     pub async fn drain(&self, limit: Duration) -> usize {
+        let start = Instant::now();
+        match self.drain_once(limit).await {
+            // A worker may have ended before another, still accepting, gave it
+            // a connection: now none accepts any more.
+            0 => self.drain_once(limit.saturating_sub(start.elapsed())).await,
+            left => left,
+        }
+    }
+
+    async fn drain_once(&self, limit: Duration) -> usize {
         let mut left = 0;
         for answer in self.ask(|reply| Command::Drain(limit, reply)) {
             left += answer.await.unwrap_or(0);

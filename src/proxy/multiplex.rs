@@ -5,6 +5,7 @@ use super::pool::{Limits, Versions};
 use super::refusal::Refusal;
 use crate::net::dial::Connection;
 use crate::net::heard::Heard;
+use crate::net::stream::Trouble;
 use crate::net::worker::spawn_local;
 use bytes::Bytes;
 use h2::client::{Builder, SendRequest};
@@ -102,12 +103,14 @@ impl Multiplex {
     /// When it does not even take what comes first.
     pub async fn open(&self, stream: Connection) -> Result<Place, h2::Error> {
         let control = Rc::<Control>::default();
+        let trouble = stream.trouble();
         let io = Heard::new(stream, control.heard.clone());
         let (sender, mut connection) = builder().handshake::<_, Bytes>(io).await?;
         let number = self.opened.get() + 1;
         self.opened.set(number);
         let shared = Rc::new(Shared {
             number,
+            trouble,
             sender,
             streams: Cell::new(0),
             answers: Cell::new(0),
@@ -195,6 +198,8 @@ impl Drop for Begun<'_> {
 /// A connection.
 pub struct Shared {
     number: u64,
+    /// Why TLS ended it, if it did.
+    trouble: Option<Trouble>,
     /// Never used itself: a copy remembers no stream that waits to be opened.
     sender: SendRequest<Bytes>,
     streams: Cell<usize>,
@@ -331,6 +336,12 @@ impl Place {
     #[must_use]
     pub fn number(&self) -> u64 {
         self.0.number
+    }
+
+    /// Why TLS ended the connection, if it did.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.0.trouble.clone()
     }
 
     #[must_use]

@@ -6,6 +6,7 @@ use super::multiplex::Multiplex;
 use super::wakes::Wakes;
 use crate::config::checked::{self, Route, UpstreamScheme};
 use crate::net::dial::Origin;
+use crate::net::stream::Trouble;
 use hyper::client::conn::http1::SendRequest;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -38,6 +39,8 @@ impl Key {
                 tls: upstream.scheme == UpstreamScheme::Https,
                 host: upstream.host.clone(),
                 port: upstream.port,
+                unix_socket: route.reach.unix_socket.clone(),
+                settings: route.reach.tls.clone(),
             },
             versions: match upstream.scheme {
                 UpstreamScheme::Http => Versions::Http1,
@@ -88,6 +91,8 @@ pub struct Pool {
 pub struct Open {
     pub sender: SendRequest<Outgoing>,
     pub wakes: Arc<Wakes>,
+    /// Why TLS ended it, if it did.
+    pub trouble: Option<Trouble>,
     pub born: Instant,
 }
 

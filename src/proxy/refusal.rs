@@ -16,6 +16,7 @@ pub enum Code {
     CallerNotAllowed,
     BadRequest,
     MethodNotAllowed,
+    PayloadTooLarge,
     UriTooLong,
     HeadersTooLarge,
     AccountNotConnected,
@@ -57,6 +58,12 @@ impl Code {
                 "method_not_allowed",
                 "The method is not allowed here",
                 "http_request_denied",
+            ),
+            Self::PayloadTooLarge => Row(
+                413,
+                "payload_too_large",
+                "The request's body is too large",
+                "http_request_error",
             ),
             Self::UriTooLong => Row(
                 414,
@@ -145,6 +152,16 @@ impl Refusal {
         Self::new(Code::BadRequest, detail)
     }
 
+    /// For a body of more bytes than may go on.
+    #[must_use]
+    pub fn too_large(most: u64) -> Self {
+        let detail = format!(
+            "the request's body has more than the {most} bytes that are allowed (`max_body` of \
+             the route, or `limits.max_body`)"
+        );
+        Self::new(Code::PayloadTooLarge, detail)
+    }
+
     /// What went wrong, for people.
     #[must_use]
     pub fn detail(&self) -> &str {
@@ -189,9 +206,9 @@ impl Refusal {
         if let Ok(value) = HeaderValue::from_str(&self.proxy_status()) {
             headers.insert(PROXY_STATUS.clone(), value);
         }
-        if self.code == Code::BadRequest {
+        if matches!(self.code, Code::BadRequest | Code::PayloadTooLarge) {
             // Where this request could be read in two ways, so could what comes
-            // behind it on the connection.
+            // behind it on the connection; and nobody reads the rest of a large body.
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if let Some(after) = self.retry_after {

@@ -6,6 +6,7 @@
 use super::body::SendError;
 use super::connection::Reading;
 use super::expect::Gate;
+use super::refusal::Refusal;
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
@@ -16,6 +17,9 @@ use std::rc::{Rc, Weak};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
+
+/// The answer where a caller's body fails.
+pub const CALLER_FAILED: &str = "the request's body ended before its announced end";
 
 /// What all kept bodies of the process may hold together.
 pub struct Budget {
@@ -60,6 +64,8 @@ struct Shared {
     state: RefCell<State>,
     budget: std::sync::Arc<Budget>,
     limit: usize,
+    /// Bytes that may go on at all.
+    most: u64,
     /// When the upstream must have answered; each sending and every chunk that
     /// passes moves it.
     deadline: Cell<Instant>,
@@ -72,13 +78,15 @@ struct State {
     reading: Reading,
     /// The whole body's length, as its head gave it.
     hint: SizeHint,
+    /// Bytes that came so far.
+    received: u64,
     /// What came so far; `None` once it can't be replayed.
     kept: Option<Kept>,
     source_ended: bool,
     /// Something of the body has been read.
     begun: bool,
-    /// The caller's side has failed.
-    failed: bool,
+    /// Why no more of it can come.
+    fault: Option<Refusal>,
     /// The upstream is to say when the body may come.
     expects: bool,
     /// Of the live sending, where it waits for that.
@@ -139,11 +147,11 @@ impl Waiting {
 }
 
 impl Upload {
-    /// Takes a body; `limit` bytes of it may be kept.
+    /// Takes a body; `limit` bytes of it may be kept, and `most` go on.
     #[must_use]
     pub fn new(
         (source, reading): (Incoming, Reading),
-        limit: usize,
+        (limit, most): (usize, u64),
         budget: std::sync::Arc<Budget>,
         patience: Duration,
     ) -> Self {
@@ -155,10 +163,11 @@ impl Upload {
                 source,
                 reading,
                 hint,
+                received: 0,
                 kept: fits.then(Kept::default),
                 source_ended: false,
                 begun: false,
-                failed: false,
+                fault: None,
                 expects: false,
                 gate: None,
                 waits: 0,
@@ -170,6 +179,7 @@ impl Upload {
             }),
             budget,
             limit,
+            most,
             deadline: Cell::new(Instant::now() + patience),
             patience,
         }))
@@ -255,13 +265,13 @@ impl Upload {
     #[must_use]
     pub fn at_hand(&self) -> bool {
         let state = self.0.state.borrow();
-        !state.failed && (state.kept.is_some() || !state.begun)
+        state.fault.is_none() && (state.kept.is_some() || !state.begun)
     }
 
-    /// True when the caller's side has failed.
+    /// The answer to a body that failed on the caller's side.
     #[must_use]
-    pub fn has_failed(&self) -> bool {
-        self.0.state.borrow().failed
+    pub fn fault(&self) -> Option<Refusal> {
+        self.0.state.borrow().fault.clone()
     }
 
     /// There will be no replay: frees what was kept and keeps no more.
@@ -367,12 +377,19 @@ impl Sending {
             }
             Poll::Ready(Some(Err(error))) => {
                 shared.forget(state);
-                state.failed = true;
+                state.fault = Some(Refusal::bad_request(CALLER_FAILED));
                 Poll::Ready(Some(Err(SendError::Caller(error))))
             }
             Poll::Ready(Some(Ok(frame))) => {
                 state.begun = true;
                 if let Some(chunk) = frame.data_ref() {
+                    state.received += chunk.len() as u64;
+                    if state.received > shared.most {
+                        // It may be neither replayed nor sent by another connection.
+                        shared.forget(state);
+                        state.fault = Some(Refusal::too_large(shared.most));
+                        return Poll::Ready(Some(Err(SendError::TooLarge(shared.most))));
+                    }
                     shared.keep(state, chunk);
                     self.next += 1;
                 } else if let Some(trailers) = frame.trailers_ref() {

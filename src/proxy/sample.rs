@@ -4,6 +4,7 @@ use super::pool::{Key, Limits, Pool};
 use super::route::WorkerRoute;
 use crate::base::id::AccountKey;
 use crate::config::checked::streams::Streams;
+use crate::config::checked::upstream::Reach;
 use crate::config::checked::{Route, RouteMatch, Upstream, UpstreamScheme};
 use crate::token::slot;
 use http::HeaderValue;
@@ -24,6 +25,7 @@ pub fn route(name: &str, matcher: RouteMatch) -> Rc<WorkerRoute> {
         name: name.into(),
         matcher,
         upstream,
+        reach: Reach::default(),
         account: AccountKey::new("a").unwrap_or_else(|_| unreachable!("a letter")),
         timeout: Duration::ZERO,
         connect_timeout: Duration::ZERO,
@@ -31,6 +33,8 @@ pub fn route(name: &str, matcher: RouteMatch) -> Rc<WorkerRoute> {
         allow_plaintext: false,
         http2: true,
         allow_origins: Vec::new(),
+        max_body: None,
+        edits: None,
         streams: Streams::default(),
     });
     let limits = Limits {

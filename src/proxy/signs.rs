@@ -237,6 +237,7 @@ mod tests {
             header_bytes: 1,
             header_count: 1,
             uri_bytes: 1,
+            max_body: 1,
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(120),
             http2_streams: 100,

@@ -3,6 +3,8 @@
 use super::attach::is_foreign;
 use super::multiplex::Place;
 use super::replay::Sending;
+use super::route::WorkerRoute;
+use crate::config::checked::Route;
 use crate::net::worker::spawn_local;
 use crate::token::{Attach, TokenPlace};
 use bytes::Bytes;
@@ -12,6 +14,7 @@ use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 /// A stream, as its answer's side and its upload's side share it: the place on
@@ -66,12 +69,19 @@ pub struct Streaming {
     chunk: Bytes,
     /// Names that no trailer may have.
     ours: Vec<HeaderName>,
+    route: Arc<Route>,
     stream: Rc<Stream>,
 }
 
 impl Streaming {
     #[must_use]
-    pub fn new(body: Sending, out: SendStream<Bytes>, attach: &Attach, stream: Rc<Stream>) -> Self {
+    pub fn new(
+        body: Sending,
+        out: SendStream<Bytes>,
+        attach: &Attach,
+        route: &WorkerRoute,
+        stream: Rc<Stream>,
+    ) -> Self {
         let token = match &attach.token {
             TokenPlace::Header { name, .. } => Some(name),
             TokenPlace::Query(_) => None,
@@ -82,6 +92,7 @@ impl Streaming {
             out,
             chunk: Bytes::new(),
             ours: ours.cloned().collect(),
+            route: route.route.clone(),
             stream,
         }
     }
@@ -125,7 +136,9 @@ impl Streaming {
     fn end(&mut self, mut trailers: HeaderMap) {
         let not_ours: Vec<HeaderName> = trailers
             .keys()
-            .filter(|name| self.ours.contains(name) || !is_foreign(name))
+            .filter(|name| {
+                self.ours.contains(name) || !is_foreign(name, self.route.edits.as_deref())
+            })
             .cloned()
             .collect();
         for name in not_ours {

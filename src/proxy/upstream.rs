@@ -2,18 +2,20 @@
 
 use super::attach::Outbound;
 use super::body::{Outgoing, SendError};
-use super::exchange::{self, CALLER_FAILED};
+use super::exchange;
 use super::multiplex::Place;
 use super::pool::{Open, Pool, Versions};
 use super::received::{ReceiveError, Received};
 use super::refusal::{Code, Refusal};
-use super::replay::Upload;
+use super::replay::{CALLER_FAILED, Upload};
 use super::route::WorkerRoute;
 use super::streaming::Ending;
 use super::wakes::Woken;
 use super::worker::Worker;
 use crate::net::dial::{Connection, DialError, Dialed};
 use crate::net::share::LARGE_READ;
+use crate::net::stream::Trouble;
+use crate::net::tls::client::explain;
 use crate::net::worker::spawn_local;
 use crate::token::Attach;
 use bytes::Bytes;
@@ -203,7 +205,8 @@ pub async fn send(
         let unsent = error.take_message().is_some();
         let again = is_pooled && (unsent || may_repeat(outbound.method, upload, error.error()));
         if !again {
-            return Err(failed(route, error.error()));
+            return Err(tls_failed(route, open.trouble.as_ref())
+                .unwrap_or_else(|| failed(route, error.error())));
         }
         fresh_only = !unsent;
     }
@@ -286,6 +289,7 @@ async fn settle(worker: &Worker, route: &WorkerRoute) -> Result<Connected, Refus
 }
 
 async fn open_http1(dialed: Dialed, route: &WorkerRoute) -> Result<Open, Refusal> {
+    let trouble = dialed.stream.trouble();
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(UPSTREAM_BUFFER)
         .handshake::<_, Outgoing>(dialed.stream)
@@ -299,6 +303,7 @@ async fn open_http1(dialed: Dialed, route: &WorkerRoute) -> Result<Open, Refusal
     Ok(Open {
         sender,
         wakes,
+        trouble,
         born,
     })
 }
@@ -312,6 +317,14 @@ fn not_connected(route: &WorkerRoute, error: &DialError) -> Refusal {
         code,
         format!("upstream {}: {error}", route.route.upstream.authority),
     )
+}
+
+/// A connection that TLS has ended, by an alert of the upstream's most likely.
+pub fn tls_failed(route: &WorkerRoute, trouble: Option<&Trouble>) -> Option<Refusal> {
+    let why = explain(trouble?.get()?, route.route.reach.tls.as_deref());
+    let upstream = &route.route.upstream.authority;
+    let detail = format!("upstream {upstream}: TLS failed: {why}");
+    Some(Refusal::new(Code::UpstreamTlsError, detail))
 }
 
 /// The answer where the upstream takes no connection in time.
@@ -348,8 +361,10 @@ fn silent(route: &WorkerRoute) -> Refusal {
 
 /// The answer where the upstream's is none.
 pub fn failed(route: &WorkerRoute, error: &hyper::Error) -> Refusal {
-    if let Some(SendError::Caller(_)) = error.source().and_then(|s| s.downcast_ref()) {
-        return Refusal::bad_request(CALLER_FAILED);
+    match error.source().and_then(|s| s.downcast_ref()) {
+        Some(SendError::Caller(_)) => return Refusal::bad_request(CALLER_FAILED),
+        Some(SendError::TooLarge(most)) => return Refusal::too_large(*most),
+        Some(SendError::Cut) | None => {}
     }
     let why = if error.is_incomplete_message() || error.is_canceled() || is_io(error) {
         "closed the connection without an answer"

@@ -22,7 +22,7 @@ use crate::net::worker::spawn_local;
 use crate::telemetry::access::{AccessWriter, Entry};
 use crate::telemetry::requests::{RouteStats, WorkerStats};
 use crate::token::Asker;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
@@ -183,15 +183,20 @@ impl Worker {
         self.routes.borrow().clone()
     }
 
-    /// A body that may be replayed on this route.
-    #[must_use]
-    pub fn upload(&self, body: (Incoming, Reading), route: &WorkerRoute) -> Upload {
-        Upload::new(
-            body,
-            route.route.replay_body_limit,
-            self.commons.budget.clone(),
-            route.route.timeout,
-        )
+    /// A body that may be replayed on this route; refused where it is known to
+    /// be too large.
+    pub fn upload(
+        &self,
+        body: (Incoming, Reading),
+        route: &WorkerRoute,
+    ) -> Result<Upload, Refusal> {
+        let most = route.route.max_body.unwrap_or(self.limits.max_body);
+        if body.0.size_hint().lower() > most {
+            return Err(Refusal::too_large(most));
+        }
+        let (limit, patience) = (route.route.replay_body_limit, route.route.timeout);
+        let budget = self.commons.budget.clone();
+        Ok(Upload::new(body, (limit, most), budget, patience))
     }
 
     /// Adds a line to the access log.
@@ -323,7 +328,7 @@ impl Worker {
         let id = self.next_connection.replace(self.next_connection.get() + 1);
         let connection = Rc::new(Connection::new(peer.ip(), listener.clone()));
         if self.draining.get() {
-            connection.close_gently();
+            connection.let_go();
         }
         self.connections.borrow_mut().insert(id, connection.clone());
         let leave = Leave {
@@ -368,7 +373,7 @@ impl Worker {
         self.draining.set(true);
         self.doors.call();
         for connection in self.connections.borrow().values() {
-            connection.close_gently();
+            connection.let_go();
         }
         // What has to say goodbye before it ends gets the last part of the time.
         let last = FAREWELL.min(limit / 4);

@@ -14,12 +14,13 @@ pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
 /// Every `Sidekey-Error` of the proxy, so that each counts from 0: a first
 /// refusal would otherwise be no increase.
-const REASONS: [&str; 12] = [
+const REASONS: [&str; 13] = [
     "account_not_connected",
     "bad_request",
     "caller_not_allowed",
     "method_not_allowed",
     "overloaded",
+    "payload_too_large",
     "reconnect_required",
     "route_not_found",
     "token_unavailable",
@@ -112,6 +113,18 @@ fn route_families(workers: &WorkerStats) -> Vec<MetricFamily> {
             series(replays),
         ),
         family(
+            "sidekey_oversized_heads_total",
+            "Requests whose head an upstream found too large (431).",
+            MetricType::COUNTER,
+            series(|route, stats| vec![count(&[("route", route)], float(stats.oversized.heads))]),
+        ),
+        family(
+            "sidekey_oversized_head_bytes_total",
+            "Bytes of such heads, by what they were: cookies, the token, or the rest.",
+            MetricType::COUNTER,
+            series(oversized_bytes),
+        ),
+        family(
             "sidekey_streams_closed_total",
             "WebSockets and streamed answers that sidekey ended before their own end.",
             MetricType::COUNTER,
@@ -141,6 +154,17 @@ fn replays(route: &str, stats: &RouteStats) -> Vec<Metric> {
             count(&labels, float(n))
         })
         .collect()
+}
+
+fn oversized_bytes(route: &str, stats: &RouteStats) -> Vec<Metric> {
+    let bytes = stats.oversized.bytes;
+    [
+        ("cookies", bytes.cookies),
+        ("token", bytes.token),
+        ("rest", bytes.rest),
+    ]
+    .map(|(part, n)| count(&[("route", route), ("part", part)], float(n)))
+    .to_vec()
 }
 
 fn streams_closed(route: &str, stats: &RouteStats) -> Vec<Metric> {

@@ -107,6 +107,36 @@ impl ReplayOutcome {
     }
 }
 
+/// Bytes of a request's head, by what they were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeadBytes {
+    pub cookies: u64,
+    pub token: u64,
+    pub rest: u64,
+}
+
+/// Heads that an upstream found too large (431).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Oversized {
+    pub heads: u64,
+    /// Of all of them together.
+    pub bytes: HeadBytes,
+}
+
+impl Oversized {
+    /// Counts one.
+    pub fn add(&mut self, bytes: HeadBytes) {
+        self.merge(&Self { heads: 1, bytes });
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.heads += other.heads;
+        self.bytes.cookies += other.bytes.cookies;
+        self.bytes.token += other.bytes.token;
+        self.bytes.rest += other.bytes.rest;
+    }
+}
+
 /// Why sidekey has ended a stream before its own end: the closed list of the
 /// `reason` label of `sidekey_streams_closed_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,6 +202,7 @@ pub struct RouteStats {
     pub overhead: Histogram,
     /// Waiting for a token; only requests that had to wait.
     pub token_wait: Histogram,
+    pub oversized: Oversized,
 }
 
 impl RouteStats {
@@ -234,6 +265,7 @@ impl RouteStats {
         self.upstream.merge(&other.upstream);
         self.overhead.merge(&other.overhead);
         self.token_wait.merge(&other.token_wait);
+        self.oversized.merge(&other.oversized);
     }
 }
 

@@ -396,3 +396,19 @@ fn an_account_without_a_token_is_unavailable_and_a_timeout_a_deadline() {
     assert_eq!(got.header("sidekey-error"), Some("upstream_timeout"));
     assert_eq!(got.header("grpc-status"), Some("4"));
 }
+
+#[test]
+fn bodies_of_streams_have_the_same_limit() {
+    let auth = AuthServer::start();
+    let upstream = echoing(&auth);
+    let sidekey = Sidekey::run(&Conf::new(&auth, &upstream).route("max_body: 1000"));
+    for length in [None, Some("1001")] {
+        let fields: Vec<_> = length.map(|l| ("content-length", l)).into_iter().collect();
+        let got = call(&sidekey, "POST", "/api/", &fields, &[b'x'; 1001]);
+        let code = got.header("sidekey-error");
+        assert_eq!((got.status, code), (413, Some("payload_too_large")));
+    }
+    let got = call(&sidekey, "POST", "/api/", &[], &[b'x'; 1000]);
+    assert_eq!(got.status, 200);
+    assert_eq!(upstream.count(), 1);
+}

@@ -138,7 +138,7 @@ impl Declared<'_> {
 
 /// Fields that frame or route a message, or belong to one connection: writing
 /// them would make a request ambiguous.
-const NOT_OURS: [&str; 11] = [
+pub(super) const NOT_OURS: [&str; 11] = [
     "connection",
     "content-length",
     "expect",

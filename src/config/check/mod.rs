@@ -2,12 +2,14 @@
 //! mistake collected.
 
 mod accounts;
+mod edits;
 mod hosts;
 mod inputs;
 mod integrations;
 mod oauth2;
 mod parameters;
 mod paths;
+mod reach;
 mod routes;
 mod settings;
 mod streams;

@@ -3,8 +3,9 @@
 use super::accounts::{AccountDraft, Accounts, account_key, find_integration};
 use super::hosts::host_name;
 use super::integrations::IntegrationDraft;
-use super::{paths, streams, upstream};
+use super::{edits, paths, reach, streams, upstream};
 use crate::base::id::AccountKey;
+use crate::config::checked::upstream::Reach;
 use crate::config::checked::{Awaited, HostMatch, PathMatch, Route, RouteMatch, Upstream};
 use crate::config::keys::table::route::ROUTE;
 use crate::config::mistakes::Mistake;
@@ -40,20 +41,30 @@ pub(super) fn read(
     let (mut routes, mut awaited) = (Vec::new(), Vec::new());
     for (name, reader) in readers {
         let mut template = None;
-        let (account, upstream) = match speaker(&reader, integrations, accounts) {
+        let tls;
+        let speaker = speaker(&reader, integrations, accounts);
+        let ours = edits::Ours::of(&speaker);
+        let (account, upstream) = match speaker {
             Speaker::Configured(account) => {
+                let integration = account.and_then(|a| integrations.get(a.integration?));
+                tls = integration.and_then(|i| i.tls.as_ref());
                 let upstream = upstream::read(&reader, account, integrations, own);
                 let built = account.and_then(|account| account.built.as_ref());
                 (built.map(|account| account.key.clone()), upstream)
             }
             Speaker::Created(key, integration) => {
+                tls = integration.tls.as_ref();
                 let read = upstream::unfilled(&reader, integration, own);
                 let (upstream, unfilled) = read.unzip();
                 template = unfilled.zip(integration.built.clone());
                 (Some(key), upstream)
             }
         };
-        if let Some(route) = route(&reader, name, account, upstream, &mut taken) {
+        let reach = reach::read(&reader, upstream.as_ref(), tls);
+        let edits = edits::read(&reader, &ours);
+        let route = route(&reader, name, account, (upstream, reach), &mut taken);
+        if let Some(mut route) = route {
+            route.edits = edits;
             awaited.extend(template.map(|(upstream, integration)| Awaited {
                 route: routes.len(),
                 upstream,
@@ -66,7 +77,7 @@ pub(super) fn read(
 }
 
 /// Who speaks for a route.
-enum Speaker<'a> {
+pub(super) enum Speaker<'a> {
     /// One of `accounts`; `None` where a mistake was reported.
     Configured(Option<&'a AccountDraft>),
     /// An account that is created while the process runs.
@@ -106,7 +117,7 @@ fn route(
     reader: &Reader<'_, '_>,
     name: Option<String>,
     account: Option<AccountKey>,
-    upstream: Option<Upstream>,
+    (upstream, reach): (Option<Upstream>, Reach),
     taken: &mut Taken,
 ) -> Option<Route> {
     let matcher = matcher(reader);
@@ -119,12 +130,14 @@ fn route(
     let allow_plaintext = reader.boolean("allow_plaintext");
     let http2 = reader.choice("http2") != "off";
     let allow_origins = origins(reader);
+    let max_body = edits::max_body(reader);
     let streams = streams::read(reader);
     let matcher = matcher?;
     Some(Route {
         name: name.unwrap_or_else(|| made_name(&matcher, &mut taken.names)),
         matcher,
         upstream: upstream?,
+        reach,
         account: account?,
         timeout,
         connect_timeout,
@@ -132,6 +145,8 @@ fn route(
         allow_plaintext,
         http2,
         allow_origins,
+        max_body,
+        edits: None,
         streams,
     })
 }

@@ -1,6 +1,7 @@
 //! The parts that stand for themselves: listeners, store, log, limits.
 
 use super::accounts::Accounts;
+use super::edits;
 use super::hosts::host_name;
 use crate::base::key::{self, Key};
 use crate::base::secret::Secret;
@@ -303,6 +304,7 @@ pub(super) fn limits(reader: &Reader<'_, '_>) -> Option<Limits> {
         header_bytes: limits.size("header_bytes"),
         header_count: limits.number("header_count"),
         uri_bytes: limits.size("uri_bytes"),
+        max_body: edits::max_body(&limits).unwrap_or(edits::NO_LIMIT),
         header_timeout: limits.duration("header_timeout"),
         idle_timeout: limits.duration("idle_timeout"),
         http2_streams: limits.number("http2_streams"),

@@ -1,4 +1,5 @@
 mod contract;
+mod edits;
 mod examples;
 mod never_panics;
 mod places;

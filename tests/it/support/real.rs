@@ -1,5 +1,6 @@
 //! Real servers, as Debian and npm have them; `./test` installs them.
 
+use super::authority::Pair;
 use super::client::{call, get};
 use super::wait::eventually;
 use super::{free_port, local};
@@ -197,6 +198,15 @@ pub fn consent_in_chromium(address: &str, pages: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
+/// A server that node runs, which listens on the port that is its argument.
+pub fn node(script: &str) -> (SocketAddr, Part) {
+    let address = local(free_port());
+    let mut node = Command::new("node");
+    node.arg("-e").arg(script).arg(address.port().to_string());
+    let part = Part::start("node", tempfile::tempdir().unwrap(), &mut node);
+    (address, part.wait_until_it_listens(address))
+}
+
 /// nginx that asks `checker` about every request before it reads its body, and
 /// passes on to `upstream` what may go on.
 pub struct Nginx {
@@ -208,6 +218,12 @@ impl Nginx {
     pub fn start(checker: SocketAddr, upstream: SocketAddr) -> Self {
         let text = fs::read_to_string(file("nginx.conf")).unwrap();
         Self::of(&text.replace("@CHECKER@", &checker.to_string()), upstream)
+    }
+
+    /// Asks nobody; tells `upstream` the host that it was called by.
+    pub fn application(upstream: SocketAddr) -> Self {
+        let text = fs::read_to_string(file("nginx-application.conf")).unwrap();
+        Self::of(&text, upstream)
     }
 
     /// One that asks nobody, and passes on WebSockets too.
@@ -232,6 +248,34 @@ impl Nginx {
             address,
             part: part.wait_until_it_listens(address),
         }
+    }
+
+    /// An upstream over TLS, for clients of that authority, and on a Unix socket.
+    pub fn upstream(authority: &str, pair: &Pair) -> Self {
+        let address = local(free_port());
+        let dir = tempfile::tempdir().unwrap();
+        let put = |name: &str, content: &str| fs::write(dir.path().join(name), content).unwrap();
+        put("ca.pem", authority);
+        put("server.pem", &pair.certificate);
+        put("server.key", &pair.key);
+        let text = fs::read_to_string(file("nginx_upstream.conf")).unwrap();
+        let text = text
+            .replace("@DIR@", dir.path().to_str().unwrap())
+            .replace("@LISTEN@", &address.to_string());
+        put("nginx.conf", &text);
+        let mut nginx = Command::new("nginx");
+        let conf = dir.path().join("nginx.conf");
+        nginx.arg("-c").arg(conf).arg("-e").arg("stderr");
+        let part = Part::start("nginx", dir, &mut nginx);
+        Self {
+            address,
+            part: part.wait_until_it_listens(address),
+        }
+    }
+
+    /// Where [`Nginx::upstream`] also listens.
+    pub fn unix_socket(&self) -> PathBuf {
+        self.part.dir.path().join("app.sock")
     }
 
     /// Statuses that it answered, in their order.

@@ -1,5 +1,6 @@
 //! The table itself, in the order in which the reference shows it.
 
+pub mod edits;
 pub mod integration;
 pub mod route;
 mod settings;

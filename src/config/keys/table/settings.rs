@@ -1,5 +1,6 @@
 //! The keys of what stands for itself: log, workers, limits.
 
+use super::edits::MAX_BODY;
 use crate::config::keys::{Choice, Kind, Need, Section, key, now};
 use Kind::{Bool, Duration, Either, List, Size, Text};
 use Need::{Default, Optional};
@@ -92,6 +93,12 @@ pub(super) static LIMITS: Section = Section {
             Size,
             Default("16KiB"),
             "Bytes of a request's path and query.",
+        ),
+        key(
+            "max_body",
+            MAX_BODY,
+            Default("none"),
+            "Bytes of a request's body, where its route does not say otherwise; `none`: any number.",
         ),
         key(
             "header_timeout",
