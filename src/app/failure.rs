@@ -21,6 +21,8 @@ pub enum Failure {
     Store(StoreFailure),
     /// `io_uring` was asked for and can't be had.
     NoRing(String),
+    /// Spans can't be sent; in words.
+    Traces(String),
     /// The system refused something else.
     System {
         what: &'static str,
@@ -73,6 +75,7 @@ impl fmt::Display for Failure {
                 "`workers.io` (--io, SIDEKEY_IO) asks for io_uring, which can't be had here: {why}. \
                  With `auto` sidekey uses epoll in such places"
             ),
+            Self::Traces(why) => write!(f, "traces can't be sent: {why}"),
             Self::System { what, why } => write!(f, "{what}: {why}"),
             Self::TakeOver(why) => write!(
                 f,

@@ -6,6 +6,7 @@ mod admin_tests;
 mod announce;
 mod back_end;
 mod changes;
+mod collector;
 mod created;
 mod doors;
 mod failure;

@@ -1,6 +1,7 @@
 //! The parts that run, from their start to their end.
 
 use super::announce::Addresses;
+use super::collector::{self, Collector};
 use super::created::{self, Kept};
 use super::doors::Doors;
 use super::failure::Failure;
@@ -43,6 +44,7 @@ pub struct Running {
     servers: JoinSet<Infallible>,
     reloading: JoinSet<Infallible>,
     access: Option<AccessLog>,
+    collector: Option<Collector>,
     desk: Arc<Desk>,
     drain: Arc<ArcSwap<Drain>>,
     /// For the process that may take over.
@@ -97,6 +99,8 @@ impl Running {
         let created = created_before(&*made.store, &config);
         let secrets = Secrets::of(made.accounts.iter().chain(&created.accounts));
         let clock = SystemClock::start();
+        let collector = config.traces.as_ref().map(collector::start).transpose();
+        let collector = collector.map_err(Failure::Traces)?;
         let parts = wings::Parts {
             clock,
             listeners,
@@ -105,6 +109,7 @@ impl Running {
             metrics: refreshes.clone(),
             access: made.access.clone(),
             tokens_first: made.tokens_first,
+            traces: collector.as_ref().map(|c| c.tracing.clone()),
         };
         let plan = RoutePlan::of(&mut config, &reloading.addresses);
         let (core, given) = wings::start(&config, &plan, parts).await?;
@@ -114,6 +119,7 @@ impl Running {
             refreshes: refreshes.clone(),
             access: made.access.clone(),
             log: made.log,
+            spans: collector.as_ref().map(Collector::spans),
         };
         let (file, reloads) = (reloading.source.name(), core.reloads.clone());
         let desk = Arc::new(Desk::new(admin::Parts {
@@ -136,6 +142,7 @@ impl Running {
             reloading: JoinSet::new(),
             drain: Arc::new(ArcSwap::from_pointee(config.drain.clone())),
             access: made.access,
+            collector,
             core,
             readiness,
             desk,
@@ -209,6 +216,10 @@ impl Running {
         }
         let left = deadline.saturating_duration_since(Instant::now());
         self.core.accounts.shutdown(left.max(LEAST_SHUTDOWN)).await;
+        if let Some(collector) = self.collector {
+            let left = deadline.saturating_duration_since(Instant::now());
+            collector.finish(left.max(LEAST_SHUTDOWN)).await;
+        }
         if let Some(access) = self.access {
             let flush = move || access.flush(LAST_WORDS);
             let _ = tokio::task::spawn_blocking(flush).await;

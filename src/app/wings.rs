@@ -14,6 +14,7 @@ use crate::store::Store;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::refreshes::RefreshMetrics;
 use crate::telemetry::reloads::Reloads;
+use crate::telemetry::spans::Tracing;
 use crate::token::{self, Published, Unavailable};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -41,6 +42,7 @@ pub struct Parts {
     /// Nobody is served before the first attempts at tokens have ended: the
     /// process before this one serves.
     pub tokens_first: bool,
+    pub traces: Option<Tracing>,
 }
 
 /// How long the first attempts may hold it up, and how often they are looked at.
@@ -79,6 +81,7 @@ pub async fn start(
         workers: config.workers.count,
         io,
         access: parts.access,
+        traces: parts.traces,
         clock: parts.clock,
         public_url: config.admin.public_url.clone(),
         dialer: Dialer::new(tokio::runtime::Handle::current()),

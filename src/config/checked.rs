@@ -10,6 +10,7 @@ use crate::base::id::AccountKey;
 use crate::base::key::Key;
 use crate::base::secret::Secret;
 use crate::base::template::{Template, UrlTemplate};
+use crate::config::traces::Traces;
 use edits::Edits;
 use http::{HeaderName, Method};
 use std::collections::BTreeMap;
@@ -42,6 +43,8 @@ pub struct Config {
     pub readiness_require: Vec<AccountKey>,
     /// How many accounts get metric series of their own.
     pub metrics_max_accounts: usize,
+    /// `None`: requests' traces are none of our business.
+    pub traces: Option<Traces>,
     /// Things worth saying at every start, already worded for people.
     pub warnings: Vec<String>,
     /// Other files that values were taken from.

@@ -68,7 +68,7 @@ async fn stretch(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Watched) 
     });
     let rests = rests.await;
     connection.holds_buffers.set(false);
-    if let Some(tunnel) = connection.tunnel.take() {
+    if let Some(tunnel) = connection.take_tunnel() {
         let agreed = (ended && !failed).then(|| http.into_parts());
         let parts = agreed.map(|parts| (parts.io.stream, parts.io.rest, parts.read_buf));
         Box::pin(tunnel.begin(worker, connection, parts)).await;

@@ -9,6 +9,7 @@ use super::hop::{self, GoesOn, Noted, names_in, take_connection};
 use super::path::{Rewrite, without_pairs};
 use super::refusal::{Code, Refusal};
 use super::route::WorkerRoute;
+use super::trace::TRACEPARENT;
 use super::verdict;
 use crate::config::checked::edits::Edits;
 use crate::token::{Attach, QueryPair, RejectedStatus, TokenPlace};
@@ -42,6 +43,8 @@ pub struct Outbound<'a> {
     /// The upstream says when the body may come.
     expects: bool,
     shelf: &'a Shelf,
+    /// Where traces are configured: whose child the upstream's span is.
+    pub traceparent: Option<Box<HeaderValue>>,
 }
 
 type Fields = Vec<(HeaderName, HeaderValue)>;
@@ -107,6 +110,7 @@ impl<'a> Outbound<'a> {
             expects: noted.goes_on.expect,
             shelf,
             headers: Some(headers),
+            traceparent: None,
         })
     }
 
@@ -119,6 +123,9 @@ impl<'a> Outbound<'a> {
         let target = self.target(attach)?;
         let kept = &self.kept;
         let mut headers = self.headers.take().unwrap_or_else(|| with_all(kept));
+        if let Some(traceparent) = &self.traceparent {
+            headers.insert(&TRACEPARENT, (**traceparent).clone());
+        }
         for (name, value) in &attach.headers {
             headers.insert(name.clone(), value.clone());
         }
@@ -149,6 +156,11 @@ impl<'a> Outbound<'a> {
         let mut fields = self.kept.iter();
         let found = fields.find(|(name, _)| *name == CONTENT_TYPE);
         found.is_some_and(|(_, value)| value.as_bytes().starts_with(b"application/grpc"))
+    }
+
+    /// What follows the route's prefix in the path.
+    pub fn rest(&self) -> &str {
+        self.route.rest(self.target.path())
     }
 
     fn target(&self, attach: &Attach) -> Result<PathAndQuery, Refusal> {

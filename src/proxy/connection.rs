@@ -59,7 +59,7 @@ pub struct Connection {
     /// It has been idle for a while and is to give its buffers back.
     pub(super) rest: Cell<bool>,
     /// What goes on over it once the answer under way is written.
-    pub(super) tunnel: RefCell<Option<Box<Tunnel>>>,
+    tunnel: RefCell<Option<Box<Tunnel>>>,
     /// Whatever still runs over it has to say goodbye.
     farewell: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -269,6 +269,10 @@ impl Connection {
     /// The connection is a tunnel's from the end of this answer on.
     pub fn hand_over(&self, tunnel: Box<Tunnel>) {
         self.tunnel.replace(Some(tunnel));
+    }
+
+    pub fn take_tunnel(&self) -> Option<Box<Tunnel>> {
+        self.tunnel.take()
     }
 
     /// The process will not wait much longer.

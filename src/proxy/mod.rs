@@ -42,6 +42,8 @@ mod signs;
 mod streamed;
 mod streaming;
 mod tables;
+mod tally;
+mod trace;
 mod translate;
 mod tunnel;
 mod upstream;
@@ -56,6 +58,7 @@ use crate::net::dial::Dialer;
 use crate::net::worker::{Io, spawn};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::requests::WorkerStats;
+use crate::telemetry::spans::Tracing;
 use crate::token::{Asker, Shared};
 use replay::Budget;
 use std::collections::HashMap;
@@ -120,6 +123,8 @@ pub struct Parts {
     pub io: Io,
     /// `None`: no access log.
     pub access: Option<AccessLog>,
+    /// `None`: no traces.
+    pub traces: Option<Tracing>,
     pub clock: SystemClock,
     /// The admin listener's public address, for the link at which to reconnect.
     pub public_url: String,
@@ -168,6 +173,7 @@ pub fn start(parts: Parts) -> io::Result<Workers> {
             token_wait: parts.token_wait,
             asker: parts.asker.clone(),
             access: parts.access.as_ref().map(AccessLog::writer),
+            traces: parts.traces.clone(),
             clock: parts.clock,
             public_url: parts.public_url.clone(),
         };

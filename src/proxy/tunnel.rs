@@ -12,6 +12,7 @@ use crate::config::checked::streams::OnExpiry;
 use crate::net::dial;
 use crate::net::stream::ClientStream;
 use crate::telemetry::access::Entry;
+use crate::telemetry::context::TraceId;
 use crate::telemetry::requests::StreamEnd;
 use crate::token::Credential;
 use bytes::Bytes;
@@ -50,6 +51,7 @@ pub struct Told {
     pub started: Instant,
     pub upstream: Option<Duration>,
     pub replayed: bool,
+    pub trace: Option<TraceId>,
 }
 
 /// Both ends of it.
@@ -88,6 +90,7 @@ impl Tunnel {
                 started: Instant::now(),
                 upstream: None,
                 replayed: false,
+                trace: None,
             },
             route: route.clone(),
         }
@@ -230,6 +233,7 @@ impl Tunnel {
             duration: self.told.started.elapsed(),
             upstream: self.told.upstream,
             replayed: self.told.replayed,
+            trace: self.told.trace,
             tunnelled: Some((received, sent)),
         });
     }

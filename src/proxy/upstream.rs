@@ -205,8 +205,7 @@ pub async fn send(
         let unsent = error.take_message().is_some();
         let again = is_pooled && (unsent || may_repeat(outbound.method, upload, error.error()));
         if !again {
-            return Err(tls_failed(route, open.trouble.as_ref())
-                .unwrap_or_else(|| failed(route, error.error())));
+            return Err(failed(route, open.trouble.as_ref(), error.error()));
         }
         fresh_only = !unsent;
     }
@@ -294,7 +293,7 @@ async fn open_http1(dialed: Dialed, route: &WorkerRoute) -> Result<Open, Refusal
         .max_buf_size(UPSTREAM_BUFFER)
         .handshake::<_, Outgoing>(dialed.stream)
         .await
-        .map_err(|error| failed(route, &error))?;
+        .map_err(|error| failed(route, trouble.as_ref(), &error))?;
     let connection = Woken::new(connection);
     let wakes = connection.wakes();
     // Its end needs no report: whoever waits for an answer gets the error.
@@ -359,8 +358,11 @@ fn silent(route: &WorkerRoute) -> Refusal {
     )
 }
 
-/// The answer where the upstream's is none.
-pub fn failed(route: &WorkerRoute, error: &hyper::Error) -> Refusal {
+/// What has become of a connection; `trouble` is what TLS knows of it.
+pub fn failed(route: &WorkerRoute, trouble: Option<&Trouble>, error: &hyper::Error) -> Refusal {
+    if let Some(refusal) = tls_failed(route, trouble) {
+        return refusal;
+    }
     match error.source().and_then(|s| s.downcast_ref()) {
         Some(SendError::Caller(_)) => return Refusal::bad_request(CALLER_FAILED),
         Some(SendError::TooLarge(most)) => return Refusal::too_large(*most),

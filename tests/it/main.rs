@@ -57,6 +57,7 @@ mod store;
 mod store_bad_disk;
 mod store_full;
 mod token_endpoint;
+mod traces;
 mod unix_upstream;
 mod upstream_tls;
 mod websocket;

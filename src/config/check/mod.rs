@@ -13,6 +13,7 @@ mod reach;
 mod routes;
 mod settings;
 mod streams;
+mod traces;
 mod upstream;
 
 use super::checked::{Config, Store};
@@ -50,6 +51,7 @@ pub(super) fn check(ctx: &Context<'_>, root: &Node) -> Option<Config> {
     let drain = settings::drain(&reader);
     let readiness_require = settings::readiness(&reader, &accounts);
     let metrics = reader.section("metrics").map(|m| m.number("max_accounts"));
+    let traces = traces::read(&reader);
     Some(Config {
         listeners: listeners.into_iter().map(|l| l.value).collect(),
         admin: admin?.value,
@@ -62,6 +64,7 @@ pub(super) fn check(ctx: &Context<'_>, root: &Node) -> Option<Config> {
         drain: drain?,
         readiness_require: readiness_require?,
         metrics_max_accounts: metrics?,
+        traces,
         integrations: integrations.into_iter().filter_map(|i| i.built).collect(),
         accounts: accounts
             .drafts
