@@ -217,7 +217,7 @@ fn translate(mut head: request::Parts, route: &WorkerRoute, trailers: bool) -> R
     };
     let mut uri = head.uri.into_parts();
     uri.scheme = Some(scheme);
-    uri.authority = host.and_then(|host| Authority::from_maybe_shared(host.to_owned()).ok());
+    uri.authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
     uri.path_and_query
         .get_or_insert(PathAndQuery::from_static("/"));
     let mut request = Request::new(());
