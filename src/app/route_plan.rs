@@ -89,6 +89,6 @@ fn filled(awaited: &Awaited, account: &ConnectedAccount) -> Result<Upstream, Str
         return Err(format!("it is of integration {is}, not {wanted}"));
     }
     let url = account::upstream(&awaited.upstream, account);
-    url.map(|url| Upstream::from(&url))
+    url.map(|url| Upstream::at(&awaited.upstream, &url))
         .map_err(|why| why.to_string())
 }

@@ -1,17 +1,14 @@
 //! Routes and accounts in plain words, as `run` tells them.
 
 use crate::base::clock::Wall;
-use crate::config::checked::{HostMatch, PathMatch, Route, RouteMatch, UpstreamScheme};
+use crate::config::checked::{HostMatch, PathMatch, Route, RouteMatch};
 use crate::refresh::{AccountState, AccountStatus};
 use std::time::Duration;
 
 /// `/crm/ → https://dev.example.com/api/ as crmDev`
 pub fn route(route: &Route) -> String {
     let upstream = &route.upstream;
-    let scheme = match upstream.scheme {
-        UpstreamScheme::Http => "http",
-        UpstreamScheme::Https => "https",
-    };
+    let scheme = upstream.scheme.as_str();
     format!(
         "{} → {scheme}://{}{} as {}",
         matcher(&route.matcher),
@@ -120,6 +117,7 @@ mod tests {
             connect_timeout: Duration::ZERO,
             replay_body_limit: 0,
             allow_plaintext: false,
+            http2: true,
             allow_origins: Vec::new(),
             max_body: None,
             edits: None,

@@ -191,10 +191,15 @@ pub struct RequestParameter {
     pub value: Template,
 }
 
+/// gRPC's status for a credential that is missing or not valid; no HTTP status
+/// is so small.
+pub const GRPC_UNAUTHENTICATED: u16 = 16;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefreshRules {
     pub before_expiry: Duration,
-    /// Statuses that lead to a refresh and one replay.
+    /// HTTP statuses that lead to a refresh and one replay, in order; before
+    /// them [`GRPC_UNAUTHENTICATED`], where gRPC's own is one.
     pub retry_on: Vec<u16>,
     pub reuse_grace: Duration,
 }
@@ -231,6 +236,8 @@ pub struct Route {
     pub connect_timeout: Duration,
     pub replay_body_limit: usize,
     pub allow_plaintext: bool,
+    /// Offer HTTP/2 to an `https` upstream (ALPN).
+    pub http2: bool,
     /// Origins (`scheme://host[:port]`, lower case) of pages that may call this route.
     pub allow_origins: Vec<String>,
     /// Bytes of a request's body; `None`: as [`Limits::max_body`] says.
@@ -278,6 +285,20 @@ pub enum PathMatch {
 pub enum UpstreamScheme {
     Http,
     Https,
+    /// HTTP/2 over plain TCP, known beforehand (RFC 9113, 3.3).
+    H2c,
+}
+
+impl UpstreamScheme {
+    /// As it begins a URL.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::H2c => "h2c",
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -348,6 +369,12 @@ pub struct Limits {
     pub pool_idle_per_origin: usize,
     /// How long an upstream connection may stay idle.
     pub pool_idle_timeout: Duration,
+    /// An older upstream connection takes no new request; zero: none is too old.
+    pub max_connection_age: Duration,
+    /// How long an HTTP/2 upstream may be silent while it owes something
+    /// before it gets a PING, and then how long that may go unanswered; zero: it
+    /// gets none.
+    pub http2_ping_after: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -29,6 +29,13 @@ pub struct Origin {
 /// An open connection to an upstream.
 pub type Connection = ReadDecides<UpstreamStream>;
 
+/// A connection, and what is spoken over it.
+pub struct Dialed {
+    pub stream: Connection,
+    /// TLS's handshake has settled on HTTP/2.
+    pub http2: bool,
+}
+
 /// Why there is no connection.
 #[derive(Debug)]
 pub enum DialError {
@@ -69,23 +76,30 @@ impl Dialer {
         }
     }
 
-    /// Opens a connection, to the first address of the name that takes one.
+    /// Opens a connection, to the first address of the name that takes one. Over
+    /// TLS, HTTP/2 may be offered beside HTTP/1.1 (RFC 7301).
     ///
     /// # Errors
     /// [`DialError`], with what each address said.
-    pub async fn connect(&self, origin: &Origin) -> Result<Connection, DialError> {
+    pub async fn connect(&self, origin: &Origin, offer_http2: bool) -> Result<Dialed, DialError> {
         let stream = match &origin.unix_socket {
             None => self.connect_tcp(origin).await?,
             Some(path) => connect_unix(path).await.map_err(DialError::Connect)?,
         };
         if !origin.tls {
-            return Ok(ReadDecides::new(UpstreamStream::Plain(stream)));
+            return Ok(Dialed {
+                stream: ReadDecides::new(UpstreamStream::Plain(stream)),
+                http2: false,
+            });
         }
-        let stream = self.tls.connect(origin, stream).await;
+        let stream = self.tls.connect(origin, stream, offer_http2).await;
         let stream = stream.map_err(DialError::Tls)?;
-        Ok(ReadDecides::over_tls(UpstreamStream::Tls(Box::new(
-            TokioIo::new(stream),
-        ))))
+        let http2 = tls::client::is_http2(&stream);
+        let stream = UpstreamStream::Tls(Box::new(TokioIo::new(stream)));
+        Ok(Dialed {
+            stream: ReadDecides::over_tls(stream),
+            http2,
+        })
     }
 
     async fn connect_tcp(&self, origin: &Origin) -> Result<Stream, DialError> {

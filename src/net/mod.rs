@@ -3,6 +3,7 @@
 
 pub mod dial;
 pub mod handover;
+pub mod heard;
 pub mod inherited;
 pub mod listen;
 mod race;

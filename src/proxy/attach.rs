@@ -10,14 +10,16 @@ use super::path::{Rewrite, without_pairs};
 use super::refusal::{Code, Refusal};
 use super::route::WorkerRoute;
 use super::trace::TRACEPARENT;
+use super::verdict;
 use crate::config::checked::edits::Edits;
-use crate::token::{Attach, QueryPair, TokenPlace};
+use crate::token::{Attach, QueryPair, RejectedStatus, TokenPlace};
 use http::header::{
-    CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TRAILER,
-    TRANSFER_ENCODING,
+    CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue,
+    TRAILER, TRANSFER_ENCODING,
 };
 use http::uri::PathAndQuery;
-use http::{Method, Request, Uri, request};
+use http::{Method, Request, Response, Uri, request};
+use hyper::body::Body;
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::sync::LazyLock;
@@ -36,6 +38,8 @@ pub struct Outbound<'a> {
     /// For any other.
     kept: Fields,
     has_trailers: bool,
+    /// The caller takes trailers, and says so.
+    pub wants_trailers: bool,
     /// The upstream says when the body may come.
     expects: bool,
     shelf: &'a Shelf,
@@ -84,6 +88,7 @@ impl<'a> Outbound<'a> {
         shelf: &'a Shelf,
     ) -> Result<Self, Refusal> {
         let mut headers = std::mem::take(&mut head.headers);
+        let wants_trailers = noted.te() && hop::wants_trailers(&headers);
         strip_hop_by_hop(&mut headers, noted)?;
         if noted.asks_for_more() {
             put_back(&mut headers, noted.goes_on);
@@ -101,6 +106,7 @@ impl<'a> Outbound<'a> {
             route,
             kept,
             has_trailers: noted.trailer,
+            wants_trailers,
             expects: noted.goes_on.expect,
             shelf,
             headers: Some(headers),
@@ -138,6 +144,18 @@ impl<'a> Outbound<'a> {
             await_continue(&mut request);
         }
         Ok(request)
+    }
+
+    /// What of an answer to this request rejects the token, if anything does.
+    pub fn rejection<B: Body>(&self, answer: &Response<B>) -> Option<RejectedStatus> {
+        verdict::rejection(answer, &self.route.retry_on, || self.is_grpc())
+    }
+
+    /// True of a request of gRPC's.
+    fn is_grpc(&self) -> bool {
+        let mut fields = self.kept.iter();
+        let found = fields.find(|(name, _)| *name == CONTENT_TYPE);
+        found.is_some_and(|(_, value)| value.as_bytes().starts_with(b"application/grpc"))
     }
 
     /// What follows the route's prefix in the path.
@@ -246,17 +264,20 @@ fn keep_foreign_trailers(headers: &mut HeaderMap, attach: &Attach, edits: Option
         TokenPlace::Query(_) => None,
     };
     let ours: Vec<&HeaderName> = attach.headers.iter().map(|(name, _)| name).collect();
-    let stopped = |name: &HeaderName| edits.is_some_and(|edits| edits::stops_trailer(edits, name));
-    let foreign = |name: &HeaderName| {
-        let is_ours = Some(name) == token || ours.contains(&name);
-        !is_ours && *name != COOKIE && !hop::ends_here(name) && !stopped(name)
-    };
+    let foreign =
+        |name: &HeaderName| Some(name) != token && !ours.contains(&name) && is_foreign(name, edits);
     let values = headers.get_all(TRAILER).iter();
     let kept: Vec<HeaderName> = values.flat_map(names_in).filter(foreign).collect();
     headers.remove(TRAILER);
     for name in kept {
         headers.append(TRAILER, HeaderValue::from(name));
     }
+}
+
+/// A name that a trailer may have, unless it is ours.
+pub(super) fn is_foreign(name: &HeaderName, edits: Option<&Edits>) -> bool {
+    let stopped = edits.is_some_and(|edits| edits::stops_trailer(edits, name));
+    *name != COOKIE && !hop::ends_here(name) && !stopped
 }
 
 fn strip_own_cookies(headers: &mut HeaderMap) {

@@ -5,13 +5,13 @@ use super::connection::InRequest;
 use super::edits;
 use super::hop;
 use super::http2::Patience;
+use super::received::Received;
 use super::replay::Sending;
 use super::streamed::{BodyError, Leased};
 use super::upstream::Return;
 use crate::config::checked::edits::Edits;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -90,7 +90,7 @@ enum Source {
     /// Made here.
     Own(Option<Bytes>),
     /// The upstream's, streamed; its connection goes back to the pool at the end.
-    Upstream(Incoming, Return),
+    Upstream(Received, Return),
     /// The same, for as long as its token is good.
     Leased(Box<Leased>),
 }
@@ -107,7 +107,7 @@ impl Answer {
     }
 
     #[must_use]
-    pub fn upstream(incoming: Incoming, back: Return) -> Self {
+    pub fn upstream(incoming: Received, back: Return) -> Self {
         Self::of(Source::Upstream(incoming, back))
     }
 

@@ -19,7 +19,6 @@ use super::respond;
 use super::route::{Found, WorkerRoute};
 use super::translate;
 use super::upstream::{self, Answered};
-use super::verdict;
 use super::worker::Worker;
 use crate::telemetry::requests::ReplayOutcome;
 use crate::token::{Credential, PassOn, RejectedStatus, Verdict};
@@ -113,7 +112,7 @@ async fn pipeline(
     };
     let mut answered = sent(worker, way, &mut outbound, &credential, seen).await?;
 
-    if let Some(status) = verdict::rejection(&answered.response, &route.retry_on) {
+    if let Some(status) = outbound.rejection(&answered.response) {
         let newer = newer_credential(worker, route, &credential, status, upload, seen);
         if let Some(newer) = Box::pin(newer).await {
             answered.discard(worker, upload);
@@ -122,7 +121,8 @@ async fn pipeline(
             answered = Box::pin(replay)
                 .await
                 .inspect_err(|_| seen.replay(ReplayOutcome::UpstreamFailed))?;
-            judge_replay(worker, route, &credential, status, &answered, seen);
+            let cured = outbound.rejection(&answered.response).is_none();
+            judge_replay(worker, route, &credential, status, cured, seen);
         }
     }
 
@@ -275,10 +275,9 @@ fn judge_replay(
     route: &WorkerRoute,
     credential: &Credential,
     status: RejectedStatus,
-    answered: &Answered,
+    cured: bool,
     seen: &mut Seen,
 ) {
-    let cured = verdict::rejection(&answered.response, &route.retry_on).is_none();
     worker
         .asker
         .replay_ended(&route.route.account, credential.generation, status, cured);

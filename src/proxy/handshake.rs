@@ -5,6 +5,7 @@ use super::attach::Outbound;
 use super::body::{Answer, Outgoing};
 use super::hop::{Noted, names_in};
 use super::observe::Seen;
+use super::received::Received;
 use super::refusal::{Code, Refusal};
 use super::respond;
 use super::route::WorkerRoute;
@@ -139,7 +140,7 @@ impl Handshake {
             .map_err(|error| upstream::failed(route, trouble.as_ref(), &error))?;
         self.raw.replace(Some(raw));
         Ok(Answered {
-            response,
+            response: response.map(Received::Http1),
             back: Return::to_nowhere(route),
         })
     }

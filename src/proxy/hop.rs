@@ -73,6 +73,12 @@ impl Noted {
         noted
     }
 
+    /// True when `TE` is there.
+    #[must_use]
+    pub fn te(&self) -> bool {
+        self.gone & 1 != 0
+    }
+
     /// True for `Upgrade` or `Expect`, which few messages have.
     #[must_use]
     pub fn asks_for_more(&self) -> bool {
@@ -88,6 +94,15 @@ impl Noted {
             left &= left - 1;
         }
     }
+}
+
+/// Whether `TE` says that trailers are welcome (RFC 9110, 10.1.4).
+pub fn wants_trailers(headers: &HeaderMap) -> bool {
+    let codings = |value: &HeaderValue| {
+        let mut codings = value.as_bytes().split(|b| *b == b',');
+        codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+    };
+    headers.get_all(TE).iter().any(codings)
 }
 
 fn is_disguised(name: &str) -> bool {

@@ -11,6 +11,7 @@ mod connection;
 mod credential;
 mod doors;
 mod edits;
+mod exchange;
 mod expect;
 mod forward;
 mod frames;
@@ -21,12 +22,15 @@ mod handshake;
 mod hop;
 mod http2;
 mod lease;
+mod multiplex;
 mod observe;
 mod oversized;
 mod path;
 mod peer;
+mod pool;
 mod preface;
 mod pump;
+mod received;
 mod refusal;
 mod replay;
 mod respond;
@@ -39,6 +43,7 @@ mod seed;
 mod set_cookie;
 mod signs;
 mod streamed;
+mod streaming;
 mod tables;
 mod tally;
 mod trace;
@@ -74,7 +79,7 @@ use worker::{Command, Worker};
 #[derive(Clone)]
 pub struct Seam {
     pub shared: Shared,
-    /// Statuses that lead to a refresh and one replay.
+    /// Statuses that lead to a refresh and one replay, gRPC's one among them.
     pub retry_on: Arc<[u16]>,
 }
 

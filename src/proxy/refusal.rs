@@ -130,7 +130,7 @@ impl Code {
 }
 
 /// A refusal on its way to becoming an answer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Refusal {
     pub code: Code,
     detail: Cow<'static, str>,

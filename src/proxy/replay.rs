@@ -6,6 +6,7 @@
 use super::body::SendError;
 use super::connection::Reading;
 use super::expect::{Gate, PATIENCE};
+use super::refusal::Refusal;
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
@@ -16,6 +17,9 @@ use std::rc::{Rc, Weak};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
+
+/// The answer where a caller's body fails.
+pub const CALLER_FAILED: &str = "the request's body ended before its announced end";
 
 /// What all kept bodies of the process may hold together.
 pub struct Budget {
@@ -81,6 +85,8 @@ struct State {
     source_ended: bool,
     /// Something of the body has been read.
     begun: bool,
+    /// Why no more of it can come.
+    fault: Option<Refusal>,
     /// The upstream is to say when the body may come.
     expects: bool,
     /// Of the live sending, where it waits for that.
@@ -161,6 +167,7 @@ impl Upload {
                 kept: fits.then(Kept::default),
                 source_ended: false,
                 begun: false,
+                fault: None,
                 expects: false,
                 gate: None,
                 waits: 0,
@@ -257,6 +264,20 @@ impl Upload {
     pub fn replayable(&self) -> bool {
         let state = self.0.state.borrow();
         state.kept.is_some() || !state.begun
+    }
+
+    /// True while the whole body can still be sent: what came so far is kept,
+    /// or nothing came.
+    #[must_use]
+    pub fn at_hand(&self) -> bool {
+        let state = self.0.state.borrow();
+        state.fault.is_none() && (state.kept.is_some() || !state.begun)
+    }
+
+    /// The answer to a body that failed on the caller's side.
+    #[must_use]
+    pub fn fault(&self) -> Option<Refusal> {
+        self.0.state.borrow().fault.clone()
     }
 
     /// There will be no replay: frees what was kept and keeps no more.
@@ -362,6 +383,7 @@ impl Sending {
             }
             Poll::Ready(Some(Err(error))) => {
                 shared.forget(state);
+                state.fault = Some(Refusal::bad_request(CALLER_FAILED));
                 Poll::Ready(Some(Err(SendError::Caller(error))))
             }
             Poll::Ready(Some(Ok(frame))) => {
@@ -371,6 +393,7 @@ impl Sending {
                     if state.received > shared.most {
                         // It may be neither replayed nor sent by another connection.
                         shared.forget(state);
+                        state.fault = Some(Refusal::too_large(shared.most));
                         return Poll::Ready(Some(Err(SendError::TooLarge(shared.most))));
                     }
                     shared.keep(state, chunk);

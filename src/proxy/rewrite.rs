@@ -239,7 +239,7 @@ impl<'a> Authority<'a> {
 
 fn port_of(scheme: UpstreamScheme) -> u16 {
     match scheme {
-        UpstreamScheme::Http => 80,
+        UpstreamScheme::Http | UpstreamScheme::H2c => 80,
         UpstreamScheme::Https => 443,
     }
 }
@@ -253,7 +253,9 @@ fn is_scheme_and_port(upstream: &Upstream, scheme: &[u8], theirs: &Authority<'_>
             upstream.port == 443 && theirs.port_or(80) == Some(80)
         }
         UpstreamScheme::Https => is(b"https") && theirs.port_or(443) == Some(upstream.port),
-        UpstreamScheme::Http => is(b"http") && theirs.port_or(80) == Some(upstream.port),
+        UpstreamScheme::Http | UpstreamScheme::H2c => {
+            is(b"http") && theirs.port_or(80) == Some(upstream.port)
+        }
     }
 }
 

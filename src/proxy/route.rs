@@ -1,7 +1,7 @@
 //! Which route a request takes: the most specific host, then the longest path,
 //! then the one that asks for most.
 
-use super::upstream::Pool;
+use super::pool::Pool;
 use crate::config::checked::{HostMatch, PathMatch, Route};
 use crate::telemetry::access::Labels;
 use crate::telemetry::requests::RouteStats;

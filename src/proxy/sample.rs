@@ -1,7 +1,7 @@
 //! A route that leads nowhere, for tests and fuzz targets.
 
+use super::pool::{Key, Limits, Pool};
 use super::route::WorkerRoute;
-use super::upstream::{Pool, origin_of};
 use crate::base::id::AccountKey;
 use crate::config::checked::streams::Streams;
 use crate::config::checked::upstream::Reach;
@@ -21,24 +21,32 @@ pub fn route(name: &str, matcher: RouteMatch) -> Rc<WorkerRoute> {
         path: "/".into(),
         query: None,
     };
+    let route = Arc::new(Route {
+        name: name.into(),
+        matcher,
+        upstream,
+        reach: Reach::default(),
+        account: AccountKey::new("a").unwrap_or_else(|_| unreachable!("a letter")),
+        timeout: Duration::ZERO,
+        connect_timeout: Duration::ZERO,
+        replay_body_limit: 0,
+        allow_plaintext: false,
+        http2: true,
+        allow_origins: Vec::new(),
+        max_body: None,
+        edits: None,
+        streams: Streams::default(),
+    });
+    let limits = Limits {
+        idle: 1,
+        idle_time: Duration::ZERO,
+        age: Duration::MAX,
+        ping_after: Duration::MAX,
+    };
     Rc::new(WorkerRoute {
         name: Arc::from(name),
-        pool: Rc::new(Pool::new(origin_of(&upstream, &Reach::default()), 1)),
-        route: Arc::new(Route {
-            name: name.into(),
-            matcher,
-            upstream,
-            reach: Reach::default(),
-            account: AccountKey::new("a").unwrap_or_else(|_| unreachable!("a letter")),
-            timeout: Duration::ZERO,
-            connect_timeout: Duration::ZERO,
-            replay_body_limit: 0,
-            allow_plaintext: false,
-            allow_origins: Vec::new(),
-            max_body: None,
-            edits: None,
-            streams: Streams::default(),
-        }),
+        pool: Rc::new(Pool::new(Key::of(&route), limits)),
+        route,
         authority: HeaderValue::from_static("127.0.0.1:1"),
         credential: slot().1.reader(),
         retry_on: Arc::from([401, 403]),

@@ -243,6 +243,8 @@ mod tests {
             http2_streams: 100,
             pool_idle_per_origin: 1,
             pool_idle_timeout: Duration::ZERO,
+            max_connection_age: Duration::ZERO,
+            http2_ping_after: Duration::ZERO,
         }
     }
 

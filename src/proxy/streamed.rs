@@ -2,20 +2,20 @@
 //! longer good: an event stream between two events, anything else by a cut.
 
 use super::lease::{Lease, Standing};
+use super::received::{ReceiveError, Received};
 use super::upstream::Return;
 use crate::telemetry::requests::StreamEnd;
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use std::fmt;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 /// An upstream's answer under a lease.
 pub struct Leased {
-    incoming: Incoming,
+    incoming: Received,
     back: Return,
     lease: Rc<Lease>,
     kind: Kind,
@@ -33,7 +33,7 @@ enum Kind {
 #[derive(Debug)]
 pub enum BodyError {
     /// The upstream's side failed.
-    Upstream(hyper::Error),
+    Upstream(ReceiveError),
     /// The token is no longer good: on HTTP/2, the stream is reset with this.
     Cut(h2::Error),
 }
@@ -59,7 +59,7 @@ impl std::error::Error for BodyError {
 
 impl Leased {
     #[must_use]
-    pub fn new(incoming: Incoming, back: Return, lease: Rc<Lease>, headers: &HeaderMap) -> Self {
+    pub fn new(incoming: Received, back: Return, lease: Rc<Lease>, headers: &HeaderMap) -> Self {
         Self {
             incoming,
             back,

@@ -1,11 +1,10 @@
 //! A worker's routes, made of the route set that all workers share. What is as
 //! it was before a reload stays: counters, connections, copies of tokens.
 
+use super::pool::{Key, Limits, Pool};
 use super::route::{Routes, WorkerRoute};
-use super::upstream::{Pool, origin_of};
 use super::{RouteSet, Seam};
 use crate::config::checked::Route;
-use crate::net::dial::Origin;
 use crate::telemetry::access::{AccessWriter, Labels};
 use http::HeaderValue;
 use std::collections::HashMap;
@@ -16,18 +15,18 @@ use std::sync::Arc;
 pub struct Tables<'a> {
     /// The routes so far.
     pub old: &'a Routes,
-    /// Idle connections kept per origin.
-    pub pool_limit: usize,
+    /// Of connections to upstreams.
+    pub pool_limits: Limits,
     pub access: Option<&'a AccessWriter>,
 }
 
 impl Tables<'_> {
     /// The routes of this set whose accounts are known.
     pub fn build(&self, set: &RouteSet) -> Routes {
-        let mut pools: HashMap<Origin, Rc<Pool>> = self
+        let mut pools: HashMap<Key, Rc<Pool>> = self
             .old
             .pools()
-            .map(|pool| (pool.origin.clone(), pool.clone()))
+            .map(|pool| (pool.key.clone(), pool.clone()))
             .collect();
         let old: HashMap<&str, &Rc<WorkerRoute>> =
             self.old.iter().map(|route| (&*route.name, route)).collect();
@@ -47,12 +46,12 @@ impl Tables<'_> {
         route: &Arc<Route>,
         seam: &Seam,
         old: Option<&Rc<WorkerRoute>>,
-        pools: &mut HashMap<Origin, Rc<Pool>>,
+        pools: &mut HashMap<Key, Rc<Pool>>,
     ) -> Rc<WorkerRoute> {
-        let origin = origin_of(&route.upstream, &route.reach);
+        let key = Key::of(route);
         let pool = pools
-            .entry(origin.clone())
-            .or_insert_with(|| Rc::new(Pool::new(origin, self.pool_limit)));
+            .entry(key.clone())
+            .or_insert_with(|| Rc::new(Pool::new(key, self.pool_limits)));
         Rc::new(WorkerRoute {
             name: Arc::from(route.name.as_str()),
             // The configuration has made sure that this is an authority.

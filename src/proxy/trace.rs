@@ -355,7 +355,7 @@ fn url_without_query(route: &WorkerRoute, rest: &str) -> String {
 
 fn scheme(scheme: UpstreamScheme) -> &'static str {
     match scheme {
-        UpstreamScheme::Http => "http",
+        UpstreamScheme::Http | UpstreamScheme::H2c => "http",
         UpstreamScheme::Https => "https",
     }
 }

@@ -1,16 +1,18 @@
-//! Connections to upstreams: a pool per worker and origin, and one sending of a
-//! request over one of them.
+//! One sending of a request over a connection to an upstream.
 
 use super::attach::Outbound;
 use super::body::{Outgoing, SendError};
+use super::exchange;
+use super::multiplex::Place;
+use super::pool::{Open, Pool, Versions};
+use super::received::{ReceiveError, Received};
 use super::refusal::{Code, Refusal};
-use super::replay::Upload;
+use super::replay::{CALLER_FAILED, Upload};
 use super::route::WorkerRoute;
-use super::wakes::{Wakes, Woken};
+use super::streaming::Ending;
+use super::wakes::Woken;
 use super::worker::Worker;
-use crate::config::checked::upstream::Reach;
-use crate::config::checked::{Upstream, UpstreamScheme};
-use crate::net::dial::{Connection, DialError, Origin};
+use crate::net::dial::{Connection, DialError, Dialed};
 use crate::net::share::LARGE_READ;
 use crate::net::stream::Trouble;
 use crate::net::tls::client::explain;
@@ -19,13 +21,12 @@ use crate::token::Attach;
 use bytes::Bytes;
 use http::{Method, Response};
 use hyper::body::{Body, Frame, Incoming};
-use hyper::client::conn::http1::{self, SendRequest};
-use std::cell::{Cell, RefCell};
+use hyper::client::conn::http1;
+use std::cell::Cell;
 use std::error::Error;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -37,93 +38,25 @@ const UPSTREAM_BUFFER: usize = LARGE_READ;
 const DISCARD_BYTES: usize = 64 * 1024;
 const DISCARD_TIME: Duration = Duration::from_secs(1);
 
-/// Idle connections of one worker to one origin, the last used first.
-pub struct Pool {
-    pub origin: Origin,
-    idle: RefCell<Vec<Idle>>,
-    limit: usize,
-}
-
-/// Our end of an open connection.
-pub struct Open {
-    sender: SendRequest<Outgoing>,
-    wakes: Arc<Wakes>,
-    /// Why TLS ended it, if it did.
-    trouble: Option<Trouble>,
-}
-
-struct Idle {
-    open: Open,
-    /// When a sweep first saw it idle, so that a request reads no clock for it.
-    since: Option<Instant>,
-}
-
-impl Pool {
-    /// An empty pool that keeps up to `limit` idle connections.
-    #[must_use]
-    pub fn new(origin: Origin, limit: usize) -> Self {
-        Self {
-            origin,
-            idle: RefCell::default(),
-            limit,
-        }
-    }
-
-    /// Takes the connection that was used last and can take a request.
-    fn take(&self) -> Option<Open> {
-        let mut idle = self.idle.borrow_mut();
-        let mut at = idle.len();
-        while at > 0 {
-            at -= 1;
-            if idle[at].open.sender.is_ready() {
-                return Some(idle.remove(at).open);
-            }
-            if idle[at].open.sender.is_closed() {
-                idle.remove(at);
-            }
-        }
-        None
-    }
-
-    fn put(&self, open: Open) {
-        let mut idle = self.idle.borrow_mut();
-        if idle.len() < self.limit && !open.sender.is_closed() {
-            idle.push(Idle { open, since: None });
-        }
-    }
-
-    /// Closes what has been idle for longer than `limit`; true while any is left.
-    pub fn sweep(&self, now: Instant, limit: Duration) -> bool {
-        let mut idle = self.idle.borrow_mut();
-        idle.retain_mut(|idle| {
-            let since = *idle.since.get_or_insert(now);
-            !idle.open.sender.is_closed() && now.saturating_duration_since(since) < limit
-        });
-        !idle.is_empty()
-    }
-}
-
-/// The origin of an upstream.
-#[must_use]
-pub fn origin_of(upstream: &Upstream, reach: &Reach) -> Origin {
-    Origin {
-        tls: upstream.scheme == UpstreamScheme::Https,
-        host: upstream.host.clone(),
-        port: upstream.port,
-        unix_socket: reach.unix_socket.clone(),
-        settings: reach.tls.clone(),
-    }
-}
-
 /// Brings a connection back to its pool once the answer has been read, or
 /// closes it when it can't be used again.
 pub struct Return {
     open: Option<Open>,
     pool: Rc<Pool>,
     upload: Option<Upload>,
+    /// Instead of a connection, where that is shared.
+    stream: Option<Ending>,
 }
 
 impl Return {
+    /// The end of a stream; the connection stays where it is.
+    #[must_use]
+    pub fn of_stream(ending: Ending, route: &WorkerRoute) -> Self {
+        let mut back = Self::to_nowhere(route);
+        back.stream = Some(ending);
+        back
+    }
+
     /// Of a connection that is closed behind its answer.
     #[must_use]
     pub fn to_nowhere(route: &WorkerRoute) -> Self {
@@ -131,15 +64,16 @@ impl Return {
             open: None,
             pool: route.pool.clone(),
             upload: None,
+            stream: None,
         }
     }
 
     /// Reads on; the connection's task is left alone once it has given all.
     pub fn poll_frame(
         &self,
-        body: &mut Incoming,
+        body: &mut Received,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, ReceiveError>>> {
         let Some(open) = &self.open else {
             return Pin::new(body).poll_frame(cx);
         };
@@ -155,6 +89,7 @@ impl Return {
             self.pool.put(open);
         }
         self.cut_if_held();
+        self.stream = None;
     }
 
     /// A held sending of ours would keep its connection open for ever.
@@ -175,16 +110,27 @@ impl Drop for Return {
 
 /// An upstream's answer, its body unread.
 pub struct Answered {
-    pub response: Response<Incoming>,
+    pub response: Response<Received>,
     pub back: Return,
 }
 
 impl Answered {
+    /// Nobody will read a body that isn't there.
+    #[must_use]
+    pub fn new(response: Response<Received>, mut back: Return) -> Self {
+        let sent = back.upload.as_ref().is_none_or(Upload::sent);
+        if response.body().is_end_stream() && sent {
+            back.ended();
+        }
+        Self { response, back }
+    }
+
     /// Gives the answer up: a short one is read to its end, so that its
-    /// connection can be used again; else the connection is closed.
+    /// connection can be used again; else the connection is closed, or its one
+    /// stream reset.
     pub fn discard(self, worker: &Worker, upload: Option<&Upload>) {
         let Self { response, mut back } = self;
-        if upload.is_some_and(|upload| !upload.sent()) {
+        if upload.is_some_and(|upload| !upload.sent()) || back.stream.is_some() {
             return;
         }
         // What the upload does from here on is another connection's matter.
@@ -200,7 +146,7 @@ impl Answered {
 }
 
 /// Reads a body to its end if it is short.
-async fn read_short(mut body: Incoming) -> bool {
+async fn read_short(mut body: Received) -> bool {
     let mut left = DISCARD_BYTES;
     loop {
         match poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
@@ -233,11 +179,20 @@ pub async fn send(
     let deadline = upload.map_or(&fixed, Upload::deadline);
     let mut fresh_only = false;
     loop {
+        if let Some(multiplex) = route.pool.shared() {
+            let shared = exchange::send(worker, route, multiplex, outbound, attach, upload);
+            if let Some(answered) = Box::pin(shared).await? {
+                return Ok(answered);
+            }
+        }
         let pooled = if fresh_only { None } else { route.pool.take() };
         let is_pooled = pooled.is_some();
         let mut open = match pooled {
             Some(open) => open,
-            None => Box::pin(connect(worker, route)).await?,
+            None => match Box::pin(connect(worker, route)).await? {
+                Connected::Http1(open) => open,
+                Connected::Http2(_) => continue,
+            },
         };
         let body = upload.map_or(Outgoing::Empty, |upload| Outgoing::Kept(upload.send()));
         let request = outbound.request(attach, body)?;
@@ -262,18 +217,13 @@ fn answered(
     response: Response<Incoming>,
     upload: Option<&Upload>,
 ) -> Answered {
-    let mut back = Return {
+    let back = Return {
         open: Some(open),
         pool: route.pool.clone(),
         upload: upload.cloned(),
+        stream: None,
     };
-    if response.body().is_end_stream() {
-        // Nobody will read a body that isn't there.
-        if upload.is_none_or(Upload::sent) {
-            back.ended();
-        }
-    }
-    Answered { response, back }
+    Answered::new(response.map(Received::Http1), back)
 }
 
 /// Whether a request whose connection died without an answer may be sent again
@@ -290,33 +240,70 @@ fn is_io(error: &hyper::Error) -> bool {
         .is_some_and(<dyn Error>::is::<std::io::Error>)
 }
 
-/// A new connection, on which nothing has been said.
+/// A new connection for HTTP/1.1, on which nothing has been said.
+///
+/// # Errors
+/// When there is none in time.
 pub async fn dial(worker: &Worker, route: &WorkerRoute) -> Result<Connection, Refusal> {
-    let connect = worker.dialer.connect(&route.pool.origin);
-    worker
+    let connect = worker.dialer.connect(&route.pool.key.origin, false);
+    let dialed = worker
         .deadlines
         .within(route.route.connect_timeout, connect)
         .await
         .map_err(|_| connect_timed_out(route))?
-        .map_err(|error| not_connected(route, &error))
+        .map_err(|error| not_connected(route, &error))?;
+    Ok(dialed.stream)
 }
 
-async fn connect(worker: &Worker, route: &WorkerRoute) -> Result<Open, Refusal> {
-    let stream = dial(worker, route).await?;
-    let trouble = stream.trouble();
+/// A new connection, and what is spoken over it.
+pub enum Connected {
+    Http1(Open),
+    /// In the pool already; with the first place on it.
+    Http2(Place),
+}
+
+/// Opens a connection to the route's upstream.
+///
+/// # Errors
+/// When there is none in time.
+pub async fn connect(worker: &Worker, route: &WorkerRoute) -> Result<Connected, Refusal> {
+    let time = route.route.connect_timeout;
+    let connected = worker.deadlines.within(time, settle(worker, route)).await;
+    connected.map_err(|_| connect_timed_out(route))?
+}
+
+async fn settle(worker: &Worker, route: &WorkerRoute) -> Result<Connected, Refusal> {
+    let pool = &route.pool;
+    let multiplex = pool.multiplex.as_deref().filter(|it| it.may_offer());
+    let dialed = worker.dialer.connect(&pool.key.origin, multiplex.is_some());
+    let dialed = dialed.await.map_err(|error| not_connected(route, &error))?;
+    let settled = dialed.http2 || pool.key.versions == Versions::Http2;
+    match multiplex.filter(|_| settled) {
+        Some(multiplex) => match multiplex.open(dialed.stream).await {
+            Ok(place) => Ok(Connected::Http2(place)),
+            Err(_) => Err(silent(route)),
+        },
+        None => open_http1(dialed, route).await.map(Connected::Http1),
+    }
+}
+
+async fn open_http1(dialed: Dialed, route: &WorkerRoute) -> Result<Open, Refusal> {
+    let trouble = dialed.stream.trouble();
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(UPSTREAM_BUFFER)
-        .handshake::<_, Outgoing>(stream)
+        .handshake::<_, Outgoing>(dialed.stream)
         .await
         .map_err(|error| failed(route, trouble.as_ref(), &error))?;
     let connection = Woken::new(connection);
     let wakes = connection.wakes();
     // Its end needs no report: whoever waits for an answer gets the error.
     spawn_local(async move { drop(connection.await) });
+    let born = Instant::now();
     Ok(Open {
         sender,
         wakes,
         trouble,
+        born,
     })
 }
 
@@ -332,14 +319,15 @@ fn not_connected(route: &WorkerRoute, error: &DialError) -> Refusal {
 }
 
 /// A connection that TLS has ended, by an alert of the upstream's most likely.
-fn tls_failed(route: &WorkerRoute, trouble: Option<&Trouble>) -> Option<Refusal> {
+pub fn tls_failed(route: &WorkerRoute, trouble: Option<&Trouble>) -> Option<Refusal> {
     let why = explain(trouble?.get()?, route.route.reach.tls.as_deref());
     let upstream = &route.route.upstream.authority;
     let detail = format!("upstream {upstream}: TLS failed: {why}");
     Some(Refusal::new(Code::UpstreamTlsError, detail))
 }
 
-fn connect_timed_out(route: &WorkerRoute) -> Refusal {
+/// The answer where the upstream takes no connection in time.
+pub fn connect_timed_out(route: &WorkerRoute) -> Refusal {
     Refusal::new(
         Code::UpstreamTimeout,
         format!(
@@ -349,6 +337,7 @@ fn connect_timed_out(route: &WorkerRoute) -> Refusal {
     )
 }
 
+/// The answer where it does not answer in time.
 pub fn timed_out(route: &WorkerRoute) -> Refusal {
     Refusal::new(
         Code::UpstreamTimeout,
@@ -359,15 +348,23 @@ pub fn timed_out(route: &WorkerRoute) -> Refusal {
     )
 }
 
+fn silent(route: &WorkerRoute) -> Refusal {
+    Refusal::new(
+        Code::UpstreamUnreachable,
+        format!(
+            "upstream {} closed the connection without an answer",
+            route.route.upstream.authority
+        ),
+    )
+}
+
 /// What has become of a connection; `trouble` is what TLS knows of it.
 pub fn failed(route: &WorkerRoute, trouble: Option<&Trouble>, error: &hyper::Error) -> Refusal {
     if let Some(refusal) = tls_failed(route, trouble) {
         return refusal;
     }
     match error.source().and_then(|s| s.downcast_ref()) {
-        Some(SendError::Caller(_)) => {
-            return Refusal::bad_request("the request's body ended before its announced end");
-        }
+        Some(SendError::Caller(_)) => return Refusal::bad_request(CALLER_FAILED),
         Some(SendError::TooLarge(most)) => return Refusal::too_large(*most),
         Some(SendError::Cut) | None => {}
     }

@@ -1,16 +1,29 @@
 //! Whether an upstream's answer rejects the token.
 
+use crate::config::checked::GRPC_UNAUTHENTICATED;
 use crate::token::RejectedStatus;
 use http::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
+use hyper::body::Body;
 
 /// What rejects the token here, if anything does. A challenge that says
 /// `insufficient_scope` is about rights that no fresh token brings
 /// (RFC 6750, 3.1); a 403 that says `invalid_token` is a 401 in disguise.
-pub fn rejection<B>(response: &Response<B>, retry_on: &[u16]) -> Option<RejectedStatus> {
+///
+/// An answer of gRPC's has its status in trailers, or in its head when there is
+/// nothing else to it: an answer with a body is passed on, whatever follows.
+pub fn rejection<B: Body>(
+    response: &Response<B>,
+    retry_on: &[u16],
+    is_grpc: impl FnOnce() -> bool,
+) -> Option<RejectedStatus> {
     let status = response.status();
     if !retry_on.contains(&status.as_u16()) {
-        return None;
+        let rejects = response.body().is_end_stream()
+            && retry_on.contains(&GRPC_UNAUTHENTICATED)
+            && says_unauthenticated(response)
+            && is_grpc();
+        return rejects.then_some(RejectedStatus::Unauthorized);
     }
     match challenge_error(response.headers()) {
         Some("insufficient_scope") => None,
@@ -18,6 +31,12 @@ pub fn rejection<B>(response: &Response<B>, retry_on: &[u16]) -> Option<Rejected
         _ if status == StatusCode::UNAUTHORIZED => Some(RejectedStatus::Unauthorized),
         _ => Some(RejectedStatus::Forbidden),
     }
+}
+
+fn says_unauthenticated<B>(response: &Response<B>) -> bool {
+    let said = response.headers().get("grpc-status");
+    let said = said.and_then(|value| value.to_str().ok()?.parse().ok());
+    response.status() == StatusCode::OK && said == Some(GRPC_UNAUTHENTICATED)
 }
 
 /// The `error` of the first challenge that has one, when it is one of those
@@ -67,7 +86,9 @@ mod tests {
         if let Some(challenge) = challenge {
             response = response.header("www-authenticate", challenge);
         }
-        rejection(&response.body(()).unwrap(), &[401, 403])
+        rejection(&response.body(String::new()).unwrap(), &[401, 403], || {
+            false
+        })
     }
 
     #[test]
@@ -120,7 +141,24 @@ mod tests {
 
     #[test]
     fn only_listed_statuses_count() {
-        let response = Response::builder().status(401).body(()).unwrap();
-        assert_eq!(rejection(&response, &[403]), None);
+        let response = Response::builder().status(401).body(String::new()).unwrap();
+        assert_eq!(rejection(&response, &[403], || true), None);
+    }
+
+    #[test]
+    fn grpc_rejects_where_nothing_else_is_said() {
+        let response = |status: u16, grpc: &str, body: &str| {
+            let response = Response::builder().status(status);
+            let response = response.header("grpc-status", grpc);
+            response.body(body.to_owned()).unwrap()
+        };
+        let judged = |response: &Response<String>| rejection(response, &[16, 401], || true);
+        assert_eq!(judged(&response(200, "16", "")), Some(Unauthorized));
+        assert_eq!(judged(&response(200, "16", "a message")), None);
+        assert_eq!(judged(&response(200, "7", "")), None);
+        assert_eq!(judged(&response(503, "16", "")), None);
+        let rejected = response(200, "16", "");
+        assert_eq!(rejection(&rejected, &[16, 401], || false), None);
+        assert_eq!(rejection(&rejected, &[401], || true), None);
     }
 }

@@ -9,6 +9,7 @@ use super::callers::Listener;
 use super::connection::{Connection, Reading};
 use super::doors::{Doors, ListenerId};
 use super::lease::Leases;
+use super::pool;
 use super::refusal::{Code, Refusal};
 use super::replay::Upload;
 use super::route::{Routes, WorkerRoute};
@@ -91,7 +92,7 @@ impl Worker {
     pub fn new(seed: Seed) -> Rc<Self> {
         let tables = Tables {
             old: &Routes::default(),
-            pool_limit: seed.limits.pool_idle_per_origin,
+            pool_limits: pool::Limits::from(&seed.limits),
             access: seed.access.as_ref(),
         };
         let routes = tables.build(&seed.routes);
@@ -208,7 +209,7 @@ impl Worker {
         let access = self.access.as_ref().map(RefCell::borrow);
         let tables = Tables {
             old: &old,
-            pool_limit: self.limits.pool_idle_per_origin,
+            pool_limits: pool::Limits::from(&self.limits),
             access: access.as_deref(),
         };
         self.routes.replace(Rc::new(tables.build(set)));
@@ -351,7 +352,7 @@ impl Worker {
             self.leases.sweep(&self, now);
             pooled = false;
             for pool in self.routes().pools() {
-                pooled |= pool.sweep(now, self.limits.pool_idle_timeout);
+                pooled |= pool.sweep(now);
             }
             self.flush();
         }

@@ -27,6 +27,8 @@ mod handover;
 mod hostile;
 mod http2;
 mod http2_frames;
+mod http2_upstream;
+mod http2_upstream_heads;
 #[cfg(feature = "fault-points")]
 mod kills;
 mod listener_tls;
@@ -40,6 +42,7 @@ mod paths;
 mod real_browser;
 mod real_callers;
 mod real_http2;
+mod real_http2_upstream;
 mod real_nginx;
 mod real_oidc;
 mod real_page;

@@ -2,7 +2,7 @@
 
 use crate::base::id::AccountKey;
 use crate::config::checked::{
-    GrantType, HostMatch, Integration, PathMatch, Route, RouteMatch, SharedRoutes, UpstreamScheme,
+    GrantType, HostMatch, Integration, PathMatch, Route, RouteMatch, SharedRoutes,
 };
 use crate::telemetry::reloads::Reloads;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -68,10 +68,7 @@ impl Site {
 impl ShownRoute {
     fn of(route: &Route) -> Self {
         let upstream = &route.upstream;
-        let scheme = match upstream.scheme {
-            UpstreamScheme::Http => "http",
-            UpstreamScheme::Https => "https",
-        };
+        let scheme = upstream.scheme.as_str();
         Self {
             name: route.name.clone(),
             matcher: matcher(&route.matcher),

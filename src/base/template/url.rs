@@ -1,4 +1,4 @@
-//! Templates of `http` and `https` URLs: each parameter's place is known, its
+//! Templates of `http`, `https` and, where allowed, `h2c` URLs: each parameter's place is known, its
 //! value is escaped for it, and the result is parsed again to see that nothing
 //! has moved.
 
@@ -14,7 +14,9 @@ use url::Url;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UrlTemplate {
     text: Template,
+    /// `https` or `http`; also `http` where `h2c` is written.
     scheme: &'static str,
+    is_h2c: bool,
     host: Vec<Part>,
     port: Option<Vec<Part>>,
     path: Vec<Part>,
@@ -44,12 +46,27 @@ impl UrlTemplate {
     /// When it is no template, no `http` or `https` URL whatever the values
     /// are, has a parameter for its scheme, or holds user information.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        Self::parse_with(text, &["https", "http"])
+    }
+
+    /// Takes a URL template that may be an `h2c` URL, too.
+    ///
+    /// # Errors
+    /// As [`UrlTemplate::parse`].
+    pub fn parse_upstream(text: &str) -> Result<Self, TemplateError> {
+        Self::parse_with(text, &["https", "http", "h2c"])
+    }
+
+    fn parse_with(text: &str, schemes: &[&'static str]) -> Result<Self, TemplateError> {
         let template = Template::parse(text)?;
         check_characters(&template.parts)?;
-        let (scheme, rest) = split_scheme(&template.parts)?;
+        let (written, rest) = split_scheme(&template.parts, schemes)?;
+        // The URL standard knows no `h2c`, and would read the rest otherwise.
+        let is_h2c = written == "h2c";
+        let scheme = if is_h2c { "http" } else { written };
         let (authority, rest) = split_at(&rest, &['/', '?', '#']);
         if authority.is_empty() {
-            return Err(TemplateError::at(scheme.len() + 3, "a URL without a host"));
+            return Err(TemplateError::at(written.len() + 3, "a URL without a host"));
         }
         let (host, port) = split_authority(&authority)?;
         let (path, rest) = match rest {
@@ -69,6 +86,7 @@ impl UrlTemplate {
         let parsed = Self {
             text: template,
             scheme,
+            is_h2c,
             host,
             port,
             path,
@@ -112,6 +130,12 @@ impl UrlTemplate {
             }
             _ => false,
         }
+    }
+
+    /// True of an `h2c` URL: it expands to an `http` one.
+    #[must_use]
+    pub fn is_h2c(&self) -> bool {
+        self.is_h2c
     }
 
     /// True when the template has a fragment, be it an empty one.
@@ -235,7 +259,10 @@ fn check_characters(parts: &[Part]) -> Result<(), TemplateError> {
     Ok(())
 }
 
-fn split_scheme(parts: &[Part]) -> Result<(&'static str, Vec<Part>), TemplateError> {
+fn split_scheme(
+    parts: &[Part],
+    schemes: &[&'static str],
+) -> Result<(&'static str, Vec<Part>), TemplateError> {
     let Some((Part::Literal { offset, text }, rest)) = parts.split_first() else {
         let what = match parts.first() {
             Some(_) => "a URL's scheme can't be a parameter: begin with `https://` or `http://`",
@@ -243,7 +270,7 @@ fn split_scheme(parts: &[Part]) -> Result<(&'static str, Vec<Part>), TemplateErr
         };
         return Err(TemplateError::at(0, what));
     };
-    for scheme in ["https", "http"] {
+    for scheme in schemes {
         let length = scheme.len() + 3;
         let matches = text.get(..length).is_some_and(|start| {
             start.ends_with("://") && start[..scheme.len()].eq_ignore_ascii_case(scheme)

@@ -6,9 +6,9 @@ use super::{oauth2, parameters, reach};
 use crate::base::client_tls::ClientTls;
 use crate::base::template::Template;
 use crate::config::checked::{
-    Integration, Placement, RefreshRules, RequestParameter, TokenTemplate,
+    GRPC_UNAUTHENTICATED, Integration, Placement, RefreshRules, RequestParameter, TokenTemplate,
 };
-use crate::config::keys::table::integration::{INTEGRATION, REQUEST_PARAMETER};
+use crate::config::keys::table::integration::{GRPC, INTEGRATION, REQUEST_PARAMETER};
 use crate::config::mistakes::Mistake;
 use crate::config::reader::{Located, Reader};
 use crate::config::scalar::{Context, Scalar};
@@ -237,12 +237,8 @@ fn request_parameters(reader: &Reader<'_, '_>, inputs: &mut Vec<Input>) -> Vec<R
 fn refresh(reader: &Reader<'_, '_>) -> Option<RefreshRules> {
     let refresh = reader.section("refresh")?;
     let mut retry_on = match refresh.node("retry_on") {
-        Some(_) => refresh
-            .numbers("retry_on", 400, 499)
-            .into_iter()
-            .filter_map(|status| u16::try_from(status.value).ok())
-            .collect(),
-        None => vec![401, 403],
+        Some(_) => refresh.statuses("retry_on", GRPC),
+        None => vec![401, 403, GRPC_UNAUTHENTICATED],
     };
     retry_on.sort_unstable();
     retry_on.dedup();

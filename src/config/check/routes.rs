@@ -136,6 +136,7 @@ fn route(
     let connect_timeout = reader.duration("connect_timeout");
     let replay_body_limit = reader.size("replay_body_limit");
     let allow_plaintext = reader.boolean("allow_plaintext");
+    let http2 = reader.choice("http2") != "off";
     let allow_origins = origins(reader);
     let max_body = edits::max_body(reader);
     let streams = streams::read(reader);
@@ -150,6 +151,7 @@ fn route(
         connect_timeout,
         replay_body_limit,
         allow_plaintext,
+        http2,
         allow_origins,
         max_body,
         edits: None,

@@ -250,6 +250,8 @@ pub(super) fn limits(reader: &Reader<'_, '_>) -> Option<Limits> {
         http2_streams: limits.number("http2_streams"),
         pool_idle_per_origin: limits.number("pool_idle_per_origin"),
         pool_idle_timeout: limits.duration("pool_idle_timeout"),
+        max_connection_age: limits.duration("max_connection_age"),
+        http2_ping_after: limits.duration("http2_ping_after"),
     })
 }
 

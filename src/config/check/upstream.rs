@@ -40,7 +40,7 @@ pub(super) fn unfilled(
     // a host that one decides is not this machine's.
     match located.value.expand(&|_| Some("1")) {
         Ok(url) => {
-            let upstream = Upstream::from(&url);
+            let upstream = Upstream::at(&located.value, &url);
             check_plaintext(route, &located, &upstream);
             check_own(route, &located, &upstream, own);
         }
@@ -69,7 +69,7 @@ fn nowhere(template: &UrlTemplate) -> Upstream {
 
 fn template(route: &Reader<'_, '_>) -> Option<Located<UrlTemplate>> {
     refuse_later_scheme(route)?;
-    let located = route.url("upstream")?;
+    let located = route.upstream_url("upstream")?;
     if located.value.has_fragment() {
         let what = "an upstream has no fragment (`#…`)";
         let mistake = Mistake::error(located.from.place, what);
@@ -82,7 +82,7 @@ fn template(route: &Reader<'_, '_>) -> Option<Located<UrlTemplate>> {
 fn refuse_later_scheme(route: &Reader<'_, '_>) -> Option<()> {
     let scalar = route.text("upstream")?;
     let scheme = scalar.text.split(':').next().unwrap_or_default();
-    if !["h2c", "unix"].contains(&scheme.to_ascii_lowercase().as_str()) {
+    if !scheme.eq_ignore_ascii_case("unix") {
         return Some(());
     }
     let (what, expected) = match scheme {
@@ -92,7 +92,7 @@ fn refuse_later_scheme(route: &Reader<'_, '_>) -> Option<()> {
         ),
         _ => (
             format!("`upstream: {scheme}:…` is not in this version"),
-            "an `http` or `https` URL",
+            "an `http`, `https` or `h2c` URL",
         ),
     };
     let mistake = Mistake::error(scalar.place, what);
@@ -122,7 +122,7 @@ fn expand(
     account: &AccountDraft,
 ) -> Option<Upstream> {
     match located.value.expand(&|name| account.values.get(name)) {
-        Ok(url) => Some(Upstream::from(&url)),
+        Ok(url) => Some(Upstream::at(&located.value, &url)),
         Err(error) => {
             let parameter = error.parameter.as_deref();
             let known = parameter.is_none_or(|name| account.values.get(name).is_some());
@@ -135,8 +135,10 @@ fn expand(
     }
 }
 
-impl From<&Url> for Upstream {
-    fn from(url: &Url) -> Self {
+impl Upstream {
+    /// The upstream at the URL that a template has been expanded to.
+    #[must_use]
+    pub fn at(template: &UrlTemplate, url: &Url) -> Self {
         let host = match url.host() {
             Some(Host::Ipv6(ip)) => ip.to_string(),
             Some(host) => host.to_string(),
@@ -145,6 +147,7 @@ impl From<&Url> for Upstream {
         let name = url.host_str().unwrap_or_default();
         Self {
             scheme: match url.scheme() {
+                "http" if template.is_h2c() => UpstreamScheme::H2c,
                 "http" => UpstreamScheme::Http,
                 _ => UpstreamScheme::Https,
             },

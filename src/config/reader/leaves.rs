@@ -2,6 +2,7 @@
 
 use super::{Reader, listed};
 use crate::base::template::{Template, TemplateError, UrlTemplate};
+use crate::config::checked::GRPC_UNAUTHENTICATED;
 use crate::config::keys::{Choice, Kind};
 use crate::config::mistakes::Mistake;
 use crate::config::scalar::{self, Context, Scalar};
@@ -142,8 +143,21 @@ impl Reader<'_, '_> {
     }
 
     pub fn url(&self, name: &str) -> Option<Located<UrlTemplate>> {
+        self.parsed_url(name, UrlTemplate::parse)
+    }
+
+    /// A URL that may be an `h2c` one.
+    pub fn upstream_url(&self, name: &str) -> Option<Located<UrlTemplate>> {
+        self.parsed_url(name, UrlTemplate::parse_upstream)
+    }
+
+    fn parsed_url(
+        &self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<UrlTemplate, TemplateError>,
+    ) -> Option<Located<UrlTemplate>> {
         let scalar = self.text(name)?;
-        match UrlTemplate::parse(&scalar.text) {
+        match parse(&scalar.text) {
             Ok(value) => Some(Located {
                 value,
                 from: scalar,
@@ -175,23 +189,23 @@ impl Reader<'_, '_> {
             .collect()
     }
 
-    /// The numbers of a list; the given ones where it is not written.
-    pub fn numbers(&self, name: &str, min: u64, max: u64) -> Vec<Located<usize>> {
-        let mut numbers = Vec::new();
+    /// Statuses that reject a token: HTTP's as numbers, and gRPC's one as `grpc`.
+    pub fn statuses(&self, name: &str, grpc: &'static str) -> Vec<u16> {
+        let mut statuses = Vec::new();
         for scalar in self.texts(name) {
-            if let Some(value) = bounded(&scalar.text, min, max) {
-                numbers.push(Located {
-                    value,
-                    from: scalar,
-                });
-                continue;
+            let number = bounded(&scalar.text, 400, 499).and_then(|n| u16::try_from(n).ok());
+            match number {
+                Some(status) => statuses.push(status),
+                None if scalar.text == grpc => statuses.push(GRPC_UNAUTHENTICATED),
+                None => {
+                    let what = format!("`{name}` can't hold {}", scalar.named());
+                    let expected = format!("{}, or `{grpc}`", number_in_words(400, 499));
+                    let mistake = Mistake::error(scalar.place, what);
+                    self.ctx.report(mistake.expected(expected));
+                }
             }
-            let what = format!("`{name}` can't hold {}", scalar.named());
-            let expected = number_in_words(min, max);
-            self.ctx
-                .report(Mistake::error(scalar.place, what).expected(expected));
         }
-        numbers
+        statuses
     }
 }
 

@@ -142,16 +142,13 @@ fn its_routes() {
 }
 
 #[test]
-fn what_comes_later_is_a_mistake_that_says_so() {
+fn http2_without_tls_is_an_upstream_of_its_own() {
     let (_folder, text) = contract("h2c");
-    let mistakes = load(&text).unwrap_err();
-    let all: Vec<_> = mistakes
-        .iter()
-        .filter(|m| m.what.contains("not in this version"))
-        .collect();
-    assert_eq!(all.len(), 1, "{mistakes}");
-    let place = all[0].place.unwrap();
-    assert_eq!((place.line, place.column), (36, 15));
+    let config = load(&text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let upstream = &config.routes[1].upstream;
+    assert_eq!(upstream.scheme, UpstreamScheme::H2c);
+    assert_eq!((&*upstream.host, upstream.port), ("127.0.0.1", 50_051));
+    assert_eq!(upstream.authority, "127.0.0.1:50051");
 }
 
 #[test]
@@ -167,6 +164,7 @@ fn nothing_written_means_the_defaults() {
         key: StoreKey::Own { generate: false },
     };
     assert_eq!(config.store, store);
+    assert_eq!(config.limits.max_connection_age, Duration::from_secs(3600));
     assert_eq!(config.limits.replay_buffer_total, 64 << 20);
     assert_eq!(config.limits.idle_timeout, Duration::from_secs(120));
     assert_eq!(config.refresh.token_wait, Duration::from_secs(5));

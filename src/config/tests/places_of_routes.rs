@@ -68,8 +68,8 @@ fn upstreams() {
     );
     one(
         "https://api.example.com/",
-        "h2c://127.0.0.1:50051/",
-        "14:28 `upstream: h2c:…` is not in this version",
+        "h2c://api.example.com/",
+        "14:28 the token would travel over plain HTTP to another machine",
     );
     let allowed = GOOD.replace("https://api.example.com/", "http://api.example.com/");
     let allowed = allowed.replace("account: dev}", "account: dev, allow_plaintext: true}");
@@ -237,7 +237,7 @@ fn what_waits_for_its_account_is_checked_all_the_same() {
         ("http://{server}.example.com/", "plain HTTP"),
         ("http://127.0.0.1:7480/", "own listener"),
         ("https://api.example.com/#x", "fragment"),
-        ("h2c://api.example.com/", "not in this version"),
+        ("h2c://api.example.com/", "plain HTTP"),
     ] {
         let found = of(&format!("upstream: \"{upstream}\", {waiting}"));
         assert!(found.iter().any(|e| e.contains(part)), "{part}: {found:#?}");

@@ -22,6 +22,10 @@ use std::sync::Arc;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+/// As TLS's handshake names them.
+const HTTP1: &str = "http/1.1";
+const HTTP2: &str = "h2";
+
 /// Names of a certificate that are shown.
 const MOST_NAMES: usize = 8;
 
@@ -48,7 +52,8 @@ impl Client {
         }
     }
 
-    /// The handshake with an upstream over an open connection.
+    /// The handshake with an upstream over an open connection, in which HTTP/2
+    /// may be offered beside HTTP/1.1 (RFC 7301).
     ///
     /// # Errors
     /// Why not, in words for people.
@@ -56,6 +61,7 @@ impl Client {
         &self,
         origin: &Origin,
         stream: Stream,
+        offer_http2: bool,
     ) -> Result<TlsStream<TokioIo<Stream>>, String> {
         let settings = origin.settings.as_deref();
         let config = match settings {
@@ -68,13 +74,16 @@ impl Client {
             None => ServerName::try_from(origin.host.clone())
                 .map_err(|_| format!("{:?} is not a server name", origin.host))?,
         };
-        TlsConnector::from(config)
-            .connect(name, TokioIo::new(stream))
-            .await
-            .map_err(|error| match tls_error(&error) {
-                Some(error) => explain(error, settings),
-                None => format!("the connection ended during the handshake: {error}"),
-            })
+        let connector = TlsConnector::from(config);
+        let io = TokioIo::new(stream);
+        let connect = match offer_http2 {
+            true => connector.with_alpn(alpn(&[HTTP2, HTTP1])).connect(name, io),
+            false => connector.connect(name, io),
+        };
+        connect.await.map_err(|error| match tls_error(&error) {
+            Some(error) => explain(error, settings),
+            None => format!("the connection ended during the handshake: {error}"),
+        })
     }
 
     fn config_of(&self, settings: &ClientTls) -> Result<ClientConfig, String> {
@@ -94,6 +103,12 @@ impl Default for Client {
     }
 }
 
+/// True when the upstream has chosen HTTP/2.
+#[must_use]
+pub fn is_http2(stream: &TlsStream<TokioIo<Stream>>) -> bool {
+    stream.get_ref().1.alpn_protocol() == Some(HTTP2.as_bytes())
+}
+
 /// The TLS error in an error of a stream, if it is one.
 #[must_use]
 pub fn tls_error(error: &io::Error) -> Option<&Error> {
@@ -108,6 +123,11 @@ pub fn explain(error: &Error, settings: Option<&ClientTls>) -> String {
         Error::AlertReceived(alert) => refused(*alert, settings),
         other => other.to_string(),
     }
+}
+
+fn alpn(protocols: &[&str]) -> Vec<Vec<u8>> {
+    let names = protocols.iter();
+    names.map(|name| name.as_bytes().to_vec()).collect()
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -130,7 +150,7 @@ fn config(
             builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity)))
         }
     };
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = alpn(&[HTTP1]);
     Ok(config)
 }
 

@@ -1,4 +1,4 @@
-//! A caller that speaks HTTP/2 frame by frame, well-formed or not.
+//! A caller, or an upstream, that speaks HTTP/2 frame by frame, well-formed or not.
 
 use super::client::connect;
 use super::wait::PATIENCE;
@@ -76,6 +76,20 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// The head of an answer of 200 that goes on.
+pub fn head(stream: u32) -> Vec<u8> {
+    frame(HEADERS, END_HEADERS, stream, &[0x88])
+}
+
+pub fn settings(parameters: &[(u16, u32)]) -> Vec<u8> {
+    let mut payload = Vec::new();
+    for (name, value) in parameters {
+        payload.extend(name.to_be_bytes());
+        payload.extend(value.to_be_bytes());
+    }
+    frame(SETTINGS, 0, 0, &payload)
+}
+
 /// Fields as they are, none of them indexed (RFC 7541, 6.2.2).
 pub fn fields(fields: &[(&str, &str)]) -> Vec<u8> {
     let mut block = Vec::new();
@@ -116,6 +130,55 @@ impl Frames {
             buffer: Vec::new(),
             polite: true,
         }
+    }
+
+    /// The other side of a connection: reads the caller's preface and sends
+    /// SETTINGS with these parameters.
+    pub fn of_upstream(stream: TcpStream, settings: &[(u16, u32)]) -> Self {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut frames = Self {
+            stream,
+            buffer: Vec::new(),
+            polite: true,
+        };
+        assert_eq!(frames.take(PREFACE.len()).as_deref(), Some(PREFACE));
+        frames.send(self::settings(settings));
+        frames
+    }
+
+    /// The stream of the next request; `None` at the end.
+    pub fn request(&mut self) -> Option<u32> {
+        let headers = |frame: &Frame| frame.kind == HEADERS;
+        std::iter::from_fn(|| self.next())
+            .find(headers)
+            .map(|f| f.stream)
+    }
+
+    /// The rest of a request's body.
+    pub fn body(&mut self, stream: u32) -> Vec<u8> {
+        let mut body = Vec::new();
+        loop {
+            let frame = self.until(DATA);
+            assert_eq!(frame.stream, stream);
+            body.extend(&frame.payload);
+            if frame.flags & END_STREAM != 0 {
+                return body;
+            }
+        }
+    }
+
+    /// A whole answer of 200.
+    pub fn answer(&mut self, stream: u32, body: &str) {
+        let data = frame(DATA, END_STREAM, stream, body.as_bytes());
+        self.send([head(stream), data].concat());
+    }
+
+    pub fn reset(&mut self, stream: u32, code: u32) {
+        self.send(frame(RST_STREAM, 0, stream, &code.to_be_bytes()));
+    }
+
+    pub fn go_away(&mut self, last: u32) {
+        self.send(frame(GOAWAY, 0, 0, &[last.to_be_bytes(), [0; 4]].concat()));
     }
 
     /// With the preface and empty SETTINGS.

@@ -285,6 +285,58 @@ impl Nginx {
     }
 }
 
+/// nginx that speaks HTTP/2, with TLS and without; `/echo` is `upstream`'s.
+pub struct Http2Nginx {
+    pub plain: SocketAddr,
+    pub tls: SocketAddr,
+    _part: Part,
+}
+
+impl Http2Nginx {
+    pub fn start(upstream: SocketAddr, certificate: &str, key: &str) -> Self {
+        let (plain, tls) = (local(free_port()), local(free_port()));
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("certificate"), certificate).unwrap();
+        fs::write(dir.path().join("key"), key).unwrap();
+        let text = fs::read_to_string(file("nginx_http2.conf")).unwrap();
+        let text = text
+            .replace("@DIR@", dir.path().to_str().unwrap())
+            .replace("@PLAIN@", &plain.to_string())
+            .replace("@TLS@", &tls.to_string())
+            .replace("@UPSTREAM@", &upstream.to_string());
+        let conf = dir.path().join("nginx.conf");
+        fs::write(&conf, text).unwrap();
+        let mut nginx = Command::new("nginx");
+        nginx.arg("-c").arg(conf).arg("-e").arg("stderr");
+        let part = Part::start("nginx", dir, &mut nginx);
+        Self {
+            plain,
+            tls,
+            _part: part.wait_until_it_listens(plain),
+        }
+    }
+}
+
+/// grpcio's server.
+pub struct GrpcServer {
+    pub address: SocketAddr,
+    _part: Part,
+}
+
+impl GrpcServer {
+    pub fn start() -> Self {
+        let address = local(free_port());
+        let dir = tempfile::tempdir().unwrap();
+        let mut python = Command::new(file(".venv/bin/python"));
+        python.arg(file("grpc_server.py")).arg(address.to_string());
+        let part = Part::start("the gRPC server", dir, &mut python);
+        Self {
+            address,
+            _part: part.wait_until_it_listens(address),
+        }
+    }
+}
+
 /// Prometheus, scraping one address every second.
 pub struct Prometheus {
     pub address: SocketAddr,

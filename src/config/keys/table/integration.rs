@@ -227,6 +227,10 @@ pub static REQUEST_PARAMETER: Section = Section {
     ],
 };
 
+/// What stands in `retry_on` for gRPC's UNAUTHENTICATED.
+pub const GRPC: &str = "grpc:16";
+static GRPC_STATUSES: &[Choice] = &[now(GRPC)];
+
 static REFRESH_RULES: Section = Section {
     what: "refresh rules",
     keys: &[
@@ -238,9 +242,12 @@ static REFRESH_RULES: Section = Section {
         ),
         key(
             "retry_on",
-            List(&Kind::Number { min: 400, max: 499 }),
-            Default("[401, 403]"),
-            "Statuses of the upstream that lead to a refresh and to one replay.",
+            List(&Either(&[
+                Kind::Number { min: 400, max: 499 },
+                Kind::Choice(GRPC_STATUSES),
+            ])),
+            Default("[401, 403, \"grpc:16\"]"),
+            "Statuses of the upstream that lead to a refresh and to one replay; `grpc:16` is gRPC's UNAUTHENTICATED, where nothing came before it.",
         ),
         key(
             "reuse_grace",

@@ -25,6 +25,7 @@ pub static ACCOUNT: Section = Section {
     ],
 };
 
+static HTTP2: &[Choice] = &[now("auto"), now("off")];
 static ON_EXPIRY: &[Choice] = &[now("keep"), now("close")];
 
 /// One of `routes`.
@@ -53,7 +54,7 @@ pub static ROUTE: Section = Section {
             "upstream",
             Url,
             Required,
-            "Where the request goes: an `http` or `https` URL. `h2c` comes in a later version.",
+            "Where the request goes: an `http`, `https` or `h2c` URL; `h2c` is HTTP/2 without TLS.",
         ),
         key(
             "account",
@@ -102,6 +103,12 @@ pub static ROUTE: Section = Section {
             Bool,
             Default("false"),
             "Send the token over plain HTTP to a host that is not this machine.",
+        ),
+        key(
+            "http2",
+            Kind::Choice(HTTP2),
+            Default("auto"),
+            "Whether HTTP/2 is offered to an `https` upstream (by ALPN), which then chooses.",
         ),
         key(
             "allow_origins",

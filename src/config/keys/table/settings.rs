@@ -136,6 +136,19 @@ pub(super) static LIMITS: Section = Section {
             Default("30s"),
             "How long an upstream connection is kept idle.",
         ),
+        key(
+            "max_connection_age",
+            Duration,
+            Default("1h"),
+            "An older upstream connection takes no new request, so that names are resolved anew; 0 for none.",
+        ),
+        key(
+            "http2_ping_after",
+            Duration,
+            Default("20s"),
+            "How long an HTTP/2 upstream may be silent while it owes an answer before it gets a PING; \
+             without a sign of life for as long again, its connection is closed. 0 for none.",
+        ),
     ],
 };
 

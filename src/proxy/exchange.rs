@@ -1,0 +1,251 @@
+//! One request over HTTP/2, and its sending once more where that is safe.
+
+use super::attach::Outbound;
+use super::multiplex::{Multiplex, Place};
+use super::received::{Received, Streamed};
+use super::refusal::{Code, Refusal};
+use super::replay::{Sending, Upload};
+use super::route::WorkerRoute;
+use super::streaming::{Ending, Streaming};
+use super::upstream::{
+    Answered, Connected, Return, connect, connect_timed_out, timed_out, tls_failed,
+};
+use super::worker::Worker;
+use crate::config::checked::UpstreamScheme;
+use crate::token::Attach;
+use bytes::Bytes;
+use h2::client::ResponseFuture;
+use h2::{Reason, SendStream};
+use http::header::{EXPECT, HOST, HeaderValue, TE, TRANSFER_ENCODING};
+use http::uri::{Authority, PathAndQuery, Scheme, Uri};
+use http::{Request, Version, request};
+use std::cell::Cell;
+use std::time::Instant;
+
+/// Sends a request over a connection that others share; `None` when the origin
+/// turns out to speak HTTP/1.1.
+///
+/// Once more goes out, over a connection opened since, what the upstream has
+/// provably not processed (RFC 9113, 8.7), and what may be repeated when a
+/// connection that has answered before ends without an answer.
+pub async fn send(
+    worker: &Worker,
+    route: &WorkerRoute,
+    multiplex: &Multiplex,
+    outbound: &mut Outbound<'_>,
+    attach: &Attach,
+    upload: Option<&Upload>,
+) -> Result<Option<Answered>, Refusal> {
+    let mut newer_than = 0;
+    loop {
+        let Some(place) = place(worker, route, multiplex, newer_than).await? else {
+            return Ok(None);
+        };
+        let number = place.number();
+        let trouble = place.trouble();
+        let has_answered = place.answers() > 0;
+        let request = outbound.request(attach, super::body::Outgoing::Empty)?;
+        let request = translate(request.into_parts().0, route, outbound.wants_trailers);
+        let failure = match over(worker, route, place, request, attach, upload).await {
+            Ok(answered) => return Ok(Some(answered)),
+            Err(failure) => failure,
+        };
+        let first = newer_than == 0;
+        let again = match failure {
+            Failure::TimedOut => return Err(timed_out(route)),
+            Failure::Body(refusal) => return Err(refusal),
+            Failure::Unprocessed => first && upload.is_none_or(Upload::at_hand),
+            Failure::WantsHttp1 if upload.is_none_or(Upload::at_hand) => {
+                multiplex.require_http1();
+                return Ok(None);
+            }
+            Failure::Lost => {
+                let at_hand = upload.is_none_or(Upload::replayable);
+                first && has_answered && outbound.method.is_idempotent() && at_hand
+            }
+            Failure::WantsHttp1 | Failure::Reset(_) => false,
+        };
+        if !again {
+            let by_tls = tls_failed(route, trouble.as_ref());
+            return Err(by_tls.unwrap_or_else(|| failed(route, &failure)));
+        }
+        newer_than = number;
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+enum Failure {
+    TimedOut,
+    /// The caller's body ended early, or was too long.
+    Body(Refusal),
+    /// The upstream has done nothing with the request.
+    Unprocessed,
+    WantsHttp1,
+    /// The connection has ended.
+    Lost,
+    /// The stream alone, or for what we sent.
+    Reset(Option<Reason>),
+}
+
+impl From<h2::Error> for Failure {
+    fn from(error: h2::Error) -> Self {
+        let reason = error.reason();
+        if !error.is_remote() {
+            return if error.is_io() || error.is_go_away() {
+                Self::Lost
+            } else {
+                Self::Reset(reason)
+            };
+        }
+        match reason {
+            // Only streams past the last one that it will look at get this error.
+            _ if error.is_go_away() => Self::Unprocessed,
+            Some(Reason::REFUSED_STREAM) => Self::Unprocessed,
+            Some(Reason::HTTP_1_1_REQUIRED) => Self::WantsHttp1,
+            reason => Self::Reset(reason),
+        }
+    }
+}
+
+/// A place on a connection opened after that number of them, on a new one if
+/// need be, which one request opens for all who wait.
+async fn place(
+    worker: &Worker,
+    route: &WorkerRoute,
+    multiplex: &Multiplex,
+    newer_than: u64,
+) -> Result<Option<Place>, Refusal> {
+    loop {
+        if multiplex.speaks_http1() {
+            return Ok(None);
+        }
+        if let Some(place) = multiplex.place(newer_than) {
+            return Ok(Some(place));
+        }
+        if let Some(attempt) = multiplex.attempt() {
+            let wait = attempt.wait();
+            let waited = worker.deadlines.within(route.route.connect_timeout, wait);
+            waited.await.map_err(|_| connect_timed_out(route))??;
+            continue;
+        }
+        let begun = multiplex.begin();
+        let connected = connect(worker, route).await;
+        match connected.inspect_err(|refusal| begun.failed(refusal))? {
+            Connected::Http2(place) => return Ok(Some(place)),
+            Connected::Http1(open) => {
+                multiplex.found_http1();
+                route.pool.put(open);
+            }
+        }
+    }
+}
+
+async fn over(
+    worker: &Worker,
+    route: &WorkerRoute,
+    place: Place,
+    request: Request<()>,
+    attach: &Attach,
+    upload: Option<&Upload>,
+) -> Result<Answered, Failure> {
+    let fixed = Cell::new(Instant::now() + route.route.timeout);
+    let body = upload.map(Upload::send);
+    // A stream's window and its reset say what `Expect` would ask for.
+    if let Some(gate) = body.as_ref().and_then(Sending::gate) {
+        gate.open();
+    }
+    let deadline = upload.map_or(&fixed, Upload::deadline);
+    let ended = body.as_ref().is_none_or(Sending::is_end_stream);
+    let (answer, stream) = open(&place, request, ended)?;
+    let ending = Ending::new(place);
+    if let Some(body) = body.filter(|_| !ended) {
+        Streaming::new(body, stream, attach, route, ending.stream())
+            .start()
+            .await;
+    }
+    let before = ending.place().answers();
+    let answer = worker.deadlines.until(deadline, answer).await;
+    let place = ending.place();
+    match answer {
+        Ok(Ok(response)) => {
+            place.answered();
+            let (head, stream) = response.into_parts();
+            let body = Received::Http2(Box::new(Streamed::new(stream, &head.headers)));
+            let response = http::Response::from_parts(head, body);
+            Ok(Answered::new(response, Return::of_stream(ending, route)))
+        }
+        Ok(Err(error)) => Err(match upload.and_then(Upload::fault) {
+            Some(refusal) => Failure::Body(refusal),
+            None => Failure::from(error),
+        }),
+        Err(_) => {
+            // Not a word since then to anyone: it may be dead.
+            if place.answers() == before {
+                place.retire();
+            }
+            Err(Failure::TimedOut)
+        }
+    }
+}
+
+/// What is not even begun has not been processed.
+fn open(
+    place: &Place,
+    request: Request<()>,
+    ended: bool,
+) -> Result<(ResponseFuture, SendStream<Bytes>), Failure> {
+    let opened = place.sender().send_request(request, ended);
+    opened.map_err(|error| match Failure::from(error) {
+        Failure::Lost => Failure::Unprocessed,
+        other => other,
+    })
+}
+
+/// The head as HTTP/2 has it (RFC 9113, 8.3.1).
+fn translate(mut head: request::Parts, route: &WorkerRoute, trailers: bool) -> Request<()> {
+    let host = head.headers.remove(HOST);
+    head.headers.remove(TRANSFER_ENCODING);
+    head.headers.remove(EXPECT);
+    if trailers {
+        head.headers
+            .insert(TE, HeaderValue::from_static("trailers"));
+    }
+    let scheme = match route.route.upstream.scheme {
+        UpstreamScheme::Https => Scheme::HTTPS,
+        UpstreamScheme::Http | UpstreamScheme::H2c => Scheme::HTTP,
+    };
+    let mut uri = head.uri.into_parts();
+    uri.scheme = Some(scheme);
+    uri.authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    uri.path_and_query
+        .get_or_insert(PathAndQuery::from_static("/"));
+    let mut request = Request::new(());
+    *request.method_mut() = head.method;
+    *request.uri_mut() = Uri::from_parts(uri).unwrap_or_default();
+    *request.version_mut() = Version::HTTP_2;
+    *request.headers_mut() = head.headers;
+    request
+}
+
+fn failed(route: &WorkerRoute, failure: &Failure) -> Refusal {
+    let why = match failure {
+        Failure::Unprocessed => "refused the request unread, and could not be asked again",
+        Failure::WantsHttp1 => "wants HTTP/1.1, and the request's body is gone",
+        Failure::Reset(Some(reason)) => {
+            let what = format!("ended the stream without an answer: {reason}");
+            return unreachable(route, &what);
+        }
+        Failure::Reset(None) => "could not be sent this request over HTTP/2",
+        _ => "closed the connection without an answer",
+    };
+    unreachable(route, why)
+}
+
+fn unreachable(route: &WorkerRoute, why: &str) -> Refusal {
+    let authority = &route.route.upstream.authority;
+    Refusal::new(
+        Code::UpstreamUnreachable,
+        format!("upstream {authority} {why}"),
+    )
+}

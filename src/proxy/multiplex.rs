@@ -1,0 +1,441 @@
+//! HTTP/2 connections to one origin, which requests share: how many streams
+//! each takes, how it is opened once for all who wait, and when it ends.
+
+use super::pool::{Limits, Versions};
+use super::refusal::Refusal;
+use crate::net::dial::Connection;
+use crate::net::heard::Heard;
+use crate::net::stream::Trouble;
+use crate::net::worker::spawn_local;
+use bytes::Bytes;
+use h2::client::{Builder, SendRequest};
+use h2::{Ping, PingPong};
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+
+/// What one stream's answer may hold unread.
+const STREAM_WINDOW: u32 = 256 * 1024;
+/// Streams of a connection, however many the upstream allows.
+const MOST_STREAMS: usize = 1024;
+/// All of them at once: a stalled answer holds up no other.
+const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MOST_STREAMS as u32;
+/// Streams until the upstream has said how many it takes.
+const FIRST_STREAMS: usize = 16;
+/// Bytes of an answer's head, and of its trailers.
+const HEADER_LIST: u32 = 64 * 1024;
+/// What of an upload waits in a stream for its turn on the connection.
+const SEND_BUFFER: usize = 64 * 1024;
+/// Servers of gRPC take more PINGs than this, with nothing said in between,
+/// for an attack.
+const PING_PAUSE: Duration = Duration::from_secs(300);
+
+/// The shared connections to an origin.
+pub struct Multiplex {
+    speaks: Cell<Speaks>,
+    /// It has said that it wants HTTP/1.1 (RFC 9113, 7: `HTTP_1_1_REQUIRED`).
+    wants_http1: Cell<bool>,
+    connections: RefCell<Vec<Rc<Shared>>>,
+    attempt: RefCell<Option<Rc<Attempt>>>,
+    opened: Cell<u64>,
+}
+
+/// What the origin was last found to speak.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Speaks {
+    Unknown,
+    Http1,
+    Http2,
+}
+
+impl Multiplex {
+    #[must_use]
+    pub fn new(versions: Versions) -> Self {
+        Self {
+            speaks: Cell::new(match versions {
+                Versions::Http1 => Speaks::Http1,
+                Versions::Http2 => Speaks::Http2,
+                Versions::Either => Speaks::Unknown,
+            }),
+            wants_http1: Cell::new(false),
+            connections: RefCell::default(),
+            attempt: RefCell::default(),
+            opened: Cell::new(0),
+        }
+    }
+
+    #[must_use]
+    pub fn speaks_http1(&self) -> bool {
+        self.speaks.get() == Speaks::Http1
+    }
+
+    /// A new connection has turned out to be one over HTTP/1.1.
+    pub fn found_http1(&self) {
+        self.speaks.set(Speaks::Http1);
+    }
+
+    /// The origin serves this worker over HTTP/1.1 alone from here on.
+    pub fn require_http1(&self) {
+        self.wants_http1.set(true);
+        self.found_http1();
+    }
+
+    /// Whether a new connection may be one over HTTP/2.
+    #[must_use]
+    pub fn may_offer(&self) -> bool {
+        !self.wants_http1.get()
+    }
+
+    /// A place on a connection that was opened after `number` of them.
+    pub fn place(&self, number: u64) -> Option<Place> {
+        let connections = self.connections.borrow();
+        let mut newer = connections.iter().filter(|c| c.number > number);
+        newer.find_map(Shared::place)
+    }
+
+    /// Begins to speak HTTP/2 over a connection.
+    ///
+    /// # Errors
+    /// When it does not even take what comes first.
+    pub async fn open(&self, stream: Connection) -> Result<Place, h2::Error> {
+        let control = Rc::<Control>::default();
+        let trouble = stream.trouble();
+        let io = Heard::new(stream, control.heard.clone());
+        let (sender, mut connection) = builder().handshake::<_, Bytes>(io).await?;
+        let number = self.opened.get() + 1;
+        self.opened.set(number);
+        let shared = Rc::new(Shared {
+            number,
+            trouble,
+            sender,
+            streams: Cell::new(0),
+            answers: Cell::new(0),
+            born: Instant::now(),
+            retired: Cell::new(false),
+            idle_since: Cell::new(None),
+            pulse: RefCell::new(Pulse {
+                pings: connection.ping_pong(),
+                ..Pulse::default()
+            }),
+            control: control.clone(),
+        });
+        spawn_local(attend(connection, control));
+        self.speaks.set(Speaks::Http2);
+        let place = Shared::take(&shared);
+        self.connections.borrow_mut().push(shared);
+        Ok(place)
+    }
+
+    /// Closes what is idle, old or silent; true while any is left.
+    pub fn sweep(&self, now: Instant, limits: &Limits) -> bool {
+        let mut connections = self.connections.borrow_mut();
+        connections.retain(|connection| connection.sweep(now, limits));
+        !connections.is_empty()
+    }
+
+    /// The attempt to connect that is under way.
+    pub fn attempt(&self) -> Option<Rc<Attempt>> {
+        self.attempt.borrow().clone()
+    }
+
+    /// Says that one is under way while what is given lives.
+    pub fn begin(&self) -> Begun<'_> {
+        let attempt = Rc::<Attempt>::default();
+        self.attempt.replace(Some(attempt.clone()));
+        Begun {
+            multiplex: self,
+            attempt,
+        }
+    }
+}
+
+/// An attempt to connect, which others wait for.
+#[derive(Default)]
+pub struct Attempt {
+    over: Cell<bool>,
+    failed: RefCell<Option<Refusal>>,
+    ended: Notify,
+}
+
+impl Attempt {
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// Its own, which is everyone's. One that was given up has none.
+    pub async fn wait(&self) -> Result<(), Refusal> {
+        while !self.over.get() {
+            self.ended.notified().await;
+        }
+        self.failed.borrow().clone().map_or(Ok(()), Err)
+    }
+}
+
+/// The right to connect, for all who wait.
+pub struct Begun<'a> {
+    multiplex: &'a Multiplex,
+    attempt: Rc<Attempt>,
+}
+
+impl Begun<'_> {
+    /// Tells the others why there is no connection.
+    pub fn failed(&self, refusal: &Refusal) {
+        self.attempt.failed.replace(Some(refusal.clone()));
+    }
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        self.multiplex.attempt.replace(None);
+        self.attempt.over.set(true);
+        self.attempt.ended.notify_waiters();
+    }
+}
+
+/// A connection.
+pub struct Shared {
+    number: u64,
+    /// Why TLS ended it, if it did.
+    trouble: Option<Trouble>,
+    /// Never used itself: a copy remembers no stream that waits to be opened.
+    sender: SendRequest<Bytes>,
+    streams: Cell<usize>,
+    /// How many answers have come over it.
+    answers: Cell<u64>,
+    born: Instant,
+    /// Takes no new request.
+    retired: Cell<bool>,
+    idle_since: Cell<Option<Instant>>,
+    pulse: RefCell<Pulse>,
+    control: Rc<Control>,
+}
+
+/// What a connection's task and its owner tell each other.
+#[derive(Default)]
+struct Control {
+    heard: Rc<Cell<bool>>,
+    killed: Cell<bool>,
+    ended: Cell<bool>,
+    task: RefCell<Option<Waker>>,
+}
+
+impl Control {
+    fn wake(&self) {
+        if let Some(task) = self.task.borrow().as_ref() {
+            task.wake_by_ref();
+        }
+    }
+}
+
+/// Signs of life, as sweeps see them.
+#[derive(Default)]
+struct Pulse {
+    pings: Option<PingPong>,
+    silent_since: Option<Instant>,
+    /// A PING has been sent into this silence.
+    asked: bool,
+    /// When the last was sent, and how many answers had come by then.
+    last: Option<(Instant, u64)>,
+}
+
+impl Shared {
+    fn place(self: &Rc<Self>) -> Option<Place> {
+        let open = !self.retired.get() && !self.control.ended.get();
+        // Asked anew each time: the upstream may change it at any time.
+        let most = || self.sender.current_max_send_streams().min(MOST_STREAMS);
+        let free = open && self.streams.get() < most() && !self.has_gone_away();
+        free.then(|| self.take())
+    }
+
+    fn take(self: &Rc<Self>) -> Place {
+        self.streams.set(self.streams.get() + 1);
+        Place(self.clone())
+    }
+
+    /// The upstream has sent GOAWAY, or the streams' numbers are used up.
+    fn has_gone_away(&self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        matches!(self.sender.clone().poll_ready(&mut cx), Poll::Ready(Err(_)))
+    }
+
+    fn sweep(&self, now: Instant, limits: &Limits) -> bool {
+        if now.saturating_duration_since(self.born) >= limits.age {
+            self.retired.set(true);
+        }
+        if self.streams.get() > 0 {
+            self.idle_since.set(None);
+            self.listen(now, limits.ping_after);
+            return !self.control.ended.get();
+        }
+        self.pulse.borrow_mut().silent_since = None;
+        let since = self.idle_since.get().unwrap_or(now);
+        self.idle_since.set(Some(since));
+        let in_time = now.saturating_duration_since(since) < limits.idle_time;
+        in_time && !self.retired.get() && !self.control.ended.get()
+    }
+
+    /// Asks a silent upstream that owes something whether it is still there.
+    fn listen(&self, now: Instant, after: Duration) {
+        if after.is_zero() {
+            return;
+        }
+        let mut pulse = self.pulse.borrow_mut();
+        if self.control.heard.take() {
+            pulse.silent_since = None;
+            pulse.asked = false;
+        }
+        let since = *pulse.silent_since.get_or_insert(now);
+        let silent = now.saturating_duration_since(since);
+        if pulse.asked && silent >= after * 2 {
+            self.control.killed.set(true);
+            self.control.wake();
+        } else if !pulse.asked && silent >= after {
+            pulse.ask(now, self.answers.get());
+        }
+    }
+}
+
+impl Pulse {
+    fn ask(&mut self, now: Instant, answers: u64) {
+        let too_soon = self.last.is_some_and(|(at, answered)| {
+            answered == answers && now.saturating_duration_since(at) < PING_PAUSE
+        });
+        let Some(pings) = self.pings.as_mut().filter(|_| !too_soon) else {
+            return;
+        };
+        // Whether the last one was answered, what was read has told.
+        let _ = pings.poll_pong(&mut Context::from_waker(Waker::noop()));
+        if pings.send_ping(Ping::opaque()).is_ok() {
+            self.asked = true;
+            self.last = Some((now, answers));
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // Its task finds that nobody is left, says so to the upstream and ends.
+        self.control.wake();
+    }
+}
+
+/// One stream's place on a connection.
+pub struct Place(Rc<Shared>);
+
+impl Place {
+    /// What a request is sent with.
+    #[must_use]
+    pub fn sender(&self) -> SendRequest<Bytes> {
+        self.0.sender.clone()
+    }
+
+    /// How many connections had been opened by then, this one included.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.0.number
+    }
+
+    /// Why TLS ended the connection, if it did.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.0.trouble.clone()
+    }
+
+    #[must_use]
+    pub fn answers(&self) -> u64 {
+        self.0.answers.get()
+    }
+
+    pub fn answered(&self) {
+        self.0.answers.set(self.0.answers.get() + 1);
+    }
+
+    /// The connection takes no further request.
+    pub fn retire(&self) {
+        self.0.retired.set(true);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.streams.set(self.0.streams.get() - 1);
+    }
+}
+
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .enable_push(false)
+        .initial_max_send_streams(FIRST_STREAMS)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(HEADER_LIST)
+        .max_send_buffer_size(SEND_BUFFER);
+    builder
+}
+
+/// Serves a connection to its end, or until it is given up.
+async fn attend(connection: h2::client::Connection<Heard, Bytes>, control: Rc<Control>) {
+    {
+        let mut connection = pin!(connection);
+        poll_fn(|cx| {
+            if control.killed.get() {
+                return Poll::Ready(());
+            }
+            // A task keeps its waker for life.
+            let waker = || Some(cx.waker().clone());
+            let mut task = control.task.borrow_mut();
+            *task = task.take().or_else(waker);
+            drop(task);
+            connection.as_mut().poll(cx).map(drop)
+        })
+        .await;
+    }
+    control.ended.set(true);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Multiplex, Versions};
+    use crate::proxy::refusal::{Code, Refusal};
+    use std::future::Future;
+    use std::task::{Context, Poll, Waker};
+
+    #[test]
+    fn all_who_wait_learn_how_an_attempt_ended() {
+        let multiplex = Multiplex::new(Versions::Either);
+        let mut cx = Context::from_waker(Waker::noop());
+        for fails in [true, false] {
+            let begun = multiplex.begin();
+            let attempt = multiplex.attempt().unwrap();
+            let mut waits = [Box::pin(attempt.wait()), Box::pin(attempt.wait())];
+            for wait in &mut waits {
+                assert!(wait.as_mut().poll(&mut cx).is_pending());
+            }
+            if fails {
+                begun.failed(&Refusal::new(Code::UpstreamUnreachable, "gone"));
+            }
+            // Also when whoever connects is gone in the middle of it.
+            drop(begun);
+            for wait in &mut waits {
+                let Poll::Ready(ended) = wait.as_mut().poll(&mut cx) else {
+                    panic!("it has ended");
+                };
+                assert_eq!(ended.is_err(), fails);
+            }
+            assert!(multiplex.attempt().is_none());
+        }
+    }
+
+    #[test]
+    fn a_worker_stays_with_the_version_that_an_origin_wants() {
+        let multiplex = Multiplex::new(Versions::Http2);
+        assert!(!multiplex.speaks_http1() && multiplex.may_offer());
+        multiplex.require_http1();
+        assert!(multiplex.speaks_http1() && !multiplex.may_offer());
+        assert!(multiplex.place(0).is_none());
+    }
+}

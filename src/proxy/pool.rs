@@ -1,0 +1,167 @@
+//! Connections of one worker to one origin: idle ones over HTTP/1.1, and those
+//! that many requests share over HTTP/2.
+
+use super::body::Outgoing;
+use super::multiplex::Multiplex;
+use super::wakes::Wakes;
+use crate::config::checked::{self, Route, UpstreamScheme};
+use crate::net::dial::Origin;
+use crate::net::stream::Trouble;
+use hyper::client::conn::http1::SendRequest;
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What routes must have in common to share connections.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    pub origin: Origin,
+    pub versions: Versions,
+}
+
+/// Which versions of HTTP an origin may be spoken to in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Versions {
+    Http1,
+    /// HTTP/2, known beforehand.
+    Http2,
+    /// Whichever the origin chooses.
+    Either,
+}
+
+impl Key {
+    /// The key of a route's upstream.
+    #[must_use]
+    pub fn of(route: &Route) -> Self {
+        let upstream = &route.upstream;
+        Self {
+            origin: Origin {
+                tls: upstream.scheme == UpstreamScheme::Https,
+                host: upstream.host.clone(),
+                port: upstream.port,
+                unix_socket: route.reach.unix_socket.clone(),
+                settings: route.reach.tls.clone(),
+            },
+            versions: match upstream.scheme {
+                UpstreamScheme::Http => Versions::Http1,
+                UpstreamScheme::H2c => Versions::Http2,
+                UpstreamScheme::Https if route.http2 => Versions::Either,
+                UpstreamScheme::Https => Versions::Http1,
+            },
+        }
+    }
+}
+
+/// How many connections are kept, and for how long.
+#[derive(Clone, Copy)]
+pub struct Limits {
+    /// Idle ones.
+    pub idle: usize,
+    pub idle_time: Duration,
+    /// None is too old: the longest time there is.
+    pub age: Duration,
+    pub ping_after: Duration,
+}
+
+impl From<&checked::Limits> for Limits {
+    fn from(limits: &checked::Limits) -> Self {
+        let age = limits.max_connection_age;
+        Self {
+            idle: limits.pool_idle_per_origin,
+            idle_time: limits.pool_idle_timeout,
+            age: if age.is_zero() { Duration::MAX } else { age },
+            ping_after: limits.http2_ping_after,
+        }
+    }
+}
+
+/// The connections to an origin.
+pub struct Pool {
+    pub key: Key,
+    /// The last used first.
+    idle: RefCell<Vec<Idle>>,
+    limits: Limits,
+    /// When the last sweep was, so that a request reads no clock for it.
+    swept: Cell<Instant>,
+    /// `None`: HTTP/1.1 alone.
+    pub multiplex: Option<Box<Multiplex>>,
+}
+
+/// Our end of an open HTTP/1.1 connection.
+pub struct Open {
+    pub sender: SendRequest<Outgoing>,
+    pub wakes: Arc<Wakes>,
+    /// Why TLS ended it, if it did.
+    pub trouble: Option<Trouble>,
+    pub born: Instant,
+}
+
+struct Idle {
+    open: Open,
+    /// When a sweep first saw it idle.
+    since: Option<Instant>,
+}
+
+impl Pool {
+    /// An empty pool.
+    #[must_use]
+    pub fn new(key: Key, limits: Limits) -> Self {
+        let multiplexed = key.versions != Versions::Http1;
+        Self {
+            multiplex: multiplexed.then(|| Box::new(Multiplex::new(key.versions))),
+            key,
+            idle: RefCell::default(),
+            limits,
+            swept: Cell::new(Instant::now()),
+        }
+    }
+
+    /// What the next request is to be sent over, unless it is HTTP/1.1.
+    pub fn shared(&self) -> Option<&Multiplex> {
+        self.multiplex.as_deref().filter(|it| !it.speaks_http1())
+    }
+
+    /// Takes the connection that was used last and can take a request.
+    pub fn take(&self) -> Option<Open> {
+        let mut idle = self.idle.borrow_mut();
+        let mut at = idle.len();
+        while at > 0 {
+            at -= 1;
+            if idle[at].open.sender.is_ready() {
+                return Some(idle.remove(at).open);
+            }
+            if idle[at].open.sender.is_closed() {
+                idle.remove(at);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection for the next request, unless it is too old.
+    pub fn put(&self, open: Open) {
+        let mut idle = self.idle.borrow_mut();
+        let fits = idle.len() < self.limits.idle && !self.is_old(&open, self.swept.get());
+        if fits && !open.sender.is_closed() {
+            idle.push(Idle { open, since: None });
+        }
+    }
+
+    fn is_old(&self, open: &Open, now: Instant) -> bool {
+        now.saturating_duration_since(open.born) >= self.limits.age
+    }
+
+    /// Closes what has been idle for too long or is too old, and looks after
+    /// shared connections; true while any is left.
+    pub fn sweep(&self, now: Instant) -> bool {
+        self.swept.set(now);
+        let mut idle = self.idle.borrow_mut();
+        idle.retain_mut(|idle| {
+            let since = *idle.since.get_or_insert(now);
+            let in_time = now.saturating_duration_since(since) < self.limits.idle_time;
+            in_time && !idle.open.sender.is_closed() && !self.is_old(&idle.open, now)
+        });
+        let multiplex = self.multiplex.as_ref();
+        let shared = multiplex.is_some_and(|multiplex| multiplex.sweep(now, &self.limits));
+        shared || !idle.is_empty()
+    }
+}

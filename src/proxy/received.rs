@@ -1,0 +1,123 @@
+//! The body of an upstream's answer, over either version of HTTP.
+
+use bytes::Bytes;
+use h2::RecvStream;
+use http::HeaderMap;
+use http::header::CONTENT_LENGTH;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use std::error::Error;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+/// An answer's body, unread.
+pub enum Received {
+    Http1(Incoming),
+    Http2(Box<Streamed>),
+}
+
+/// Why an answer's body ended early.
+#[derive(Debug)]
+pub enum ReceiveError {
+    Http1(hyper::Error),
+    Http2(h2::Error),
+}
+
+impl fmt::Display for ReceiveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the upstream's answer ended early")
+    }
+}
+
+impl Error for ReceiveError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Http1(error) => Some(error),
+            Self::Http2(error) => Some(error),
+        }
+    }
+}
+
+/// An answer's body over HTTP/2.
+pub struct Streamed {
+    stream: RecvStream,
+    length: Option<u64>,
+    trailers_next: bool,
+}
+
+impl Streamed {
+    /// The body that follows a head with these fields.
+    #[must_use]
+    pub fn new(stream: RecvStream, head: &HeaderMap) -> Self {
+        let length = head.get(CONTENT_LENGTH);
+        let length = length.and_then(|value| value.to_str().ok()?.parse().ok());
+        Self {
+            length: if stream.is_end_stream() {
+                Some(0)
+            } else {
+                length
+            },
+            stream,
+            trailers_next: false,
+        }
+    }
+
+    /// What is passed on makes room for more; what is not holds up this stream
+    /// alone.
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        if !self.trailers_next {
+            if let Some(data) = ready!(self.stream.poll_data(cx)) {
+                let data = data.and_then(|data| {
+                    let room = self.stream.flow_control();
+                    room.release_capacity(data.len()).map(|()| data)
+                });
+                return Poll::Ready(Some(data.map(Frame::data)));
+            }
+            self.trailers_next = true;
+        }
+        let trailers = ready!(self.stream.poll_trailers(cx));
+        Poll::Ready(trailers.transpose().map(|t| t.map(Frame::trailers)))
+    }
+}
+
+impl Body for Received {
+    type Data = Bytes;
+    type Error = ReceiveError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ReceiveError>>> {
+        match self.get_mut() {
+            Self::Http1(incoming) => {
+                let frame = ready!(Pin::new(incoming).poll_frame(cx));
+                Poll::Ready(frame.map(|frame| frame.map_err(ReceiveError::Http1)))
+            }
+            Self::Http2(streamed) => {
+                let frame = ready!(streamed.poll_frame(cx));
+                Poll::Ready(frame.map(|frame| frame.map_err(ReceiveError::Http2)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Http1(incoming) => incoming.is_end_stream(),
+            Self::Http2(streamed) => streamed.stream.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Http1(incoming) => incoming.size_hint(),
+            Self::Http2(streamed) => match streamed.length {
+                Some(length) => SizeHint::with_exact(length),
+                None => SizeHint::default(),
+            },
+        }
+    }
+}
