@@ -219,7 +219,7 @@ fn wrong_with(message: &strict::Message, own: SocketAddr) -> Option<&'static str
     let upgrade = (message.all("connection"), message.all("upgrade"));
     let is_websocket = upgrade.0 == [b"Upgrade"] && upgrade.1 == [b"websocket"];
     let is_plain = upgrade.0.is_empty() && upgrade.1.is_empty();
-    if !is_plain && !(is_websocket && message.method == "GET") {
+    if !(is_plain || is_websocket && message.method == "GET") {
         return Some("an upgrade that is no WebSocket");
     }
     let path = message.target.split('?').next().unwrap_or_default();

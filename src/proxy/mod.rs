@@ -7,6 +7,7 @@ mod allocations;
 mod attach;
 mod body;
 mod callers;
+mod circuit;
 mod connection;
 mod credential;
 mod doors;

@@ -158,7 +158,8 @@ impl Seen {
         if let (Some(trace), Some(tracer)) = (&mut self.trace, &worker.tracer) {
             let ended = Ended {
                 head,
-                peer: connection.peer.as_str(),
+                scheme: connection.listener.scheme(),
+                peer: connection.peer.address(),
                 route: self.route.as_deref(),
                 status: response.status(),
                 error: self.error,

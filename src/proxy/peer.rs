@@ -60,6 +60,12 @@ impl Peer {
         }
     }
 
+    /// Its address alone.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.text
+    }
+
     /// The verified names of its certificate.
     #[must_use]
     pub fn names(&self) -> Rc<[Box<str>]> {
@@ -87,6 +93,7 @@ mod tests {
         assert_eq!(peer.as_str(), "10.0.0.7");
         peer.has_shown(vec!["a.example".into(), "spiffe://example/a".into()]);
         assert_eq!(peer.as_str(), "a.example@10.0.0.7");
+        assert_eq!(peer.address(), "10.0.0.7");
         assert_eq!(&*peer.names()[1], "spiffe://example/a");
         let peer = Peer::new(listen::Peer::Tcp("10.0.0.7".parse().unwrap()));
         peer.has_shown(vec!["some \"one\" é".into()]);

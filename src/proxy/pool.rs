@@ -2,6 +2,7 @@
 //! that many requests share over HTTP/2.
 
 use super::body::Outgoing;
+use super::circuit::Circuit;
 use super::multiplex::Multiplex;
 use super::wakes::Wakes;
 use crate::config::checked::{self, Route, UpstreamScheme};
@@ -83,6 +84,8 @@ pub struct Pool {
     limits: Limits,
     /// When the last sweep was, so that a request reads no clock for it.
     swept: Cell<Instant>,
+    /// Whether to wait for new ones.
+    pub circuit: Circuit,
     /// `None`: HTTP/1.1 alone.
     pub multiplex: Option<Box<Multiplex>>,
 }
@@ -111,6 +114,7 @@ impl Pool {
             multiplex: multiplexed.then(|| Box::new(Multiplex::new(key.versions))),
             key,
             idle: RefCell::default(),
+            circuit: Circuit::default(),
             limits,
             swept: Cell::new(Instant::now()),
         }

@@ -56,6 +56,8 @@ struct Recorded {
 /// How a request ended, for its span.
 pub struct Ended<'a> {
     pub head: &'a request::Parts,
+    /// Of the listener.
+    pub scheme: &'static str,
     /// The caller's address.
     pub peer: &'a str,
     pub route: Option<&'a WorkerRoute>,
@@ -265,7 +267,7 @@ impl Trace {
         let mut attributes = Vec::with_capacity(16);
         attributes.extend([
             method,
-            ("url.scheme", Value::Text("http")),
+            ("url.scheme", Value::Text(ended.scheme)),
             ("url.path", Value::Text(ended.head.uri.path())),
             ("client.address", Value::Text(ended.peer)),
             version(ended.head.version),
@@ -274,7 +276,8 @@ impl Trace {
         let host = ended.head.uri.authority().cloned();
         let host = host.or_else(|| Authority::try_from(recorded.host.as_ref()?.as_bytes()).ok());
         if let Some(host) = &host {
-            let port = host.port_u16().unwrap_or(80).into();
+            let own = if ended.scheme == "https" { 443 } else { 80 };
+            let port = host.port_u16().unwrap_or(own).into();
             let name = host.host().trim_matches(['[', ']']);
             attributes.push(("server.address", Value::Text(name)));
             attributes.push(("server.port", Value::Number(port)));

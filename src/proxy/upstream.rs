@@ -2,6 +2,7 @@
 
 use super::attach::Outbound;
 use super::body::{Outgoing, SendError};
+use super::circuit;
 use super::exchange;
 use super::multiplex::Place;
 use super::pool::{Open, Pool, Versions};
@@ -24,7 +25,7 @@ use hyper::body::{Body, Frame, Incoming};
 use hyper::client::conn::http1;
 use std::cell::Cell;
 use std::error::Error;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -245,14 +246,11 @@ fn is_io(error: &hyper::Error) -> bool {
 /// # Errors
 /// When there is none in time.
 pub async fn dial(worker: &Worker, route: &WorkerRoute) -> Result<Connection, Refusal> {
-    let connect = worker.dialer.connect(&route.pool.key.origin, false);
-    let dialed = worker
-        .deadlines
-        .within(route.route.connect_timeout, connect)
-        .await
-        .map_err(|_| connect_timed_out(route))?
-        .map_err(|error| not_connected(route, &error))?;
-    Ok(dialed.stream)
+    let dialing = async {
+        let dialed = worker.dialer.connect(&route.pool.key.origin, false).await;
+        dialed.map_err(|error| not_connected(route, &error))
+    };
+    Ok(in_time(worker, route, dialing).await?.stream)
 }
 
 /// A new connection, and what is spoken over it.
@@ -267,9 +265,51 @@ pub enum Connected {
 /// # Errors
 /// When there is none in time.
 pub async fn connect(worker: &Worker, route: &WorkerRoute) -> Result<Connected, Refusal> {
+    in_time(worker, route, settle(worker, route)).await
+}
+
+/// Waits for a connection, unless others have done so in vain.
+async fn in_time<T>(
+    worker: &Worker,
+    route: &WorkerRoute,
+    connecting: impl Future<Output = Result<T, Refusal>>,
+) -> Result<T, Refusal> {
+    let (circuit, upstream) = (&route.pool.circuit, &route.route.upstream.authority);
+    let attempt = circuit.admit(Instant::now());
+    let attempt = attempt.map_err(|pause| spared(route, pause))?;
     let time = route.route.connect_timeout;
-    let connected = worker.deadlines.within(time, settle(worker, route)).await;
-    connected.map_err(|_| connect_timed_out(route))?
+    match worker.deadlines.within(time, connecting).await {
+        Ok(connected) => {
+            if circuit.answered(attempt) {
+                tracing::info!("upstream {upstream} takes connections again");
+            }
+            connected
+        }
+        Err(_) => {
+            if circuit.ran_out(attempt, Instant::now()) {
+                tracing::warn!(
+                    "upstream {upstream} takes no connections: for now requests are answered \
+                     without waiting for one, and now and then one tries"
+                );
+            }
+            Err(connect_timed_out(route))
+        }
+    }
+}
+
+/// The answer while the upstream is known to take no connections.
+fn spared(route: &WorkerRoute, pause: Duration) -> Refusal {
+    Refusal::new(
+        Code::UpstreamUnreachable,
+        format!(
+            "upstream {} took no connection within {:?} (connect_timeout) {} times in a row; \
+             the next request in {} s tries again",
+            route.route.upstream.authority,
+            route.route.connect_timeout,
+            circuit::TOLERATED,
+            pause.as_secs() + 1
+        ),
+    )
 }
 
 async fn settle(worker: &Worker, route: &WorkerRoute) -> Result<Connected, Refusal> {

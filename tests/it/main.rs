@@ -7,6 +7,7 @@ mod activation;
 mod answers;
 mod callers;
 mod check;
+mod circuit;
 mod clocks;
 mod commands;
 mod connect;
