@@ -1,6 +1,7 @@
 //! Routes and accounts in plain words, as `run` tells them.
 
 use crate::base::clock::Wall;
+use crate::config::checked::callers::Speaks;
 use crate::config::checked::{HostMatch, PathMatch, Route, RouteMatch, UpstreamScheme};
 use crate::refresh::{AccountState, AccountStatus};
 use std::time::Duration;
@@ -12,12 +13,16 @@ pub fn route(route: &Route) -> String {
         UpstreamScheme::Http => "http",
         UpstreamScheme::Https => "https",
     };
+    let account = match &route.speaks {
+        Speaks::One => route.account.to_string(),
+        Speaks::TheCallers => "each caller's own account".to_owned(),
+        Speaks::For { caller, .. } => format!("{} for {caller}", route.account),
+    };
     format!(
-        "{} → {scheme}://{}{} as {}",
+        "{} → {scheme}://{}{} as {account}",
         matcher(&route.matcher),
         upstream.authority,
-        upstream.path,
-        route.account
+        upstream.path
     )
 }
 
@@ -94,6 +99,7 @@ mod tests {
     use super::{account, route, span};
     use crate::base::clock::Wall;
     use crate::base::id::AccountKey;
+    use crate::config::checked::callers::Speaks;
     use crate::config::checked::streams::Streams;
     use crate::config::checked::{
         HostMatch, PathMatch, Route, RouteMatch, Upstream, UpstreamScheme,
@@ -120,6 +126,8 @@ mod tests {
             allow_plaintext: false,
             allow_origins: Vec::new(),
             max_body: None,
+            callers: None,
+            speaks: Speaks::One,
             edits: None,
             streams: Streams::default(),
         }

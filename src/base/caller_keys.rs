@@ -95,8 +95,7 @@ pub fn with(text: &str, key: &CallerKey) -> String {
 /// The file without the lines of this name, and how many there were.
 #[must_use]
 pub fn without(text: &str, name: &str) -> (String, usize) {
-    let is_named =
-        |line: &&str| is_entry(line) && line.split_whitespace().next() == Some(name);
+    let is_named = |line: &&str| is_entry(line) && line.split_whitespace().next() == Some(name);
     let kept = text.split_inclusive('\n').filter(|line| !is_named(line));
     let gone = text.lines().filter(is_named).count();
     (kept.collect(), gone)
@@ -142,7 +141,10 @@ mod tests {
     fn what_is_added_is_read_and_what_is_removed_is_not() {
         let file = with("# people", &entry("ann", b"1"));
         let file = with(&file, &entry("bob", b"2"));
-        assert_eq!(read(&file), Ok(vec![entry("ann", b"1"), entry("bob", b"2")]));
+        assert_eq!(
+            read(&file),
+            Ok(vec![entry("ann", b"1"), entry("bob", b"2")])
+        );
         let (file, gone) = without(&file, "ann");
         assert_eq!(gone, 1);
         assert!(file.starts_with("# people\n"));

@@ -1,9 +1,9 @@
-//! Random texts that nobody can guess, and SHA-256.
+//! Random texts that nobody can guess, and digests.
 
 use super::secret::Secret;
 use aws_lc_rs::digest;
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use std::fmt;
 use zeroize::Zeroizing;
 
@@ -30,6 +30,33 @@ pub fn random_text() -> Result<Secret, NoRandomness> {
     Ok(Secret::new(URL_SAFE_NO_PAD.encode(bytes.as_ref())))
 }
 
+/// Random bytes.
+///
+/// # Errors
+/// When the system gives none.
+pub fn random_bytes<const N: usize>() -> Result<[u8; N], NoRandomness> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|_| NoRandomness)?;
+    Ok(bytes)
+}
+
+/// How a server proves that it has understood a WebSocket's handshake: what it
+/// says in `Sec-WebSocket-Accept` to this key (RFC 6455, 4.2.2).
+#[must_use]
+pub fn websocket_accept(key: &str) -> String {
+    let text = format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    let sha1 = &digest::SHA1_FOR_LEGACY_USE_ONLY;
+    STANDARD.encode(digest::digest(sha1, text.as_bytes()))
+}
+
+/// SHA-256 of bytes.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
+    out
+}
+
 /// SHA-256 of a text in base64url without padding.
 #[must_use]
 pub fn sha256_text(text: &str) -> String {
@@ -38,7 +65,7 @@ pub fn sha256_text(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{random_text, sha256_text};
+    use super::{random_text, sha256_text, websocket_accept};
 
     #[test]
     fn random_texts_differ_and_need_no_escaping() {
@@ -47,6 +74,13 @@ mod tests {
         assert_eq!(a.expose().len(), 43);
         let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
         assert!(a.expose().bytes().all(fits));
+    }
+
+    /// RFC 6455, 1.3.
+    #[test]
+    fn the_proof_is_that_of_the_rfc() {
+        let accept = websocket_accept("dGhlIHNhbXBsZSBub25jZQ==");
+        assert_eq!(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }
 
     /// RFC 7636, appendix B.

@@ -42,6 +42,7 @@ mod tunnel;
 mod upstream;
 mod verdict;
 mod wakes;
+mod who;
 mod worker;
 
 use crate::base::clock::SystemClock;

@@ -10,6 +10,7 @@ use crate::telemetry::access::Entry;
 use crate::telemetry::requests::ReplayOutcome;
 use http::{Response, request};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// One request, as it goes along. The clock is read three times for an
@@ -22,6 +23,8 @@ pub struct Seen {
     /// When the last thing ended that this request waited for.
     ended: Option<Instant>,
     token_wait: Option<Duration>,
+    /// Who calls, where the route asks.
+    pub caller: Option<Arc<str>>,
     pub replayed: bool,
     /// What begins when the answer is written; the log has its line at the end.
     pub tunnel: Option<Box<Tunnel>>,
@@ -38,6 +41,7 @@ impl Seen {
             upstream: None,
             ended: None,
             token_wait: None,
+            caller: None,
             replayed: false,
             tunnel: None,
         }
@@ -118,6 +122,7 @@ impl Seen {
                 started: self.started,
                 upstream: self.upstream,
                 replayed: self.replayed,
+                caller: self.caller,
             };
             return connection.hand_over(tunnel);
         }
@@ -125,6 +130,7 @@ impl Seen {
             client: &connection.peer,
             method: head.method.as_str(),
             path: head.uri.path(),
+            caller: self.caller.as_deref(),
             labels: self.route.as_ref().and_then(|route| route.labels.as_ref()),
             status,
             error: self.error,

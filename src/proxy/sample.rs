@@ -3,6 +3,7 @@
 use super::route::WorkerRoute;
 use super::upstream::{Pool, origin_of};
 use crate::base::id::AccountKey;
+use crate::config::checked::callers::Speaks;
 use crate::config::checked::streams::Streams;
 use crate::config::checked::{Route, RouteMatch, Upstream, UpstreamScheme};
 use crate::token::slot;
@@ -34,6 +35,8 @@ pub fn route(name: &str, matcher: RouteMatch) -> Rc<WorkerRoute> {
             allow_plaintext: false,
             allow_origins: Vec::new(),
             max_body: None,
+            callers: None,
+            speaks: Speaks::One,
             edits: None,
             streams: Streams::default(),
         }),

@@ -50,6 +50,7 @@ pub struct Told {
     pub started: Instant,
     pub upstream: Option<Duration>,
     pub replayed: bool,
+    pub caller: Option<Arc<str>>,
 }
 
 /// Both ends of it.
@@ -88,6 +89,7 @@ impl Tunnel {
                 started: Instant::now(),
                 upstream: None,
                 replayed: false,
+                caller: None,
             },
             route: route.clone(),
         }
@@ -224,6 +226,7 @@ impl Tunnel {
             client: &connection.peer,
             method: "GET",
             path: &self.told.path,
+            caller: self.told.caller.as_deref(),
             labels: self.route.labels.as_ref(),
             status: 101,
             error: None,

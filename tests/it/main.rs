@@ -53,3 +53,4 @@ mod store_bad_disk;
 mod store_full;
 mod token_endpoint;
 mod websocket;
+mod who;

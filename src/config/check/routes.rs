@@ -1,20 +1,27 @@
 //! Routes: what a request looks like, where it goes, who speaks for it.
 
 use super::accounts::{AccountDraft, Accounts, account_key, find_integration};
+use super::callers::{self, CALLERS_OWN};
 use super::hosts::host_name;
 use super::integrations::IntegrationDraft;
 use super::{edits, paths, streams, upstream};
+use crate::base::caller_keys::CallerKey;
 use crate::base::id::AccountKey;
-use crate::config::checked::{Awaited, HostMatch, PathMatch, Route, RouteMatch, Upstream};
+use crate::base::template::UrlTemplate;
+use crate::config::checked::callers::Speaks;
+use crate::config::checked::{
+    Awaited, HostMatch, Integration, PathMatch, Route, RouteMatch, Upstream,
+};
 use crate::config::keys::table::route::ROUTE;
 use crate::config::mistakes::Mistake;
 use crate::config::reader::Reader;
 use crate::config::scalar::{Context, Scalar, resolve};
-use crate::config::written::Place;
+use crate::config::written::{Node, Place};
 use http::{HeaderName, HeaderValue, Method};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use url::Url;
 
 /// What earlier routes have taken.
@@ -24,12 +31,16 @@ struct Taken {
     matchers: HashMap<RouteMatch, Place>,
 }
 
-pub(super) fn read(
-    root: &Reader<'_, '_>,
-    integrations: &[IntegrationDraft],
-    accounts: &Accounts,
-    own: &[SocketAddr],
-) -> (Vec<Route>, Vec<Awaited>) {
+/// What routes are checked against.
+pub(super) struct Parts<'a> {
+    pub integrations: &'a [IntegrationDraft],
+    pub accounts: &'a Accounts,
+    pub own: &'a [SocketAddr],
+    /// Of `callers_file`, if there is one.
+    pub keys: Option<&'a [CallerKey]>,
+}
+
+pub(super) fn read(root: &Reader<'_, '_>, parts: &Parts<'_>) -> (Vec<Route>, Vec<Awaited>) {
     let nodes = root.list("routes");
     let mut taken = Taken::default();
     let readers: Vec<_> = nodes
@@ -37,37 +48,108 @@ pub(super) fn read(
         .filter_map(|node| Reader::open(root.ctx, &ROUTE, node, node.place()))
         .map(|reader| (own_name(&reader, &mut taken), reader))
         .collect();
-    let (mut routes, mut awaited) = (Vec::new(), Vec::new());
+    let mut read = Read::default();
     for (name, reader) in readers {
-        let mut template = None;
-        let speaker = speaker(&reader, integrations, accounts);
+        let speaker = speaker(&reader, parts);
         let ours = edits::Ours::of(&speaker);
-        let (account, upstream) = match speaker {
-            Speaker::Configured(account) => {
-                let upstream = upstream::read(&reader, account, integrations, own);
-                let built = account.and_then(|account| account.built.as_ref());
-                (built.map(|account| account.key.clone()), upstream)
-            }
-            Speaker::Created(key, integration) => {
-                let read = upstream::unfilled(&reader, integration, own);
-                let (upstream, unfilled) = read.unzip();
-                template = unfilled.zip(integration.built.clone());
-                (Some(key), upstream)
-            }
+        let (account, upstream, template) = leads(&reader, speaker, parts);
+        let allowed = callers::read(&reader, parts.keys);
+        let Some(mut route) = route(&reader, name, account, upstream, &mut taken) else {
+            continue;
         };
-        let edits = edits::read(&reader, &ours);
-        let route = route(&reader, name, account, upstream, &mut taken);
-        if let Some(mut route) = route {
-            route.edits = edits;
-            awaited.extend(template.map(|(upstream, integration)| Awaited {
-                route: routes.len(),
+        route.edits = edits::read(&reader, &ours);
+        route.callers = allowed;
+        if is_callers_own(&reader) {
+            read.each_their_own(&reader, route, parts);
+        } else {
+            read.push(route, template);
+        }
+    }
+    (read.routes, read.awaited)
+}
+
+/// What is read so far.
+#[derive(Default)]
+struct Read {
+    routes: Vec<Route>,
+    awaited: Vec<Awaited>,
+}
+
+/// How an upstream is to be filled in once its account is created.
+type Unfilled = Option<(UrlTemplate, Arc<Integration>)>;
+
+impl Read {
+    fn push(&mut self, route: Route, template: Unfilled) {
+        self.awaited
+            .extend(template.map(|(upstream, integration)| Awaited {
+                route: self.routes.len(),
                 upstream,
                 integration,
             }));
-            routes.push(route);
+        self.routes.push(route);
+    }
+
+    /// A route that takes requests, and one for each caller that serves them.
+    fn each_their_own(&mut self, reader: &Reader<'_, '_>, mut route: Route, parts: &Parts<'_>) {
+        route.speaks = Speaks::TheCallers;
+        let Some(allowed) = route.callers.clone() else {
+            let what = format!("`account: \"{CALLERS_OWN}\"` needs to know who calls");
+            let mistake = Mistake::error(reader.value_place("account"), what);
+            reader
+                .ctx
+                .report(mistake.expected("`callers` on this route"));
+            return;
+        };
+        let of = reader.text("integration");
+        let at = of.and_then(|of| find_integration(reader.ctx, parts.integrations, &of));
+        let found = at.and_then(|at| Some((at, parts.integrations.get(at)?)));
+        let Some(integration) = found else { return };
+        self.push(route.clone(), None);
+        let lead: Arc<str> = route.name.as_str().into();
+        for (caller, speaker) in callers::speakers(reader, integration, parts.accounts, &allowed) {
+            let (account, upstream, template) = leads(reader, speaker, parts);
+            let (Some(account), Some(upstream)) = (account, upstream) else {
+                continue;
+            };
+            let own = Route {
+                name: format!("{lead}@{caller}"),
+                account,
+                upstream,
+                speaks: Speaks::For {
+                    caller,
+                    route: lead.clone(),
+                },
+                ..route.clone()
+            };
+            self.push(own, template);
         }
     }
-    (routes, awaited)
+}
+
+fn is_callers_own(route: &Reader<'_, '_>) -> bool {
+    let account = route.node("account");
+    matches!(account, Some(Node::Scalar(word)) if word.text == CALLERS_OWN)
+}
+
+/// The account that speaks, where it leads, and how that is to be filled in.
+fn leads(
+    reader: &Reader<'_, '_>,
+    speaker: Speaker<'_>,
+    parts: &Parts<'_>,
+) -> (Option<AccountKey>, Option<Upstream>, Unfilled) {
+    match speaker {
+        Speaker::Configured(account) => {
+            let upstream = upstream::read(reader, account, parts.integrations, parts.own);
+            let built = account.and_then(|account| account.built.as_ref());
+            (built.map(|account| account.key.clone()), upstream, None)
+        }
+        Speaker::Created(key, integration) => {
+            let read = upstream::unfilled(reader, integration, parts.own);
+            let (upstream, unfilled) = read.unzip();
+            let template = unfilled.zip(integration.built.clone());
+            (Some(key), upstream, template)
+        }
+    }
 }
 
 /// Who speaks for a route.
@@ -78,15 +160,20 @@ pub(super) enum Speaker<'a> {
     Created(AccountKey, &'a IntegrationDraft),
 }
 
-fn speaker<'a>(
-    reader: &Reader<'_, '_>,
-    integrations: &'a [IntegrationDraft],
-    accounts: &'a Accounts,
-) -> Speaker<'a> {
+fn speaker<'a>(reader: &Reader<'_, '_>, parts: &Parts<'a>) -> Speaker<'a> {
+    let (integrations, accounts) = (parts.integrations, parts.accounts);
     let Some(written) = reader.text("account") else {
         return Speaker::Configured(None);
     };
     let Some(of) = reader.text("integration") else {
+        if is_callers_own(reader) {
+            let what = "the callers' own accounts are of one integration, which is not named";
+            let mistake = Mistake::error(written.place, what);
+            reader
+                .ctx
+                .report(mistake.expected("`integration` on this route"));
+            return Speaker::Configured(None);
+        }
         return Speaker::Configured(accounts.find(reader.ctx, &written));
     };
     let integration = find_integration(reader.ctx, integrations, &of);
@@ -100,7 +187,11 @@ fn speaker<'a>(
         }
         return Speaker::Configured(found);
     }
-    let key = account_key(reader.ctx, &written);
+    let key = match is_callers_own(reader) {
+        // It only takes requests; no account of this name is ever asked for.
+        true => AccountKey::new("caller").ok(),
+        false => account_key(reader.ctx, &written),
+    };
     match (key, integration.and_then(|at| integrations.get(at))) {
         (Some(key), Some(integration)) => Speaker::Created(key, integration),
         _ => Speaker::Configured(None),
@@ -137,6 +228,8 @@ fn route(
         allow_plaintext,
         allow_origins,
         max_body,
+        callers: None,
+        speaks: Speaks::One,
         edits: None,
         streams,
     })
