@@ -53,7 +53,7 @@ fn count() {
     let config = reading.config;
     let config = config.unwrap_or_else(|mistakes| panic!("{}", mistakes.render(false)));
     thread::spawn(move || {
-        let ended = sidekey::app::run(config, source, reading.watched);
+        let ended = sidekey::app::run(config, source, reading.watched, false);
         panic!("sidekey has ended: {ended:?}");
     });
     let mut client = Client::connect(proxy);

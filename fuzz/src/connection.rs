@@ -114,6 +114,7 @@ impl Proxy {
             workers: 1,
             io: Io::Poll,
             access: None,
+            traces: None,
             clock: SystemClock::start(),
             public_url: "http://127.0.0.1:1".into(),
             dialer: Dialer::new(cold.handle().clone()),
@@ -200,14 +201,7 @@ fn serve(mut connection: TcpStream, own: SocketAddr) {
 
 /// What no caller may bring about.
 fn wrong_with(message: &strict::Message, own: SocketAddr) -> Option<&'static str> {
-    let ends_here = [
-        "connection",
-        "keep-alive",
-        "te",
-        "upgrade",
-        "proxy-connection",
-        "expect",
-    ];
+    let ends_here = ["keep-alive", "te", "proxy-connection"];
     if message.all("authorization") != [TOKEN] {
         return Some("not our token alone");
     }
@@ -216,6 +210,16 @@ fn wrong_with(message: &strict::Message, own: SocketAddr) -> Option<&'static str
     }
     if ends_here.iter().any(|name| !message.all(name).is_empty()) {
         return Some("a field that ends at the caller's connection");
+    }
+    let expect = message.all("expect");
+    if !expect.is_empty() && expect != [b"100-continue"] {
+        return Some("an expectation that is not ours");
+    }
+    let upgrade = (message.all("connection"), message.all("upgrade"));
+    let is_websocket = upgrade.0 == [b"Upgrade"] && upgrade.1 == [b"websocket"];
+    let is_plain = upgrade.0.is_empty() && upgrade.1.is_empty();
+    if !is_plain && !(is_websocket && message.method == "GET") {
+        return Some("an upgrade that is no WebSocket");
     }
     let path = message.target.split('?').next().unwrap_or_default();
     sidekey::proxy::fuzzed::has_dot_segment(path).then_some("a dot segment")

@@ -2,11 +2,14 @@
 
 use super::announce::Addresses;
 use super::failure::ListenError;
+use super::handover::{self, Named};
 use super::listeners::bind_proxy;
 use crate::config::checked::Listener;
 use crate::proxy::Listening;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 /// The open ones.
 #[derive(Clone, Default)]
@@ -22,6 +25,8 @@ struct Door {
     written: SocketAddr,
     bound: SocketAddr,
     hosts: Vec<String>,
+    /// For the process that may take over.
+    socket: Arc<OwnedFd>,
 }
 
 impl Doors {
@@ -101,6 +106,13 @@ impl Doors {
         }
     }
 
+    /// Their sockets, by their keys and addresses as configured.
+    pub fn sockets(&self) -> Vec<Named> {
+        let doors = self.open.iter();
+        let named = doors.map(|door| (handover::name("listen", door.written), door.socket.clone()));
+        named.collect()
+    }
+
     /// All of them, as they are.
     pub fn kept(&self) -> Vec<Listening> {
         self.open.iter().map(Door::kept).collect()
@@ -119,6 +131,7 @@ impl Doors {
             written: listener.address,
             bound: socket.local_addr()?,
             hosts: Vec::new(),
+            socket: Arc::new(socket.try_clone()?.into()),
         };
         self.next_id += 1;
         let mut listening = self.keep(door, listener);

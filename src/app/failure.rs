@@ -21,11 +21,15 @@ pub enum Failure {
     Store(StoreFailure),
     /// `io_uring` was asked for and can't be had.
     NoRing(String),
+    /// Spans can't be sent; in words.
+    Traces(String),
     /// The system refused something else.
     System {
         what: &'static str,
         why: io::Error,
     },
+    /// The process that runs did not hand its listeners over.
+    TakeOver(String),
     /// Routes that lead back to a listener of this process.
     OwnUpstream(Vec<String>),
     /// A part that must run as long as the process ended.
@@ -71,7 +75,12 @@ impl fmt::Display for Failure {
                 "`workers.io` (--io, SIDEKEY_IO) asks for io_uring, which can't be had here: {why}. \
                  With `auto` sidekey uses epoll in such places"
             ),
+            Self::Traces(why) => write!(f, "traces can't be sent: {why}"),
             Self::System { what, why } => write!(f, "{what}: {why}"),
+            Self::TakeOver(why) => write!(
+                f,
+                "the sidekey that runs did not hand its listeners over, and goes on: {why}"
+            ),
             Self::OwnUpstream(routes) => write!(
                 f,
                 "these routes lead back to sidekey itself: {}",

@@ -1,6 +1,7 @@
 //! What holds for as long as the process runs, whatever the file says later.
 
 use crate::config::checked::{Config, Limits, Log, RefreshSettings, Store, Workers};
+use crate::config::traces::Traces;
 use std::net::SocketAddr;
 
 /// Settings of the start.
@@ -13,6 +14,7 @@ pub struct Fixed {
     workers: Workers,
     limits: Limits,
     refresh: RefreshSettings,
+    traces: Option<Traces>,
 }
 
 impl Fixed {
@@ -26,6 +28,7 @@ impl Fixed {
             workers: config.workers.clone(),
             limits: config.limits.clone(),
             refresh: config.refresh.clone(),
+            traces: config.traces.clone(),
         }
     }
 
@@ -41,6 +44,7 @@ impl Fixed {
             ("workers", self.workers == now.workers),
             ("limits", self.limits == now.limits),
             ("refresh", self.refresh == now.refresh),
+            ("traces", self.traces == now.traces),
         ];
         let differing = compared.into_iter().filter(|(_, same)| !same);
         differing.map(|(key, _)| key).collect()

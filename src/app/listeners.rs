@@ -3,6 +3,7 @@
 
 use super::announce::Addresses;
 use super::failure::{Failure, ListenError};
+use super::handover::{self, Predecessor};
 use super::holder;
 use crate::config::checked::{Config, Route, Upstream};
 use crate::net::listen::bind;
@@ -17,14 +18,20 @@ pub struct Bound {
     pub probes: Option<TcpListener>,
 }
 
-/// Binds what the configuration names.
+/// Binds what the configuration names, or takes it from the process before.
 ///
 /// # Errors
 /// Every address that can't be had.
-pub fn bind_all(config: &Config) -> Result<Bound, Vec<ListenError>> {
+pub fn bind_all(
+    config: &Config,
+    mut predecessor: Option<&mut Predecessor>,
+) -> Result<Bound, Vec<ListenError>> {
     let mut errors = Vec::new();
     let mut bind = |address, callers, flag, key| {
-        bind(address)
+        let name = handover::name(key, address);
+        let taken = predecessor.as_mut().and_then(|before| before.take(&name));
+        taken
+            .map_or_else(|| bind(address), |socket| Ok(TcpListener::from(socket)))
             .map_err(|why| errors.push(explain(address, callers, flag, key, why)))
             .ok()
     };
@@ -77,8 +84,8 @@ pub fn refuse_own_upstreams(routes: &[Route], ours: &Addresses) -> Result<(), Fa
     let own: Vec<_> = routes
         .iter()
         .filter(|route| {
-            ours.iter()
-                .any(|address| leads_to(&route.upstream, address))
+            let over_network = route.reach.unix_socket.is_none();
+            over_network && ours.iter().any(|ours| leads_to(&route.upstream, ours))
         })
         .map(|route| route.name.clone())
         .collect();
@@ -89,7 +96,8 @@ pub fn refuse_own_upstreams(routes: &[Route], ours: &Addresses) -> Result<(), Fa
     }
 }
 
-fn leads_to(upstream: &Upstream, listener: SocketAddr) -> bool {
+/// Whether a connection to this upstream comes out at the listener.
+pub fn leads_to(upstream: &Upstream, listener: SocketAddr) -> bool {
     let host = match upstream.host.as_str() {
         "localhost" => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         host => host.trim_matches(['[', ']']).parse().ok(),

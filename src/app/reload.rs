@@ -8,6 +8,7 @@ use super::created::{self, Kept};
 use super::doors::Doors;
 use super::failure::Failure;
 use super::fixed::Fixed;
+use super::handover::Held;
 use super::listeners;
 use super::rotated::Secrets;
 use super::route_plan::RoutePlan;
@@ -39,6 +40,7 @@ pub struct Parts {
     pub drain: Arc<ArcSwap<Drain>>,
     /// Where the process listened at its start.
     pub addresses: Addresses,
+    pub held: Held,
 }
 
 /// What is in use, as far as the next reading is compared with it.
@@ -171,7 +173,7 @@ impl Reloader {
         let counts = plan.counts();
         self.parts.refreshes.name(named);
         core.accounts.reload(plan).await;
-        let plan = RoutePlan::of(&mut config);
+        let plan = RoutePlan::of(&mut config, &doors.among(&self.parts.addresses));
         let given = Given::of(&plan, &core.accounts.by_key());
         // To make a worker's tables anew may take a while: not without need.
         let is_same = given.is(&self.in_use.given);
@@ -189,6 +191,7 @@ impl Reloader {
         self.in_use.plan = plan;
         self.in_use.given = given;
         self.in_use.doors = doors;
+        self.parts.held.set_proxy(self.in_use.doors.sockets());
         self.in_use.secrets = resolved.secrets;
         self.in_use.unread = resolved.created.unread;
         self.settle(&config, resolved.admin_token, &changes);

@@ -1,10 +1,14 @@
 //! The routes of a configuration, those of created accounts filled in.
 
+use super::announce::Addresses;
+use super::listeners::leads_to;
 use crate::account::{self, ConnectedAccount};
 use crate::base::id::AccountKey;
+use crate::config::checked::upstream::Reach;
 use crate::config::checked::{Awaited, Config, Route, SharedRoutes, Upstream};
 use crate::refresh::Cell;
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// The routes, and which of them wait for somebody to create their accounts.
@@ -12,15 +16,18 @@ use std::sync::Arc;
 pub struct RoutePlan {
     routes: SharedRoutes,
     awaited: Vec<Awaited>,
+    /// Where this process listens: there no route may lead.
+    own: Vec<SocketAddr>,
 }
 
 impl RoutePlan {
     /// Takes the configuration's routes, of which there may be very many.
-    pub fn of(config: &mut Config) -> Self {
+    pub fn of(config: &mut Config, own: &Addresses) -> Self {
         let routes = std::mem::take(&mut config.routes);
         Self {
             routes: routes.into_iter().map(Arc::new).collect(),
             awaited: std::mem::take(&mut config.awaited),
+            own: own.iter().collect(),
         }
     }
 
@@ -43,6 +50,7 @@ impl RoutePlan {
             match accounts
                 .get(&route.account)
                 .map(|cell| filled(awaited, &cell.account))
+                .map(|upstream| self.elsewhere(upstream?, &route.reach))
             {
                 Some(Ok(upstream)) => {
                     *route = Arc::new(Route {
@@ -61,6 +69,17 @@ impl RoutePlan {
             }
         }
         routes.into()
+    }
+}
+
+impl RoutePlan {
+    /// What a person fills in must not send requests round for ever.
+    fn elsewhere(&self, upstream: Upstream, reach: &Reach) -> Result<Upstream, String> {
+        let over_network = reach.unix_socket.is_none();
+        match self.own.iter().find(|own| leads_to(&upstream, **own)) {
+            Some(own) if over_network => Err(format!("it is sidekey's own listener {own}")),
+            _ => Ok(upstream),
+        }
     }
 }
 

@@ -1,10 +1,13 @@
 //! The parts that run, from their start to their end.
 
 use super::announce::Addresses;
+use super::collector::{self, Collector};
 use super::created::{self, Kept};
 use super::doors::Doors;
 use super::failure::Failure;
 use super::fixed::Fixed;
+use super::handover::{self, Held, Named};
+use super::listeners::Bound;
 use super::reload::{self, InUse, Reloader};
 use super::rotated::Secrets;
 use super::route_plan::RoutePlan;
@@ -23,7 +26,9 @@ use crate::telemetry::access::AccessLog;
 use crate::telemetry::refreshes::{NamedAccounts, RefreshMetrics};
 use arc_swap::ArcSwap;
 use std::convert::Infallible;
+use std::fmt;
 use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -39,8 +44,29 @@ pub struct Running {
     servers: JoinSet<Infallible>,
     reloading: JoinSet<Infallible>,
     access: Option<AccessLog>,
+    collector: Option<Collector>,
     desk: Arc<Desk>,
     drain: Arc<ArcSwap<Drain>>,
+    /// For the process that may take over.
+    pub held: Held,
+}
+
+/// Why a process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// By a signal.
+    Asked,
+    /// Another process serves in its place.
+    Succeeded,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Asked => "asked to end",
+            Self::Succeeded => "another process has taken over",
+        })
+    }
 }
 
 /// What makes a reload possible.
@@ -54,15 +80,27 @@ pub struct Reloading {
 
 impl Running {
     /// Starts everything on the calling (cold) runtime.
-    pub fn start(mut config: Config, made: Made, reloading: Reloading) -> Result<Self, Failure> {
+    ///
+    /// # Errors
+    /// When a part can't be started.
+    pub async fn start(
+        mut config: Config,
+        made: Made,
+        reloading: Reloading,
+    ) -> Result<Self, Failure> {
+        let held = Held::default();
+        held.set_others(others(&config, &made.bound)?);
         let (doors, listeners) = Doors::of(made.bound.proxy, &config.listeners)
             .map_err(Failure::system("a listener is gone"))?;
+        held.set_proxy(doors.sockets());
         let keys = made.accounts.iter().map(|account| account.key.as_str());
         let named = NamedAccounts::first(config.metrics_max_accounts, keys);
         let refreshes = Arc::new(RefreshMetrics::new(named));
         let created = created_before(&*made.store, &config);
         let secrets = Secrets::of(made.accounts.iter().chain(&created.accounts));
         let clock = SystemClock::start();
+        let collector = config.traces.as_ref().map(collector::start).transpose();
+        let collector = collector.map_err(Failure::Traces)?;
         let parts = wings::Parts {
             clock,
             listeners,
@@ -70,15 +108,18 @@ impl Running {
             store: made.store,
             metrics: refreshes.clone(),
             access: made.access.clone(),
+            tokens_first: made.tokens_first,
+            traces: collector.as_ref().map(|c| c.tracing.clone()),
         };
-        let plan = RoutePlan::of(&mut config);
-        let (core, given) = wings::start(&config, &plan, parts)?;
+        let plan = RoutePlan::of(&mut config, &reloading.addresses);
+        let (core, given) = wings::start(&config, &plan, parts).await?;
         let readiness = Arc::new(Readiness::new(config.readiness_require.clone()));
         let sources = Sources {
             core: core.clone(),
             refreshes: refreshes.clone(),
             access: made.access.clone(),
             log: made.log,
+            spans: collector.as_ref().map(Collector::spans),
         };
         let (file, reloads) = (reloading.source.name(), core.reloads.clone());
         let desk = Arc::new(Desk::new(admin::Parts {
@@ -101,9 +142,11 @@ impl Running {
             reloading: JoinSet::new(),
             drain: Arc::new(ArcSwap::from_pointee(config.drain.clone())),
             access: made.access,
+            collector,
             core,
             readiness,
             desk,
+            held,
         };
         let in_use = InUse {
             fixed: Fixed::of(&config),
@@ -132,6 +175,7 @@ impl Running {
             refreshes,
             drain: self.drain.clone(),
             addresses: reloading.addresses,
+            held: self.held.clone(),
         };
         let reloader = Reloader { parts, in_use };
         self.reloading.spawn(reloader.run(reloading.hangups));
@@ -153,13 +197,18 @@ impl Running {
         }
     }
 
-    /// Lets callers go elsewhere, then finishes what is running.
-    pub async fn wind_down(mut self) {
-        tracing::info!(target: "sidekey", "asked to end: draining");
+    /// Lets callers go elsewhere, then finishes what is running. Where another
+    /// process listens at the same sockets, nobody has to learn of it first.
+    pub async fn wind_down(mut self, why: End) {
+        tracing::info!(target: "sidekey", "{why}: draining");
         self.readiness.drain();
         self.reloading.shutdown().await;
         let drain = self.drain.load_full();
-        sleep(drain.delay).await;
+        match why {
+            End::Asked => sleep(drain.delay).await,
+            End::Succeeded => self.servers.shutdown().await,
+        }
+        self.held.clear();
         let deadline = Instant::now() + drain.timeout;
         let open = self.core.workers.drain(drain.timeout).await;
         if open > 0 {
@@ -167,6 +216,10 @@ impl Running {
         }
         let left = deadline.saturating_duration_since(Instant::now());
         self.core.accounts.shutdown(left.max(LEAST_SHUTDOWN)).await;
+        if let Some(collector) = self.collector {
+            let left = deadline.saturating_duration_since(Instant::now());
+            collector.finish(left.max(LEAST_SHUTDOWN)).await;
+        }
         if let Some(access) = self.access {
             let flush = move || access.flush(LAST_WORDS);
             let _ = tokio::task::spawn_blocking(flush).await;
@@ -181,6 +234,22 @@ fn created_before(store: &dyn Store, config: &Config) -> Kept {
         tracing::error!("created accounts can't be read: {why}");
         Kept::default()
     })
+}
+
+/// The listeners that are not for applications, to be handed over.
+fn others(config: &Config, bound: &Bound) -> Result<Vec<Named>, Failure> {
+    let named = |name: String, socket: &TcpListener| {
+        let clone = socket
+            .try_clone()
+            .map_err(Failure::system("a listener is gone"))?;
+        Ok((name, Arc::new(OwnedFd::from(clone))))
+    };
+    let admin = handover::name("admin.listen", config.admin.listen);
+    let mut all = vec![named(admin, &bound.admin)?];
+    if let (Some(address), Some(probes)) = (config.probes, &bound.probes) {
+        all.push(named(handover::name("probes.listen", address), probes)?);
+    }
+    Ok(all)
 }
 
 fn connector(config: &Config, core: &Core, clock: SystemClock) -> Connector {

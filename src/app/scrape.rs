@@ -8,6 +8,7 @@ use crate::telemetry::accounts::{AccountFigures, AccountSample};
 use crate::telemetry::log::Log;
 use crate::telemetry::metrics::{Snapshot, render};
 use crate::telemetry::refreshes::RefreshMetrics;
+use crate::telemetry::spans::Spans;
 use std::sync::Arc;
 
 /// Where the figures come from.
@@ -17,6 +18,7 @@ pub struct Sources {
     pub refreshes: Arc<RefreshMetrics>,
     pub access: Option<AccessLog>,
     pub log: Arc<Log>,
+    pub spans: Option<Spans>,
 }
 
 /// A scrape of these sources at each call.
@@ -41,6 +43,7 @@ async fn snapshot(sources: &Sources) -> Snapshot {
         accounts: figures(sources),
         access_log_dropped: sources.access.as_ref().map_or(0, AccessLog::dropped),
         log_dropped: sources.log.dropped(),
+        spans: sources.spans.as_ref().map(Spans::counts),
         io: core.workers.io().as_str(),
         reloads: core.reloads.counts(),
         reload_failed: core.reloads.standing().failure().is_some(),

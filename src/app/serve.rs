@@ -2,9 +2,10 @@
 
 use super::announce::{self, Addresses};
 use super::failure::Failure;
+use super::handover::{Held, Offer, Predecessor};
 use super::listeners::{self, Bound};
 use super::pages;
-use super::running::{Reloading, Running};
+use super::running::{End, Reloading, Running};
 use super::signals::{Hangups, Signals};
 use super::source::{Source, Watched};
 use super::stored::{self, Surroundings};
@@ -20,6 +21,7 @@ use crate::telemetry::access::AccessLog;
 use crate::telemetry::log::{self, Log};
 use std::collections::HashMap;
 use std::io::{self, IsTerminal};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -42,21 +44,29 @@ pub(super) struct Made {
     pub admin_token: Secret,
     pub accounts: Vec<Arc<ConnectedAccount>>,
     pub store: Arc<dyn Store>,
+    /// Nobody is served before the first attempts at tokens have ended.
+    pub tokens_first: bool,
 }
 
 /// Runs until asked to end, and drains. `config` is what was read of `source`
-/// when its files were as `watched` says.
+/// when its files were as `watched` says. With `take_over` it listens at the
+/// sockets of the process that runs, which drains once this one serves.
 ///
 /// # Errors
 /// When the process can't start, or a part of it ended by itself.
-pub fn run(config: Config, source: Source, watched: Watched) -> Result<(), Failure> {
+pub fn run(
+    config: Config,
+    source: Source,
+    watched: Watched,
+    take_over: bool,
+) -> Result<(), Failure> {
     let format = format_of(config.log.format);
     let log = Arc::new(log::start(&config.log.level, format).map_err(Failure::Log)?);
     if format == Format::Json {
         log::take_panics();
     }
     say_first(&config);
-    let ended = start_and_serve(config, format, log.clone(), source, watched);
+    let ended = start_and_serve(config, take_over, log.clone(), (source, watched));
     log.flush(LAST_WORDS);
     ended
 }
@@ -79,24 +89,29 @@ pub(super) fn say_warnings(config: &Config) {
 
 fn start_and_serve(
     config: Config,
-    format: Format,
+    take_over: bool,
     log: Arc<Log>,
-    source: Source,
-    watched: Watched,
+    read: (Source, Watched),
 ) -> Result<(), Failure> {
+    let format = format_of(config.log.format);
     // Fails only where a provider is installed already, which is as good.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let mut predecessor = match take_over {
+        true => Predecessor::ask(config.admin.listen).map_err(Failure::TakeOver)?,
+        false => None,
+    };
     let made = Made {
         format,
         log,
-        bound: listeners::bind_all(&config).map_err(Failure::Listen)?,
+        bound: listeners::bind_all(&config, predecessor.as_mut()).map_err(Failure::Listen)?,
         admin_token: admin_token(&config.admin)?,
         accounts: resolve(&config)?,
         access: access_log(&config.log, format)?,
         store: open_store(&config.store)?,
+        tokens_first: predecessor.is_some(),
     };
     let cold = cold_runtime()?;
-    let ended = cold.block_on(serve(config, made, source, watched));
+    let ended = cold.block_on(serve(config, made, read, predecessor));
     // A name that is still being resolved must not hold up the end.
     cold.shutdown_timeout(LAST_WORDS);
     ended
@@ -105,8 +120,8 @@ fn start_and_serve(
 async fn serve(
     config: Config,
     made: Made,
-    source: Source,
-    watched: Watched,
+    (source, watched): (Source, Watched),
+    predecessor: Option<Predecessor>,
 ) -> Result<(), Failure> {
     let deaf = "signals can't be received";
     let mut signals = Signals::new().map_err(Failure::system(deaf))?;
@@ -121,18 +136,48 @@ async fn serve(
         hangups,
         addresses,
     };
-    let mut running = Running::start(config, made, reloading)?;
+    let admin = config.admin.listen;
+    let mut running = Running::start(config, made, reloading).await?;
+    let offer = succeed(admin, predecessor).await;
     announce::page(format, running.page_link());
     tokio::spawn(announce::accounts(format, running.core.accounts.clone()));
     tokio::spawn(give_back(running.core.accounts.clone()));
-    tokio::select! {
-        _ = signals.next() => {}
+    let held = running.held.clone();
+    let end = tokio::select! {
+        _ = signals.next() => End::Asked,
+        () = taken(offer.as_ref(), &held) => End::Succeeded,
         what = running.ended() => return Err(Failure::Ended(what)),
-    }
+    };
+    drop(held);
+    // Nobody is to ask a process that ends.
+    drop(offer);
     // From now on a signal means: at once.
     tokio::spawn(async move { std::process::exit(signals.next().await.exit_code()) });
-    running.wind_down().await;
+    running.wind_down(end).await;
     Ok(())
+}
+
+/// Waits for a process that is to take over, and lets the one before end.
+async fn succeed(admin: SocketAddr, predecessor: Option<Predecessor>) -> Option<Offer> {
+    let offer = Offer::open(admin);
+    if let Err(why) = &offer {
+        tracing::info!(target: "sidekey", "no other process can take over from this one: {why}");
+    }
+    if let Some(predecessor) = predecessor {
+        let told = tokio::task::spawn_blocking(|| predecessor.ready()).await;
+        match told {
+            Ok(Ok(())) => tracing::info!(target: "sidekey", "took over; the process before drains"),
+            _ => tracing::warn!(target: "sidekey", "took over from a process that is gone already"),
+        }
+    }
+    offer.ok()
+}
+
+async fn taken(offer: Option<&Offer>, held: &Held) {
+    match offer {
+        Some(offer) => offer.taken(held).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Gives back the code that only the start needed, once that is over.

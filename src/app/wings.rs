@@ -14,10 +14,13 @@ use crate::store::Store;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::refreshes::RefreshMetrics;
 use crate::telemetry::reloads::Reloads;
+use crate::telemetry::spans::Tracing;
 use crate::token::{self, Published, Unavailable};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
 
 /// What runs, and what a reload is told to.
 #[derive(Clone)]
@@ -36,11 +39,23 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     pub metrics: Arc<RefreshMetrics>,
     pub access: Option<AccessLog>,
+    /// Nobody is served before the first attempts at tokens have ended: the
+    /// process before this one serves.
+    pub tokens_first: bool,
+    pub traces: Option<Tracing>,
 }
+
+/// How long the first attempts may hold it up, and how often they are looked at.
+const FIRST_ATTEMPTS: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Starts the cold wing, which fetches the first tokens at once, and the
 /// workers; gives what these go by, too.
-pub fn start(config: &Config, plan: &RoutePlan, parts: Parts) -> Result<(Core, Given), Failure> {
+pub async fn start(
+    config: &Config,
+    plan: &RoutePlan,
+    parts: Parts,
+) -> Result<(Core, Given), Failure> {
     let io = back_end::choose(config.workers.io)?;
     let (asker, asks) = token::channel();
     let accounts = refresh::start(refresh::Parts {
@@ -51,6 +66,9 @@ pub fn start(config: &Config, plan: &RoutePlan, parts: Parts) -> Result<(Core, G
         metrics: parts.metrics,
         settings: config.refresh.clone(),
     });
+    if parts.tokens_first {
+        first_attempts(&accounts).await;
+    }
     let given = Given::of(plan, &accounts.by_key());
     let (routes, seams) = given.for_workers();
     let workers = proxy::start(proxy::Parts {
@@ -63,6 +81,7 @@ pub fn start(config: &Config, plan: &RoutePlan, parts: Parts) -> Result<(Core, G
         workers: config.workers.count,
         io,
         access: parts.access,
+        traces: parts.traces,
         clock: parts.clock,
         public_url: config.admin.public_url.clone(),
         dialer: Dialer::new(tokio::runtime::Handle::current()),
@@ -75,6 +94,15 @@ pub fn start(config: &Config, plan: &RoutePlan, parts: Parts) -> Result<(Core, G
         reloads: Arc::default(),
     };
     Ok((core, given))
+}
+
+async fn first_attempts(accounts: &Handle) {
+    let ended = async {
+        while !accounts.first_attempts_ended() {
+            sleep(LOOK).await;
+        }
+    };
+    let _ = timeout(FIRST_ATTEMPTS, ended).await;
 }
 
 /// What workers go by: the routes, and by what they read the accounts of those.

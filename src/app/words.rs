@@ -101,6 +101,7 @@ mod tests {
     use crate::base::id::AccountKey;
     use crate::config::checked::callers::Speaks;
     use crate::config::checked::streams::Streams;
+    use crate::config::checked::upstream::Reach;
     use crate::config::checked::{
         HostMatch, PathMatch, Route, RouteMatch, Upstream, UpstreamScheme,
     };
@@ -119,6 +120,7 @@ mod tests {
                 path: "/api/".into(),
                 query: None,
             },
+            reach: Reach::default(),
             account: AccountKey::new("crmDev").unwrap(),
             timeout: Duration::ZERO,
             connect_timeout: Duration::ZERO,

@@ -2,6 +2,7 @@
 
 pub mod backoff;
 pub mod caller_keys;
+pub mod client_tls;
 pub mod clock;
 #[cfg(test)]
 pub mod counting;

@@ -42,6 +42,10 @@ pub struct Args {
     /// How workers wait for sockets, instead of the file's `workers.io` (auto)
     #[arg(long, value_name = "IO", env = "SIDEKEY_IO")]
     io: Option<Io>,
+    /// Listen at the sockets of the sidekey that runs, which drains and ends once this one
+    /// serves; where none runs, start as ever
+    #[arg(long)]
+    take_over: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -60,6 +64,7 @@ enum Format {
 
 /// Runs the command.
 pub fn main(args: Args) -> ExitCode {
+    let take_over = args.take_over;
     let source = args.source();
     let app::Reading { config, watched } = source.read();
     let config = match config {
@@ -72,7 +77,7 @@ pub fn main(args: Args) -> ExitCode {
             ));
         }
     };
-    match app::run(config, source, watched) {
+    match app::run(config, source, watched, take_over) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => terminal::fail(failure),
     }

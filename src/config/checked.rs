@@ -4,12 +4,14 @@
 pub mod callers;
 pub mod edits;
 pub mod streams;
+pub mod upstream;
 
 use super::stamp::Stamps;
 use crate::base::id::AccountKey;
 use crate::base::key::Key;
 use crate::base::secret::Secret;
 use crate::base::template::{Template, UrlTemplate};
+use crate::config::traces::Traces;
 use callers::{Allowed, Speaks};
 use edits::Edits;
 use http::{HeaderName, Method};
@@ -43,6 +45,8 @@ pub struct Config {
     pub readiness_require: Vec<AccountKey>,
     /// How many accounts get metric series of their own.
     pub metrics_max_accounts: usize,
+    /// `None`: requests' traces are none of our business.
+    pub traces: Option<Traces>,
     /// Things worth saying at every start, already worded for people.
     pub warnings: Vec<String>,
     /// Other files that values were taken from.
@@ -228,6 +232,7 @@ pub struct Route {
     pub name: String,
     pub matcher: RouteMatch,
     pub upstream: Upstream,
+    pub reach: upstream::Reach,
     pub account: AccountKey,
     /// Until response headers.
     pub timeout: Duration,

@@ -5,6 +5,7 @@ pub mod checked;
 pub mod keys;
 pub mod mistakes;
 pub mod stamp;
+pub mod traces;
 pub mod written;
 
 mod check;

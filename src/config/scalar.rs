@@ -12,9 +12,12 @@ use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
 
 /// The largest file that may stand for a scalar.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
+/// The largest file that is named by a value: the certificates of very many authorities.
+const MAX_NAMED_FILE_BYTES: u64 = 1024 * 1024;
 
 /// What reading a configuration needs, and where its mistakes are collected.
 pub(super) struct Context<'a> {
@@ -263,10 +266,7 @@ pub(super) fn content_of(ctx: &Context<'_>, path: &Scalar) -> Option<String> {
 fn from_file(ctx: &Context<'_>, written: &Scalar, secret: bool) -> Option<Scalar> {
     let path = ctx.path(&written.text);
     ctx.files.borrow_mut().insert(path.clone());
-    let (stamp, read) = read_bounded(&path);
-    // Read twice, it counts as what it was at first: what changed between is noticed.
-    ctx.stamps.borrow_mut().entry(path.clone()).or_insert(stamp);
-    match read {
+    match read_text(ctx, &path) {
         Ok(text) => Some(Scalar {
             text,
             place: written.place,
@@ -281,9 +281,29 @@ fn from_file(ctx: &Context<'_>, written: &Scalar, secret: bool) -> Option<Scalar
     }
 }
 
-/// The content without its last line end, and in which state the file was just
-/// before it was read.
-fn read_bounded(path: &Path) -> (Option<Stamp>, Result<String, String>) {
+/// The content of a file that a value names; it is watched from now on.
+pub(super) fn read_file(ctx: &Context<'_>, name: &Scalar) -> Option<Zeroizing<Vec<u8>>> {
+    let path = ctx.path(&name.text);
+    ctx.files.borrow_mut().insert(path.clone());
+    let read = read_stamped(ctx, &path, MAX_NAMED_FILE_BYTES);
+    read.map_err(|why| {
+        let what = format!("the file {} can't be read: {why}", path.display());
+        ctx.report(Mistake::error(name.place, what));
+    })
+    .ok()
+    .map(Zeroizing::new)
+}
+
+fn read_stamped(ctx: &Context<'_>, path: &Path, most: u64) -> Result<Vec<u8>, String> {
+    let (stamp, read) = read_bounded(path, most);
+    // Read twice, it counts as what it was at first: what changed between is noticed.
+    let mut stamps = ctx.stamps.borrow_mut();
+    stamps.entry(path.to_path_buf()).or_insert(stamp);
+    read
+}
+
+/// The content, and in which state the file was just before it was read.
+fn read_bounded(path: &Path, most: u64) -> (Option<Stamp>, Result<Vec<u8>, String>) {
     let seen = match std::fs::metadata(path) {
         Ok(seen) => seen,
         Err(error) => return (None, Err(error.to_string())),
@@ -293,21 +313,23 @@ fn read_bounded(path: &Path) -> (Option<Stamp>, Result<String, String>) {
     if !seen.is_file() {
         return (Some(stamp), Err("it is not a regular file".to_owned()));
     }
+    let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| {
         // Another one may have been put there since.
         stamp = Stamp::of(&file.metadata()?);
-        let mut bytes = Vec::new();
-        file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
-        Ok(bytes)
+        file.take(most + 1).read_to_end(&mut bytes)
     });
-    let text = read.map_err(|e| e.to_string()).and_then(as_text);
-    (Some(stamp), text)
+    let read = match read {
+        Err(error) => Err(error.to_string()),
+        Ok(_) if bytes.len() as u64 > most => Err(format!("it is larger than {} KiB", most / 1024)),
+        Ok(_) => Ok(bytes),
+    };
+    (Some(stamp), read)
 }
 
-fn as_text(bytes: Vec<u8>) -> Result<String, String> {
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err("it is larger than 64 KiB".to_owned());
-    }
+/// The content without its last line end.
+fn read_text(ctx: &Context<'_>, path: &Path) -> Result<String, String> {
+    let bytes = read_stamped(ctx, path, MAX_FILE_BYTES)?;
     let mut text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())?;
     if text.ends_with('\n') {
         text.pop();

@@ -1,16 +1,17 @@
 //! Opening connections to upstreams: resolve, connect, TLS.
 
+use super::race::race;
 use super::stream::{ReadDecides, Stream, UpstreamStream};
+use super::{tls, unix_dial};
+use crate::base::client_tls::ClientTls;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
-use rustls_platform_verifier::BuilderVerifierExt;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::path::Path;
 use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
-use tokio_rustls::TlsConnector;
 
 /// Where a connection goes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -19,6 +20,10 @@ pub struct Origin {
     /// A name or an IP address, without brackets.
     pub host: String,
     pub port: u16,
+    /// The connection goes here instead of to the host and port.
+    pub unix_socket: Option<Arc<Path>>,
+    /// TLS other than by the system's authorities and without a client certificate.
+    pub settings: Option<Arc<ClientTls>>,
 }
 
 /// An open connection to an upstream.
@@ -49,63 +54,51 @@ impl fmt::Display for DialError {
 #[derive(Clone)]
 pub struct Dialer {
     cold: Handle,
-    /// Without a trust store only TLS fails, and says why.
-    tls: Result<TlsConnector, String>,
+    tls: tls::client::Client,
 }
 
 impl Dialer {
     /// Names are resolved on `cold`, where blocking is allowed; certificates
-    /// are judged by the operating system's trust store, read here.
+    /// are judged by the operating system's trust store, read here, where the
+    /// origin names no other.
     #[must_use]
     pub fn new(cold: Handle) -> Self {
-        let tls = rustls::ClientConfig::builder()
-            .with_platform_verifier()
-            .map_err(|error| format!("there is no trust store: {error}"))
-            .map(|builder| {
-                let mut config = builder.with_no_client_auth();
-                config.alpn_protocols = vec![b"http/1.1".to_vec()];
-                TlsConnector::from(Arc::new(config))
-            });
-        Self { cold, tls }
+        Self {
+            cold,
+            tls: tls::client::Client::new(),
+        }
     }
 
-    /// Opens a connection; every address of the name is tried in turn.
+    /// Opens a connection, to the first address of the name that takes one.
     ///
     /// # Errors
-    /// [`DialError`], of the last address tried.
+    /// [`DialError`], with what each address said.
     pub async fn connect(&self, origin: &Origin) -> Result<Connection, DialError> {
-        let stream = self.connect_tcp(origin).await?;
-        let stream = Stream::new(stream).map_err(DialError::Connect)?;
+        let stream = match &origin.unix_socket {
+            None => self.connect_tcp(origin).await?,
+            Some(path) => connect_unix(path).await.map_err(DialError::Connect)?,
+        };
         if !origin.tls {
             return Ok(ReadDecides::new(UpstreamStream::Plain(stream)));
         }
-        let tls = self
-            .tls
-            .as_ref()
-            .map_err(|why| DialError::Tls(why.clone()))?;
-        let name = ServerName::try_from(origin.host.clone())
-            .map_err(|_| DialError::Tls(format!("{:?} is not a server name", origin.host)))?;
-        let stream = tls
-            .connect(name, TokioIo::new(stream))
-            .await
-            .map_err(|error| DialError::Tls(error.to_string()))?;
-        Ok(ReadDecides::new(UpstreamStream::Tls(Box::new(
+        let stream = self.tls.connect(origin, stream).await;
+        let stream = stream.map_err(DialError::Tls)?;
+        Ok(ReadDecides::over_tls(UpstreamStream::Tls(Box::new(
             TokioIo::new(stream),
         ))))
     }
 
-    async fn connect_tcp(&self, origin: &Origin) -> Result<TcpStream, DialError> {
-        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        for address in self.resolve(origin).await.map_err(DialError::Resolve)? {
-            match TcpStream::connect(address).await {
-                Ok(stream) => {
-                    stream.set_nodelay(true).map_err(DialError::Connect)?;
-                    return Ok(stream);
-                }
-                Err(error) => last = error,
-            }
-        }
-        Err(DialError::Connect(last))
+    async fn connect_tcp(&self, origin: &Origin) -> Result<Stream, DialError> {
+        let addresses = self.resolve(origin).await.map_err(DialError::Resolve)?;
+        let connected = race(&addresses, |address| async move {
+            let stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            Ok(stream)
+        });
+        connected
+            .await
+            .and_then(Stream::new)
+            .map_err(DialError::Connect)
     }
 
     /// An address as it is; a name by the operating system's resolver, anew for
@@ -121,4 +114,11 @@ impl Dialer {
             .map_err(io::Error::other)?
             .map(Iterator::collect)
     }
+}
+
+async fn connect_unix(path: &Path) -> io::Result<Stream> {
+    let named =
+        |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    let connected = unix_dial::connect(path).await.map_err(named)?;
+    Ok(Stream::Unix(TokioIo::new(connected)))
 }

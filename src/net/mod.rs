@@ -2,10 +2,14 @@
 //! worker, so that it can be exchanged and measured.
 
 pub mod dial;
+pub mod handover;
 pub mod listen;
+mod race;
 #[cfg(target_os = "linux")]
 pub mod ring;
 pub mod share;
 pub mod stream;
 pub mod time;
+pub mod tls;
+mod unix_dial;
 pub mod worker;

@@ -3,13 +3,16 @@
 #[cfg(target_os = "linux")]
 use super::ring;
 use super::share::Share;
+use super::tls::client::tls_error;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
+use std::cell::OnceCell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use tokio::io::ReadBuf;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 
 /// A client's connection.
@@ -18,6 +21,8 @@ pub type ClientStream = Stream;
 /// A connection on the back end of the calling worker.
 pub enum Stream {
     Poll(TokioIo<TcpStream>),
+    /// On either back end: the ring has no part in it.
+    Unix(TokioIo<UnixStream>),
     #[cfg(target_os = "linux")]
     Ring(ring::Stream),
 }
@@ -61,6 +66,7 @@ impl Stream {
                 let peeked = stream.inner().poll_peek(cx, &mut ReadBuf::new(&mut byte));
                 peeked.map(drop)
             }
+            Self::Unix(stream) => stream.inner().poll_read_ready(cx).map(drop),
             #[cfg(target_os = "linux")]
             Self::Ring(stream) => stream.poll_readable(cx),
         }
@@ -82,6 +88,27 @@ pub struct ReadDecides<S> {
     stream: S,
     write_failed: bool,
     share: Share,
+    trouble: Option<Trouble>,
+}
+
+/// The TLS error that ended a connection: a server judges a client's
+/// certificate only after the client's side of the handshake (RFC 8446, 4.6.2
+/// and 6.2), and what the HTTP client makes of it no longer tells.
+#[derive(Clone, Default)]
+pub struct Trouble(Rc<OnceCell<rustls::Error>>);
+
+impl Trouble {
+    /// The error, once there was one.
+    #[must_use]
+    pub fn get(&self) -> Option<&rustls::Error> {
+        self.0.get()
+    }
+
+    fn note(&self, error: &io::Error) {
+        if let Some(error) = tls_error(error) {
+            let _ = self.0.set(error.clone());
+        }
+    }
 }
 
 impl<S> ReadDecides<S> {
@@ -91,7 +118,23 @@ impl<S> ReadDecides<S> {
             stream,
             write_failed: false,
             share: Share::default(),
+            trouble: None,
         }
+    }
+
+    /// Over TLS: remembers the error that ended it.
+    #[must_use]
+    pub fn over_tls(stream: S) -> Self {
+        Self {
+            trouble: Some(Trouble::default()),
+            ..Self::new(stream)
+        }
+    }
+
+    /// Where a TLS error will be found; `None` without TLS.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.trouble.clone()
     }
 
     fn written(
@@ -116,8 +159,13 @@ impl<S: Read + Unpin> Read for ReadDecides<S> {
         buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        this.share
-            .read(buf, |buf| Pin::new(&mut this.stream).poll_read(cx, buf))
+        let read = this
+            .share
+            .read(buf, |buf| Pin::new(&mut this.stream).poll_read(cx, buf));
+        if let (Poll::Ready(Err(error)), Some(trouble)) = (&read, &this.trouble) {
+            trouble.note(error);
+        }
+        read
     }
 }
 
@@ -225,5 +273,5 @@ macro_rules! pass_on {
     };
 }
 
-pass_on!(Stream: Poll, #[cfg(target_os = "linux")] Ring);
+pass_on!(Stream: Poll, Unix, #[cfg(target_os = "linux")] Ring);
 pass_on!(UpstreamStream: Plain, Tls);

@@ -50,7 +50,7 @@ async fn stretch(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Watched) 
     let rests = poll_fn(|cx| {
         connection.wake_with(cx);
         match connection.close.get() {
-            Close::No => {}
+            Close::No | Close::Softly => {}
             Close::Now => return Poll::Ready(false),
             Close::Gently => Pin::new(&mut *http).graceful_shutdown(),
         }
@@ -68,7 +68,7 @@ async fn stretch(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Watched) 
     });
     let rests = rests.await;
     connection.holds_buffers.set(false);
-    if let Some(tunnel) = connection.tunnel.take() {
+    if let Some(tunnel) = connection.take_tunnel() {
         let agreed = (ended && !failed).then(|| http.into_parts());
         let parts = agreed.map(|parts| (parts.io.stream, parts.io.rest, parts.read_buf));
         Box::pin(tunnel.begin(worker, connection, parts)).await;
@@ -110,8 +110,8 @@ impl Watched {
         poll_fn(|cx| {
             self.connection.wake_with(cx);
             match self.connection.close.get() {
-                Close::No if !self.rest.is_empty() => Poll::Ready(true),
-                Close::No => self.stream.poll_readable(cx).map(|()| true),
+                Close::No | Close::Softly if !self.rest.is_empty() => Poll::Ready(true),
+                Close::No | Close::Softly => self.stream.poll_readable(cx).map(|()| true),
                 // The end of an answer may still be on its way to a slow caller.
                 Close::Gently => Pin::new(&mut self.stream).poll_shutdown(cx).map(|_| false),
                 Close::Now => Poll::Ready(false),

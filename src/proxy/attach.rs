@@ -9,6 +9,7 @@ use super::hop::{self, GoesOn, Noted, names_in, take_connection};
 use super::path::{Rewrite, without_pairs};
 use super::refusal::{Code, Refusal};
 use super::route::WorkerRoute;
+use super::trace::TRACEPARENT;
 use crate::config::checked::edits::Edits;
 use crate::token::{Attach, QueryPair, TokenPlace};
 use http::header::{
@@ -38,6 +39,8 @@ pub struct Outbound<'a> {
     /// The upstream says when the body may come.
     expects: bool,
     shelf: &'a Shelf,
+    /// Where traces are configured: whose child the upstream's span is.
+    pub traceparent: Option<Box<HeaderValue>>,
 }
 
 type Fields = Vec<(HeaderName, HeaderValue)>;
@@ -101,6 +104,7 @@ impl<'a> Outbound<'a> {
             expects: noted.goes_on.expect,
             shelf,
             headers: Some(headers),
+            traceparent: None,
         })
     }
 
@@ -113,6 +117,9 @@ impl<'a> Outbound<'a> {
         let target = self.target(attach)?;
         let kept = &self.kept;
         let mut headers = self.headers.take().unwrap_or_else(|| with_all(kept));
+        if let Some(traceparent) = &self.traceparent {
+            headers.insert(&TRACEPARENT, (**traceparent).clone());
+        }
         for (name, value) in &attach.headers {
             headers.insert(name.clone(), value.clone());
         }
@@ -131,6 +138,11 @@ impl<'a> Outbound<'a> {
             await_continue(&mut request);
         }
         Ok(request)
+    }
+
+    /// What follows the route's prefix in the path.
+    pub fn rest(&self) -> &str {
+        self.route.rest(self.target.path())
     }
 
     fn target(&self, attach: &Attach) -> Result<PathAndQuery, Refusal> {

@@ -27,6 +27,8 @@ pub(super) enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Close {
     No,
+    /// After one more request, or a while of silence: one may be on its way.
+    Softly,
     /// After the request that is being answered.
     Gently,
     Now,
@@ -57,7 +59,7 @@ pub struct Connection {
     /// It has been idle for a while and is to give its buffers back.
     pub(super) rest: Cell<bool>,
     /// What goes on over it once the answer under way is written.
-    pub(super) tunnel: RefCell<Option<Box<Tunnel>>>,
+    tunnel: RefCell<Option<Box<Tunnel>>>,
     /// Whatever still runs over it has to say goodbye.
     farewell: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -69,6 +71,9 @@ pub struct Connection {
 
 /// How long a connection is idle before it gives its buffers back.
 const REST_AFTER: Duration = Duration::from_secs(1);
+
+/// How long a connection that is to end may be silent between requests.
+const LET_GO_AFTER: Duration = Duration::from_secs(1);
 
 /// Marks its connection as busy while it lives. HTTP/2 has many at once.
 pub struct InRequest(Rc<Connection>);
@@ -148,6 +153,9 @@ impl Connection {
     pub fn speak_http2(&self) {
         self.used.set(true);
         let _ = self.http2.set(Box::default());
+        if self.is_let_go() {
+            self.close_gently();
+        }
     }
 
     /// What is seen of its HTTP/2; `None` for HTTP/1.1.
@@ -155,9 +163,9 @@ impl Connection {
         self.http2.get().map(|signs| &**signs)
     }
 
-    /// True when it is to end, now or soon.
+    /// True when it is to end, and nothing that comes counts any more.
     pub fn is_closing(&self) -> bool {
-        self.close.get() != Close::No
+        matches!(self.close.get(), Close::Gently | Close::Now)
     }
 
     /// True before anything has come that makes sense.
@@ -214,6 +222,7 @@ impl Connection {
             Phase::Request if self.unflushed.get() => worker.limits.idle_timeout,
             Phase::Request => return self.since.set(None),
             Phase::Head => worker.limits.header_timeout,
+            Phase::Idle if self.is_let_go() => LET_GO_AFTER,
             Phase::Idle => worker.limits.idle_timeout,
         };
         let waited = now.saturating_duration_since(since);
@@ -262,6 +271,10 @@ impl Connection {
         self.tunnel.replace(Some(tunnel));
     }
 
+    pub fn take_tunnel(&self) -> Option<Box<Tunnel>> {
+        self.tunnel.take()
+    }
+
     /// The process will not wait much longer.
     pub fn say_farewell(&self) {
         self.farewell.set(true);
@@ -271,6 +284,24 @@ impl Connection {
     #[must_use]
     pub fn is_farewell(&self) -> bool {
         self.farewell.get()
+    }
+
+    /// Lets a caller who knows of nothing have one more request, which is told
+    /// that it was the last; closes it when none comes. HTTP/2 has words for
+    /// that (GOAWAY).
+    pub fn let_go(&self) {
+        if self.http2().is_some() {
+            self.close_gently();
+        } else if self.close.get() == Close::No {
+            self.since.set(None);
+            self.close(Close::Softly);
+        }
+    }
+
+    /// True when a request is the last of its connection.
+    #[must_use]
+    pub fn is_let_go(&self) -> bool {
+        self.close.get() == Close::Softly
     }
 
     fn cut_streams(&self) -> bool {

@@ -33,7 +33,8 @@ impl Gate {
 pub fn arrange(head: &request::Parts, noted: &mut Noted, upload: Option<&Upload>) {
     let Some(upload) = upload else { return };
     let mut values = head.headers.get_all(EXPECT).iter();
-    let expects = values.any(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    let only = values.next().filter(|_| values.next().is_none());
+    let expects = only.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     if expects && head.version == Version::HTTP_11 {
         upload.expect();
         noted.goes_on.expect = true;

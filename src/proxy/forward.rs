@@ -52,12 +52,15 @@ pub fn forward(
     // An `async fn` would hold its arguments twice, and hyper moves this future.
     async move {
         let mut seen = Seen::start();
+        seen.traced(&worker, &mut head);
         let mut response = match pipeline(&worker, &connection, &mut head, body, &mut seen).await {
             Ok(response) => response,
             Err(refusal) if is_grpc => grpc::End::of(&refusal).trailers_only(seen.refused(refusal)),
             Err(refusal) => seen.refused(refusal),
         };
-        if connection.is_doubtful() {
+        let is_last =
+            connection.is_let_go() && response.status() != StatusCode::SWITCHING_PROTOCOLS;
+        if is_last || connection.is_doubtful() {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);
         }
@@ -210,11 +213,12 @@ async fn sent(
     if let Some(upload) = way.upload {
         expect::be_patient(worker, upload);
     }
+    seen.sending(worker, outbound, at);
     let answered = match way.handshake {
         None => upstream::send(worker, route, outbound, attach, way.upload, at).await,
         Some(handshake) => Box::pin(handshake.send(worker, route, outbound, attach, at)).await,
     };
-    seen.upstream_ended(at);
+    seen.sent(worker, (route, outbound), at, &answered);
     answered
 }
 

@@ -107,10 +107,11 @@ impl Handshake {
         now: Instant,
     ) -> Result<Answered, Refusal> {
         let stream = upstream::dial(worker, route).await?;
+        let trouble = stream.trouble();
         let (mut sender, mut connection) = http1::Builder::new()
             .handshake::<_, Outgoing>(stream)
             .await
-            .map_err(|error| upstream::failed(route, &error))?;
+            .map_err(|error| upstream::failed(route, trouble.as_ref(), &error))?;
         let (give, raw) = oneshot::channel();
         spawn_local(async move {
             let ended = poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
@@ -135,7 +136,7 @@ impl Handshake {
             .until(&deadline, answer)
             .await
             .map_err(|_| upstream::timed_out(route))?
-            .map_err(|error| upstream::failed(route, &error))?;
+            .map_err(|error| upstream::failed(route, trouble.as_ref(), &error))?;
         self.raw.replace(Some(raw));
         Ok(Answered {
             response,

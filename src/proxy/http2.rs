@@ -54,7 +54,7 @@ pub async fn serve(worker: Rc<Worker>, connection: Rc<Connection>, io: Watched) 
     poll_fn(|cx| {
         connection.wake_with(cx);
         match connection.close.get() {
-            Close::No => {}
+            Close::No | Close::Softly => {}
             Close::Now => return Poll::Ready(()),
             // GOAWAY, said once however often it is asked for.
             Close::Gently => http.as_mut().graceful_shutdown(),

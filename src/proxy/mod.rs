@@ -37,6 +37,8 @@ mod set_cookie;
 mod signs;
 mod streamed;
 mod tables;
+mod tally;
+mod trace;
 mod translate;
 mod tunnel;
 mod upstream;
@@ -52,6 +54,7 @@ use crate::net::dial::Dialer;
 use crate::net::worker::{Io, spawn};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::requests::WorkerStats;
+use crate::telemetry::spans::Tracing;
 use crate::token::{Asker, Shared};
 use replay::Budget;
 use std::collections::HashMap;
@@ -59,7 +62,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use worker::{Command, Commons, Seed, Worker};
 
@@ -116,6 +119,8 @@ pub struct Parts {
     pub io: Io,
     /// `None`: no access log.
     pub access: Option<AccessLog>,
+    /// `None`: no traces.
+    pub traces: Option<Tracing>,
     pub clock: SystemClock,
     /// The admin listener's public address, for the link at which to reconnect.
     pub public_url: String,
@@ -164,6 +169,7 @@ pub fn start(parts: Parts) -> io::Result<Workers> {
             token_wait: parts.token_wait,
             asker: parts.asker.clone(),
             access: parts.access.as_ref().map(AccessLog::writer),
+            traces: parts.traces.clone(),
             clock: parts.clock,
             public_url: parts.public_url.clone(),
         };
@@ -261,9 +267,19 @@ impl Workers {
         Ok(())
     }
 
-    /// Stops accepting, finishes the running requests and closes kept-alive
-    /// connections; gives the number of connections still open at the limit.
+    /// Stops accepting, finishes the running requests and lets kept-alive
+    /// connections go; gives the number of connections still open at the limit.
     pub async fn drain(&self, limit: Duration) -> usize {
+        let start = Instant::now();
+        match self.drain_once(limit).await {
+            // A worker may have ended before another, still accepting, gave it
+            // a connection: now none accepts any more.
+            0 => self.drain_once(limit.saturating_sub(start.elapsed())).await,
+            left => left,
+        }
+    }
+
+    async fn drain_once(&self, limit: Duration) -> usize {
         let mut left = 0;
         for answer in self.ask(|reply| Command::Drain(limit, reply)) {
             left += answer.await.unwrap_or(0);

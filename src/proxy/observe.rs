@@ -1,10 +1,13 @@
 //! What is noted of a request: counters, histograms, the access log.
 
+use super::attach::Outbound;
 use super::body::Answer;
 use super::connection::Connection;
 use super::refusal::Refusal;
 use super::route::WorkerRoute;
+use super::trace::{Ended, Trace};
 use super::tunnel::{Told, Tunnel};
+use super::upstream::Answered;
 use super::worker::Worker;
 use crate::telemetry::access::Entry;
 use crate::telemetry::requests::ReplayOutcome;
@@ -26,6 +29,8 @@ pub struct Seen {
     /// Who calls, where the route asks.
     pub caller: Option<Arc<str>>,
     pub replayed: bool,
+    /// Where traces are configured; rare, so kept elsewhere.
+    trace: Option<Box<Trace>>,
     /// What begins when the answer is written; the log has its line at the end.
     pub tunnel: Option<Box<Tunnel>>,
 }
@@ -43,7 +48,39 @@ impl Seen {
             token_wait: None,
             caller: None,
             replayed: false,
+            trace: None,
             tunnel: None,
+        }
+    }
+
+    /// Takes up the request's trace, where traces are configured.
+    pub fn traced(&mut self, worker: &Worker, head: &mut request::Parts) {
+        if let Some(tracer) = &worker.tracer {
+            self.trace = Some(tracer.begin(head, self.started));
+        }
+    }
+
+    /// The request is sent: under a span of its own.
+    pub fn sending(&mut self, worker: &Worker, outbound: &mut Outbound<'_>, at: Instant) {
+        if let (Some(trace), Some(tracer)) = (&mut self.trace, &worker.tracer) {
+            outbound.traceparent = trace.sending(tracer, at).map(Box::new);
+        }
+    }
+
+    /// That sending is over.
+    pub fn sent(
+        &mut self,
+        worker: &Worker,
+        of: (&WorkerRoute, &Outbound<'_>),
+        at: Instant,
+        answered: &Result<Answered, Refusal>,
+    ) {
+        self.upstream_ended(at);
+        if let (Some(trace), Some(tracer), Some(ended)) =
+            (&mut self.trace, &worker.tracer, self.ended)
+            && trace.sent(tracer, of, (at, ended), answered)
+        {
+            worker.deadlines.wake();
         }
     }
 
@@ -57,7 +94,7 @@ impl Seen {
     }
 
     /// A sending that began at `at` has been answered or has failed.
-    pub fn upstream_ended(&mut self, at: Instant) {
+    fn upstream_ended(&mut self, at: Instant) {
         let now = Instant::now();
         *self.upstream.get_or_insert_default() += now.saturating_duration_since(at);
         self.ended = Some(now);
@@ -66,9 +103,15 @@ impl Seen {
     /// The request waits for something else than the upstream.
     pub fn waits(&mut self) {
         self.ended = None;
+        if let Some(trace) = &mut self.trace {
+            trace.rejected();
+        }
     }
 
     pub fn waited_for_token(&mut self, wait: Duration) {
+        if let Some(trace) = &mut self.trace {
+            trace.waited(wait);
+        }
         *self.token_wait.get_or_insert_default() += wait;
     }
 
@@ -86,7 +129,7 @@ impl Seen {
 
     /// The answer's head is on its way.
     pub fn answered(
-        self,
+        mut self,
         worker: &Worker,
         connection: &Connection,
         head: &request::Parts,
@@ -96,7 +139,7 @@ impl Seen {
         let duration = ended.saturating_duration_since(self.started);
         let status = response.status().as_u16();
         if let Some(error) = self.error {
-            worker.count_refused(error);
+            worker.tally.refused(error);
         }
         match &self.route {
             Some(route) => {
@@ -114,8 +157,22 @@ impl Seen {
                 }
                 stats.overhead.observe(duration.saturating_sub(others));
             }
-            None => worker.count_unrouted(status, duration),
+            None => worker.tally.unrouted(status, duration),
         }
+        if let (Some(trace), Some(tracer)) = (&mut self.trace, &worker.tracer) {
+            let ended = Ended {
+                head,
+                peer: &connection.peer,
+                route: self.route.as_deref(),
+                status: response.status(),
+                error: self.error,
+                at: ended,
+            };
+            if trace.end(tracer, &ended) {
+                worker.deadlines.wake();
+            }
+        }
+        let trace = self.trace.as_ref().map(|trace| trace.id());
         if let Some(mut tunnel) = self.tunnel {
             tunnel.told = Told {
                 path: head.uri.path().into(),
@@ -123,6 +180,7 @@ impl Seen {
                 upstream: self.upstream,
                 replayed: self.replayed,
                 caller: self.caller,
+                trace,
             };
             return connection.hand_over(tunnel);
         }
@@ -137,6 +195,7 @@ impl Seen {
             duration,
             upstream: self.upstream,
             replayed: self.replayed,
+            trace,
             tunnelled: None,
         });
     }

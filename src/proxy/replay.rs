@@ -5,7 +5,7 @@
 
 use super::body::SendError;
 use super::connection::Reading;
-use super::expect::Gate;
+use super::expect::{Gate, PATIENCE};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
@@ -182,8 +182,14 @@ impl Upload {
     #[must_use]
     pub fn send(&self) -> Sending {
         self.cut();
-        self.0.deadline.set(Instant::now() + self.0.patience);
         let mut state = self.0.state.borrow_mut();
+        let before = if state.expects {
+            PATIENCE
+        } else {
+            Duration::ZERO
+        };
+        let deadline = Instant::now() + before + self.0.patience;
+        self.0.deadline.set(deadline);
         state.live += 1;
         state.sent = false;
         state.held = false;

@@ -5,6 +5,7 @@ use super::upstream::{Pool, origin_of};
 use crate::base::id::AccountKey;
 use crate::config::checked::callers::Speaks;
 use crate::config::checked::streams::Streams;
+use crate::config::checked::upstream::Reach;
 use crate::config::checked::{Route, RouteMatch, Upstream, UpstreamScheme};
 use crate::token::slot;
 use http::HeaderValue;
@@ -23,11 +24,12 @@ pub fn route(name: &str, matcher: RouteMatch) -> Rc<WorkerRoute> {
     };
     Rc::new(WorkerRoute {
         name: Arc::from(name),
-        pool: Rc::new(Pool::new(origin_of(&upstream), 1)),
+        pool: Rc::new(Pool::new(origin_of(&upstream, &Reach::default()), 1)),
         route: Arc::new(Route {
             name: name.into(),
             matcher,
             upstream,
+            reach: Reach::default(),
             account: AccountKey::new("a").unwrap_or_else(|_| unreachable!("a letter")),
             timeout: Duration::ZERO,
             connect_timeout: Duration::ZERO,

@@ -49,7 +49,7 @@ impl Tables<'_> {
         old: Option<&Rc<WorkerRoute>>,
         pools: &mut HashMap<Origin, Rc<Pool>>,
     ) -> Rc<WorkerRoute> {
-        let origin = origin_of(&route.upstream);
+        let origin = origin_of(&route.upstream, &route.reach);
         let pool = pools
             .entry(origin.clone())
             .or_insert_with(|| Rc::new(Pool::new(origin, self.pool_limit)));

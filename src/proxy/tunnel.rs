@@ -12,6 +12,7 @@ use crate::config::checked::streams::OnExpiry;
 use crate::net::dial;
 use crate::net::stream::ClientStream;
 use crate::telemetry::access::Entry;
+use crate::telemetry::context::TraceId;
 use crate::telemetry::requests::StreamEnd;
 use crate::token::Credential;
 use bytes::Bytes;
@@ -51,6 +52,7 @@ pub struct Told {
     pub upstream: Option<Duration>,
     pub replayed: bool,
     pub caller: Option<Arc<str>>,
+    pub trace: Option<TraceId>,
 }
 
 /// Both ends of it.
@@ -90,6 +92,7 @@ impl Tunnel {
                 upstream: None,
                 replayed: false,
                 caller: None,
+                trace: None,
             },
             route: route.clone(),
         }
@@ -233,6 +236,7 @@ impl Tunnel {
             duration: self.told.started.elapsed(),
             upstream: self.told.upstream,
             replayed: self.told.replayed,
+            trace: self.told.trace,
             tunnelled: Some((received, sent)),
         });
     }

@@ -8,9 +8,12 @@ use super::replay::Upload;
 use super::route::WorkerRoute;
 use super::wakes::{Wakes, Woken};
 use super::worker::Worker;
+use crate::config::checked::upstream::Reach;
 use crate::config::checked::{Upstream, UpstreamScheme};
 use crate::net::dial::{Connection, DialError, Origin};
 use crate::net::share::LARGE_READ;
+use crate::net::stream::Trouble;
+use crate::net::tls::client::explain;
 use crate::net::worker::spawn_local;
 use crate::token::Attach;
 use bytes::Bytes;
@@ -45,6 +48,8 @@ pub struct Pool {
 pub struct Open {
     sender: SendRequest<Outgoing>,
     wakes: Arc<Wakes>,
+    /// Why TLS ended it, if it did.
+    trouble: Option<Trouble>,
 }
 
 struct Idle {
@@ -100,11 +105,13 @@ impl Pool {
 
 /// The origin of an upstream.
 #[must_use]
-pub fn origin_of(upstream: &Upstream) -> Origin {
+pub fn origin_of(upstream: &Upstream, reach: &Reach) -> Origin {
     Origin {
         tls: upstream.scheme == UpstreamScheme::Https,
         host: upstream.host.clone(),
         port: upstream.port,
+        unix_socket: reach.unix_socket.clone(),
+        settings: reach.tls.clone(),
     }
 }
 
@@ -243,7 +250,7 @@ pub async fn send(
         let unsent = error.take_message().is_some();
         let again = is_pooled && (unsent || may_repeat(outbound.method, upload, error.error()));
         if !again {
-            return Err(failed(route, error.error()));
+            return Err(failed(route, open.trouble.as_ref(), error.error()));
         }
         fresh_only = !unsent;
     }
@@ -296,16 +303,21 @@ pub async fn dial(worker: &Worker, route: &WorkerRoute) -> Result<Connection, Re
 
 async fn connect(worker: &Worker, route: &WorkerRoute) -> Result<Open, Refusal> {
     let stream = dial(worker, route).await?;
+    let trouble = stream.trouble();
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(UPSTREAM_BUFFER)
         .handshake::<_, Outgoing>(stream)
         .await
-        .map_err(|error| failed(route, &error))?;
+        .map_err(|error| failed(route, trouble.as_ref(), &error))?;
     let connection = Woken::new(connection);
     let wakes = connection.wakes();
     // Its end needs no report: whoever waits for an answer gets the error.
     spawn_local(async move { drop(connection.await) });
-    Ok(Open { sender, wakes })
+    Ok(Open {
+        sender,
+        wakes,
+        trouble,
+    })
 }
 
 fn not_connected(route: &WorkerRoute, error: &DialError) -> Refusal {
@@ -317,6 +329,14 @@ fn not_connected(route: &WorkerRoute, error: &DialError) -> Refusal {
         code,
         format!("upstream {}: {error}", route.route.upstream.authority),
     )
+}
+
+/// A connection that TLS has ended, by an alert of the upstream's most likely.
+fn tls_failed(route: &WorkerRoute, trouble: Option<&Trouble>) -> Option<Refusal> {
+    let why = explain(trouble?.get()?, route.route.reach.tls.as_deref());
+    let upstream = &route.route.upstream.authority;
+    let detail = format!("upstream {upstream}: TLS failed: {why}");
+    Some(Refusal::new(Code::UpstreamTlsError, detail))
 }
 
 fn connect_timed_out(route: &WorkerRoute) -> Refusal {
@@ -339,7 +359,11 @@ pub fn timed_out(route: &WorkerRoute) -> Refusal {
     )
 }
 
-pub fn failed(route: &WorkerRoute, error: &hyper::Error) -> Refusal {
+/// What has become of a connection; `trouble` is what TLS knows of it.
+pub fn failed(route: &WorkerRoute, trouble: Option<&Trouble>, error: &hyper::Error) -> Refusal {
+    if let Some(refusal) = tls_failed(route, trouble) {
+        return refusal;
+    }
     match error.source().and_then(|s| s.downcast_ref()) {
         Some(SendError::Caller(_)) => {
             return Refusal::bad_request("the request's body ended before its announced end");

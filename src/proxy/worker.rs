@@ -1,16 +1,20 @@
 //! One worker: its connections, pools, routes and counters. Nothing here is
 //! shared with another thread but the seam, the route set and three numbers.
 
+mod drain;
+
 use super::accept::serve;
 use super::attach::Shelf;
 use super::callers::Listener;
-use super::connection::{Connection, Reading, cut_off};
+use super::connection::{Connection, Reading};
 use super::doors::{Doors, ListenerId};
-use super::lease::{FAREWELL, Leases};
+use super::lease::Leases;
 use super::refusal::{Code, Refusal};
 use super::replay::{Budget, Upload};
 use super::route::{Routes, WorkerRoute};
 use super::tables::Tables;
+use super::tally::Tally;
+use super::trace::Tracer;
 use super::{Listening, RouteSet};
 use crate::base::clock::SystemClock;
 use crate::config::checked::Limits;
@@ -19,12 +23,13 @@ use crate::net::listen::{Accepted, Acceptor};
 use crate::net::time::Deadlines;
 use crate::net::worker::spawn_local;
 use crate::telemetry::access::{AccessWriter, Entry};
-use crate::telemetry::requests::{RouteStats, WorkerStats};
+use crate::telemetry::requests::WorkerStats;
+use crate::telemetry::spans::Tracing;
 use crate::token::Asker;
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -34,9 +39,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, oneshot};
-
-/// The series of requests that no route matched.
-const NO_ROUTE: &str = "_none";
 
 /// What the other threads ask of a worker.
 pub enum Command {
@@ -68,6 +70,7 @@ pub struct Seed {
     pub token_wait: Duration,
     pub asker: Asker,
     pub access: Option<AccessWriter>,
+    pub traces: Option<Tracing>,
     pub clock: SystemClock,
     pub public_url: String,
 }
@@ -88,8 +91,9 @@ pub struct Worker {
     pub leases: Leases,
     pub http: http1::Builder,
     access: Option<RefCell<AccessWriter>>,
-    refused: RefCell<BTreeMap<&'static str, u64>>,
-    unrouted: RefCell<RouteStats>,
+    /// Where traces are configured.
+    pub tracer: Option<Tracer>,
+    pub tally: Tally,
     connections: RefCell<HashMap<u64, Rc<Connection>>>,
     next_connection: Cell<u64>,
     draining: Cell<bool>,
@@ -126,8 +130,8 @@ impl Worker {
             leases: Leases::default(),
             http,
             access: seed.access.map(RefCell::new),
-            refused: RefCell::default(),
-            unrouted: RefCell::default(),
+            tracer: seed.traces.as_ref().map(Tracer::new),
+            tally: Tally::default(),
             connections: RefCell::default(),
             next_connection: Cell::new(0),
             draining: Cell::new(false),
@@ -205,19 +209,6 @@ impl Worker {
         {
             self.deadlines.wake();
         }
-    }
-
-    /// Counts an answer that the proxy itself made.
-    pub fn count_refused(&self, error: &'static str) {
-        *self.refused.borrow_mut().entry(error).or_default() += 1;
-    }
-
-    /// Counts a request that no route matched.
-    pub fn count_unrouted(&self, status: u16, duration: Duration) {
-        let mut stats = self.unrouted.borrow_mut();
-        stats.answered(status);
-        stats.duration.observe(duration);
-        stats.overhead.observe(duration);
     }
 
     fn change_routes(&self, set: &RouteSet) {
@@ -318,7 +309,7 @@ impl Worker {
                 self.limits.connections
             ),
         );
-        self.count_refused(refusal.code.as_str());
+        self.tally.refused(refusal.code.as_str());
         // The buffer of a new socket takes it at once, or the client goes without.
         let _ = accepted.say_and_close(&refusal.into_bytes());
     }
@@ -327,7 +318,7 @@ impl Worker {
         let id = self.next_connection.replace(self.next_connection.get() + 1);
         let connection = Rc::new(Connection::new(peer.ip(), listener.clone()));
         if self.draining.get() {
-            connection.close_gently();
+            connection.let_go();
         }
         self.connections.borrow_mut().insert(id, connection.clone());
         let leave = Leave {
@@ -346,7 +337,7 @@ impl Worker {
         self.commons.loads[index].fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Looks after deadlines, silent connections and the access log's batch.
+    /// Looks after deadlines, silent connections and what is handed over in batches.
     async fn tick(self: Rc<Self>) {
         let mut pooled = false;
         loop {
@@ -362,65 +353,26 @@ impl Worker {
             for pool in self.routes().pools() {
                 pooled |= pool.sweep(now, self.limits.pool_idle_timeout);
             }
-            if let Some(access) = &self.access {
-                access.borrow_mut().flush();
-            }
+            self.flush();
         }
     }
 
-    async fn drain(&self, limit: Duration) -> usize {
-        self.draining.set(true);
-        self.doors.call();
-        for connection in self.connections.borrow().values() {
-            connection.close_gently();
-        }
-        // What has to say goodbye before it ends gets the last part of the time.
-        let last = FAREWELL.min(limit / 4);
-        if !self.emptied(limit - last).await {
-            for connection in self.connections.borrow().values() {
-                connection.say_farewell();
-            }
-            self.emptied(last).await;
-        }
-        let left: Vec<_> = self.connections.borrow().values().cloned().collect();
-        cut_off(&left, &self.deadlines).await;
+    /// Hands over the access log's lines, and spans.
+    fn flush(&self) {
         if let Some(access) = &self.access {
             access.borrow_mut().flush();
         }
-        left.len()
-    }
-
-    /// Waits until no connection is left; false when one is at the limit.
-    async fn emptied(&self, limit: Duration) -> bool {
-        let empty = async {
-            while !self.connections.borrow().is_empty() {
-                self.connection_ended.notified().await;
-            }
-        };
-        self.deadlines.within(limit, empty).await.is_ok()
+        if let Some(tracer) = &self.tracer {
+            tracer.flush();
+        }
     }
 
     fn stats(&self) -> WorkerStats {
-        let mut stats = WorkerStats {
-            refused: self.refused.borrow().clone(),
-            connections: self.connections.borrow().len() as u64,
-            ..WorkerStats::default()
-        };
+        let mut stats = self.tally.with_routes(&self.routes());
+        stats.connections = self.connections.borrow().len() as u64;
         if self.index == 0 {
             // One number of the process, not one of each worker.
             stats.replay_buffer_bytes = self.commons.budget.used() as u64;
-        }
-        for route in self.routes().iter() {
-            let own = route.stats.borrow();
-            stats
-                .routes
-                .entry(route.name.clone())
-                .or_default()
-                .merge(&own);
-        }
-        let unrouted = self.unrouted.borrow();
-        if unrouted.duration.count() > 0 {
-            stats.routes.insert(Arc::from(NO_ROUTE), unrouted.clone());
         }
         stats
     }

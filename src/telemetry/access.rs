@@ -2,6 +2,7 @@
 //! own. The queue is bounded; what doesn't fit is dropped and counted.
 
 use super::Format;
+use super::context::TraceId;
 use super::lines::Lines;
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -26,6 +27,8 @@ pub struct Entry<'a> {
     pub duration: Duration,
     pub upstream: Option<Duration>,
     pub replayed: bool,
+    /// Where traces are configured.
+    pub trace: Option<TraceId>,
     /// Of a WebSocket that has ended: bytes from and to the caller.
     pub tunnelled: Option<(u64, u64)>,
 }
@@ -171,6 +174,10 @@ fn text_line(out: &mut Vec<u8>, time: &Stamp, entry: &Entry<'_>) {
     if let Some((received, sent)) = entry.tunnelled {
         display(out, format_args!(" received={received} sent={sent}"));
     }
+    if let Some(trace) = entry.trace {
+        out.extend_from_slice(b" trace_id=");
+        display(out, trace);
+    }
     out.push(b'\n');
 }
 
@@ -205,10 +212,16 @@ fn json_line(out: &mut Vec<u8>, time: &Stamp, entry: &Entry<'_>) {
         );
     }
     out.extend_from_slice(if entry.replayed {
-        b",\"replayed\":true}\n".as_slice()
+        b",\"replayed\":true".as_slice()
     } else {
-        b",\"replayed\":false}\n"
+        b",\"replayed\":false"
     });
+    if let Some(trace) = entry.trace {
+        out.extend_from_slice(b",\"trace_id\":\"");
+        display(out, trace);
+        out.push(b'"');
+    }
+    out.extend_from_slice(b"}\n");
 }
 
 /// A field of a text line: what would end the field or the line, or steer a
@@ -319,7 +332,7 @@ impl Stamp {
 #[cfg(test)]
 mod tests {
     use super::super::lines::tests::Shelf;
-    use super::{AccessLog, BATCH_BYTES, Entry, Format};
+    use super::{AccessLog, BATCH_BYTES, Entry, Format, TraceId};
     use std::time::{Duration, UNIX_EPOCH};
 
     fn entry() -> Entry<'static> {
@@ -334,6 +347,7 @@ mod tests {
             duration: Duration::from_nanos(1_234_567),
             upstream: Some(Duration::from_micros(1_100)),
             replayed: true,
+            trace: None,
             tunnelled: None,
         }
     }
@@ -442,6 +456,22 @@ mod tests {
                 "method": "GET", "path": "/crm/x", "error": "route_not_found", "status": 404, "duration_ms": 1.234, "replayed": false,
             })
         );
+    }
+
+    #[test]
+    fn the_trace_is_named_where_there_is_one() {
+        let traced = Entry {
+            trace: Some(TraceId::new(0x0af7_6519_16cd_43dd, 0x8448_eb21_1c80_319c)),
+            ..entry()
+        };
+        let text = logged(Format::Text, &[Entry { ..traced }]);
+        assert!(
+            text.ends_with(" replayed trace_id=0af7651916cd43dd8448eb211c80319c\n"),
+            "{text}"
+        );
+        let json: serde_json::Value =
+            serde_json::from_str(&logged(Format::Json, &[traced])).unwrap();
+        assert_eq!(json["trace_id"], "0af7651916cd43dd8448eb211c80319c");
     }
 
     #[test]

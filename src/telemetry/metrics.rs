@@ -5,6 +5,7 @@ use super::families::{count, counter, family, float, gauge, labelled, level};
 use super::process;
 use super::refreshes::RefreshMetrics;
 use super::requests::{BOUNDS, Histogram, RouteStats, WorkerStats};
+use super::spans::Fate;
 use prometheus::proto::{Bucket, Histogram as HistogramValue, Metric, MetricFamily, MetricType};
 use prometheus::{Encoder, TextEncoder};
 use std::collections::BTreeMap;
@@ -41,6 +42,8 @@ pub struct Snapshot {
     pub accounts: AccountFigures,
     pub access_log_dropped: u64,
     pub log_dropped: u64,
+    /// Spans by their fate, where traces are configured.
+    pub spans: Option<[u64; Fate::ALL.len()]>,
     /// How many readings of the configuration succeeded, and how many failed.
     pub reloads: (u64, u64),
     /// The last one failed.
@@ -254,7 +257,22 @@ fn own_families(snapshot: &Snapshot) -> Vec<MetricFamily> {
             "Lines of the log lost because its reader was too slow.",
             float(snapshot.log_dropped),
         ),
+        family(
+            "sidekey_spans_total",
+            "Spans of recorded traces, by what became of them.",
+            MetricType::COUNTER,
+            spans(snapshot),
+        ),
     ]
+}
+
+fn spans(snapshot: &Snapshot) -> Vec<Metric> {
+    let counts = snapshot.spans.iter().flatten();
+    Fate::ALL
+        .iter()
+        .zip(counts)
+        .map(|(fate, n)| count(&[("outcome", fate.as_str())], float(*n)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -311,6 +329,7 @@ mod tests {
             reloads: (2, 1),
             reload_failed: true,
             log_dropped: 0,
+            spans: Some([5, 0, 1]),
         };
         render(&snapshot, &refreshes)
     }
@@ -341,6 +360,8 @@ mod tests {
                 .into(),
             "sidekey_store_write_failures_total 0".into(),
             "sidekey_access_log_dropped_total 4".into(),
+            "sidekey_spans_total{outcome=\"exported\"} 5".into(),
+            "sidekey_spans_total{outcome=\"failed\"} 1".into(),
             "sidekey_config_reloads_total{result=\"success\"} 2".into(),
             "sidekey_config_reloads_total{result=\"failure\"} 1".into(),
             "sidekey_config_last_reload_successful 0".into(),

@@ -1,15 +1,18 @@
-//! What people see of a running process: log, access log, metrics.
+//! What people see of a running process: log, access log, metrics, spans.
 
 pub mod access;
 pub mod accounts;
+pub mod context;
 mod families;
 pub mod lines;
 pub mod log;
 pub mod metrics;
+pub mod otlp;
 pub mod process;
 pub mod refreshes;
 pub mod reloads;
 pub mod requests;
+pub mod spans;
 
 /// How the log and the access log are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

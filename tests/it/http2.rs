@@ -276,7 +276,7 @@ fn trailers_go_both_ways_and_hop_by_hop_fields_neither() {
     let answer = b"HTTP/1.1 200 OK\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\n\
         Proxy-Connection: close\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\nUpgrade: h2c\r\n\r\n\
         4\r\nbody\r\n0\r\nX-Sum: 9\r\nKeep-Alive: timeout=5\r\nConnection: close\r\n\r\n";
-    let (upstream, came) = verbatim(answer, "\r\n\r\n");
+    let (upstream, came) = verbatim(answer, "x-check: 7\r\n\r\n");
     let sidekey = Sidekey::run(&Conf::at(&auth.endpoint(), &format!("http://{upstream}/")));
     let got = RUNTIME.block_on(async {
         let mut sender = open(sidekey.proxy).await.ready().await.unwrap();

@@ -10,6 +10,10 @@ use tokio::task::JoinHandle;
 
 type Sent = Vec<JoinHandle<std::io::Result<Response>>>;
 
+/// A busy machine may take minutes for all of them: no limit is to end one meanwhile.
+const PATIENT: &str = "header_timeout: 10m, idle_timeout: 10m";
+const PATIENT_ROUTE: &str = "timeout: 10m";
+
 /// Sends the same bytes on `count` connections of their own.
 fn send(count: usize, address: SocketAddr, bytes: Vec<u8>) -> Sent {
     let bytes = Arc::new(bytes);
@@ -46,7 +50,10 @@ fn a_thousand_401s_at_once_are_one_refresh_and_a_thousand_replays() {
     let at_upstream = Gate::closed();
     let upstream = barrier(&auth, &at_upstream);
     // Held until everybody has been rejected, however long that takes.
-    let conf = Conf::new(&auth, &upstream).top("refresh: {timeout: 60s}");
+    let conf = Conf::new(&auth, &upstream)
+        .route(PATIENT_ROUTE)
+        .top("refresh: {timeout: 5m}")
+        .top(&format!("limits: {{{PATIENT}}}"));
     let sidekey = Sidekey::run(&conf);
     auth.revoke();
     let at_auth = auth.hold();
@@ -73,9 +80,12 @@ fn five_thousand_bodies_at_once_stay_under_the_total_limit() {
     let upstream = barrier(&auth, &at_upstream);
     let conf = Conf::new(&auth, &upstream)
         .route("replay_body_limit: 64KiB")
+        .route(PATIENT_ROUTE)
         // A read buffer grows as large as a head may be; here that must not hide
         // what is kept of bodies.
-        .top("limits: {replay_buffer_total: 16MiB, header_bytes: 16KiB}");
+        .top(&format!(
+            "limits: {{replay_buffer_total: 16MiB, header_bytes: 16KiB, {PATIENT}}}"
+        ));
     let sidekey = Sidekey::run(&conf);
     auth.revoke();
     let body = vec![b'x'; 65_536];

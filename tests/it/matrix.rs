@@ -39,7 +39,7 @@ struct Caller {
     command: fn(&str) -> Command,
 }
 
-const CALLERS: [Caller; 5] = [
+const CALLERS: [Caller; 8] = [
     Caller {
         name: "curl",
         protocol: "HTTP/1.1",
@@ -64,6 +64,21 @@ const CALLERS: [Caller; 5] = [
         name: "Java HttpClient",
         protocol: "HTTP/1.1",
         command: java,
+    },
+    Caller {
+        name: "curl",
+        protocol: "HTTP/2",
+        command: |base| curl(base, "--http2-prior-knowledge"),
+    },
+    Caller {
+        name: "Python httpx",
+        protocol: "HTTP/2",
+        command: |base| python(base, "httpx-h2"),
+    },
+    Caller {
+        name: "Node http2",
+        protocol: "HTTP/2",
+        command: |base| node(base, "http2"),
     },
 ];
 
@@ -109,7 +124,9 @@ fn succeeds(command: &mut Command) -> String {
 
 /// Every caller, each with a token that the upstream takes no longer.
 fn everybody_calls(auth: &AuthServer, proxy: SocketAddr, through: &str, upstream: &str) {
-    for caller in &CALLERS {
+    // What is in front here takes HTTP/1.1 alone where there is no TLS.
+    let all = CALLERS.iter();
+    for caller in all.filter(|caller| through.is_empty() || caller.protocol == "HTTP/1.1") {
         let before = auth.count();
         auth.revoke();
         let said = succeeds(&mut (caller.command)(&format!("http://{proxy}/api")));

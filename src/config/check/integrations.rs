@@ -2,7 +2,8 @@
 
 use super::inputs::{Declared, Input, Shape};
 use super::parameters::Parameter;
-use super::{oauth2, parameters};
+use super::{oauth2, parameters, reach};
+use crate::base::client_tls::ClientTls;
 use crate::base::template::Template;
 use crate::config::checked::{
     Integration, Placement, RefreshRules, RequestParameter, TokenTemplate,
@@ -23,6 +24,8 @@ pub(super) struct IntegrationDraft {
     pub parameters: Vec<Parameter>,
     pub inputs: Vec<Input>,
     pub used: RefCell<BTreeSet<String>>,
+    /// For the upstreams of its routes.
+    pub tls: Option<Arc<ClientTls>>,
     /// `None` where a mistake was reported.
     pub built: Option<Arc<Integration>>,
 }
@@ -79,6 +82,7 @@ fn integration(reader: &Reader<'_, '_>) -> IntegrationDraft {
         parameters,
         inputs,
         used: RefCell::default(),
+        tls: reach::tls(reader),
         built: None,
     };
     check_inputs(ctx, &draft);

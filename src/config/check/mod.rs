@@ -10,9 +10,11 @@ mod integrations;
 mod oauth2;
 mod parameters;
 mod paths;
+mod reach;
 mod routes;
 mod settings;
 mod streams;
+mod traces;
 mod upstream;
 
 use super::checked::{Config, Store};
@@ -57,6 +59,7 @@ pub(super) fn check(ctx: &Context<'_>, root: &Node) -> Option<Config> {
     let drain = settings::drain(&reader);
     let readiness_require = settings::readiness(&reader, &accounts);
     let metrics = reader.section("metrics").map(|m| m.number("max_accounts"));
+    let traces = traces::read(&reader);
     Some(Config {
         listeners: listeners.into_iter().map(|l| l.value).collect(),
         admin: admin?.value,
@@ -69,6 +72,7 @@ pub(super) fn check(ctx: &Context<'_>, root: &Node) -> Option<Config> {
         drain: drain?,
         readiness_require: readiness_require?,
         metrics_max_accounts: metrics?,
+        traces,
         integrations: integrations.into_iter().filter_map(|i| i.built).collect(),
         accounts: accounts
             .drafts

@@ -4,11 +4,12 @@ use super::accounts::{AccountDraft, Accounts, account_key, find_integration};
 use super::callers::{self, CALLERS_OWN};
 use super::hosts::host_name;
 use super::integrations::IntegrationDraft;
-use super::{edits, paths, streams, upstream};
+use super::{edits, paths, reach, streams, upstream};
 use crate::base::caller_keys::CallerKey;
 use crate::base::id::AccountKey;
 use crate::base::template::UrlTemplate;
 use crate::config::checked::callers::Speaks;
+use crate::config::checked::upstream::Reach;
 use crate::config::checked::{
     Awaited, HostMatch, Integration, PathMatch, Route, RouteMatch, Upstream,
 };
@@ -107,7 +108,7 @@ impl Read {
         self.push(route.clone(), None);
         let lead: Arc<str> = route.name.as_str().into();
         for (caller, speaker) in callers::speakers(reader, integration, parts.accounts, &allowed) {
-            let (account, upstream, template) = leads(reader, speaker, parts);
+            let (account, (upstream, reach), template) = leads(reader, speaker, parts);
             let (Some(account), Some(upstream)) = (account, upstream) else {
                 continue;
             };
@@ -115,6 +116,7 @@ impl Read {
                 name: format!("{lead}@{caller}"),
                 account,
                 upstream,
+                reach,
                 speaks: Speaks::For {
                     caller,
                     route: lead.clone(),
@@ -136,20 +138,26 @@ fn leads(
     reader: &Reader<'_, '_>,
     speaker: Speaker<'_>,
     parts: &Parts<'_>,
-) -> (Option<AccountKey>, Option<Upstream>, Unfilled) {
-    match speaker {
+) -> (Option<AccountKey>, (Option<Upstream>, Reach), Unfilled) {
+    let integrations = parts.integrations;
+    let (key, upstream, template, integration) = match speaker {
         Speaker::Configured(account) => {
-            let upstream = upstream::read(reader, account, parts.integrations, parts.own);
+            let integration = account.and_then(|a| integrations.get(a.integration?));
+            let upstream = upstream::read(reader, account, integrations, parts.own);
             let built = account.and_then(|account| account.built.as_ref());
-            (built.map(|account| account.key.clone()), upstream, None)
+            let key = built.map(|account| account.key.clone());
+            (key, upstream, None, integration)
         }
         Speaker::Created(key, integration) => {
             let read = upstream::unfilled(reader, integration, parts.own);
             let (upstream, unfilled) = read.unzip();
             let template = unfilled.zip(integration.built.clone());
-            (Some(key), upstream, template)
+            (Some(key), upstream, template, Some(integration))
         }
-    }
+    };
+    let tls = integration.and_then(|integration| integration.tls.as_ref());
+    let reach = reach::read(reader, upstream.as_ref(), tls);
+    (key, (upstream, reach), template)
 }
 
 /// Who speaks for a route.
@@ -202,7 +210,7 @@ fn route(
     reader: &Reader<'_, '_>,
     name: Option<String>,
     account: Option<AccountKey>,
-    upstream: Option<Upstream>,
+    (upstream, reach): (Option<Upstream>, Reach),
     taken: &mut Taken,
 ) -> Option<Route> {
     let matcher = matcher(reader);
@@ -221,6 +229,7 @@ fn route(
         name: name.unwrap_or_else(|| made_name(&matcher, &mut taken.names)),
         matcher,
         upstream: upstream?,
+        reach,
         account: account?,
         timeout,
         connect_timeout,

@@ -85,11 +85,18 @@ fn refuse_later_scheme(route: &Reader<'_, '_>) -> Option<()> {
     if !["h2c", "unix"].contains(&scheme.to_ascii_lowercase().as_str()) {
         return Some(());
     }
-    let what = format!("`upstream: {scheme}:…` is not in this version");
+    let (what, expected) = match scheme {
+        "unix" => (
+            "an upstream is a URL; its Unix socket is named beside it".to_owned(),
+            "`upstream: http://localhost/` and `unix_socket: /run/app.sock`",
+        ),
+        _ => (
+            format!("`upstream: {scheme}:…` is not in this version"),
+            "an `http` or `https` URL",
+        ),
+    };
     let mistake = Mistake::error(scalar.place, what);
-    route
-        .ctx
-        .report(mistake.expected("an `http` or `https` URL"));
+    route.ctx.report(mistake.expected(expected));
     None
 }
 
@@ -154,13 +161,20 @@ impl From<&Url> for Upstream {
 }
 
 fn check_plaintext(route: &Reader<'_, '_>, located: &Located<UrlTemplate>, upstream: &Upstream) {
-    let plain = upstream.scheme == UpstreamScheme::Http && !is_loopback(&upstream.host);
+    let plain = upstream.scheme != UpstreamScheme::Https
+        && !is_loopback(&upstream.host)
+        && !has_socket(route);
     if plain && !route.boolean("allow_plaintext") {
         let what = "the token would travel over plain HTTP to another machine";
         let expected = "`https`, or `allow_plaintext: true` on this route";
         let mistake = Mistake::error(located.from.place, what);
         route.ctx.report(mistake.expected(expected));
     }
+}
+
+/// Whether the connection goes to a Unix socket, which is on this machine.
+fn has_socket(route: &Reader<'_, '_>) -> bool {
+    route.node("unix_socket").is_some()
 }
 
 /// A request would come back to us, for ever.
@@ -170,6 +184,9 @@ fn check_own(
     upstream: &Upstream,
     own: &[SocketAddr],
 ) {
+    if has_socket(route) {
+        return;
+    }
     let ours = own
         .iter()
         .find(|address| address.port() == upstream.port && reaches(&upstream.host, address.ip()));

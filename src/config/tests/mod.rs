@@ -5,6 +5,7 @@ mod never_panics;
 mod places;
 mod places_of_routes;
 mod shown;
+mod traces;
 
 use super::checked::Config;
 use super::load_text;

@@ -7,6 +7,7 @@
 //! write, asks for a token, and makes the answer durable. Whoever wants a token
 //! meanwhile joins it.
 
+mod absorb;
 mod asks;
 mod budget;
 mod change;

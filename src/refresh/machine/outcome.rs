@@ -87,8 +87,7 @@ impl Machine {
         };
         let same = self.is_same(&fresh);
         self.tell_of(&fresh);
-        self.replaced_by(fresh.generation);
-        self.generation = fresh.generation;
+        self.generation = self.replaced_by(fresh.generation);
         self.held = Some(*fresh);
         self.standing = Standing::Fine;
         self.plan(now);
@@ -99,12 +98,13 @@ impl Machine {
 
     /// Streams that run on a token which an upstream has rejected learn that
     /// it is void once there is another.
-    pub(super) fn replaced_by(&mut self, generation: u64) {
+    pub(super) fn replaced_by(&mut self, generation: u64) -> u64 {
         let held = self.generation;
         let mut rejected = self.waiters.verdicts.iter().map(|w| w.generation);
         if generation > held && rejected.any(|generation| generation == held) {
             self.void_before = generation;
         }
+        generation
     }
 
     fn tell_of(&mut self, fresh: &Held) {

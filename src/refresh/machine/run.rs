@@ -2,11 +2,11 @@
 
 use super::asks::STOPPED;
 use super::outcome::store_failure;
-use super::{Action, Held, Level, Loaded, Machine, schedule, store_view};
+use super::{Action, Level, Loaded, Machine, store_view};
 use crate::base::clock::Now;
 use crate::base::secret::Secret;
 use crate::oauth::{Failure, FailureKind, Grant, TokenAnswer};
-use crate::refresh::record::{AccountRecord, Intent};
+use crate::refresh::record::Intent;
 use crate::refresh::status::LastError;
 use crate::store::StoreError;
 use crate::telemetry::refreshes::Trigger;
@@ -408,74 +408,5 @@ impl Machine {
         // That shows whether it can be used again.
         self.store.usable = true;
         self.write_outcome();
-    }
-
-    /// Takes in what a read has shown; true when it brought other tokens.
-    pub(super) fn absorb(&mut self, now: Now, loaded: Option<Loaded>) -> bool {
-        let changed = self.see(now, loaded.as_ref());
-        let ours = loaded.filter(|l| l.record.binding == *self.binding);
-        let Some(Loaded { record, .. }) = ours else {
-            return false;
-        };
-        self.store.pending.intent.clone_from(&record.intent);
-        let adopted = self.adopt_tokens(now, changed, &record);
-        if adopted || self.held.is_none() {
-            self.trouble.unreadable = record.unreadable;
-            self.adopt_standing(&record);
-        }
-        adopted
-    }
-
-    /// Notes the record's version and lease; true when it is not the one that
-    /// was last seen or written here.
-    fn see(&mut self, now: Now, loaded: Option<&Loaded>) -> bool {
-        let version = loaded.map(|l| l.version);
-        let lease = loaded.and_then(|l| l.lease.clone());
-        let is_ours = loaded.is_some_and(|l| l.record.binding == *self.binding);
-        self.store.saw(now, version, lease, is_ours, &self.rules)
-    }
-
-    fn adopt_tokens(&mut self, now: Now, changed: bool, record: &AccountRecord) -> bool {
-        let Some(tokens) = &record.tokens else {
-            self.adopt_disconnection(changed);
-            return false;
-        };
-        let held = self.held.as_ref().map(|h| &h.tokens);
-        let is_newer = held.is_none_or(|held| {
-            let later = tokens.refreshed_at > held.refreshed_at;
-            held != tokens && changed && (later || self.store.pending.unsaved.is_none())
-        });
-        if !is_newer {
-            return false;
-        }
-        if held.is_none_or(|held| held.access_token != tokens.access_token) {
-            let generation = record.generation.max(self.generation + 1);
-            self.replaced_by(generation);
-            self.generation = generation;
-        }
-        let random = self.dice.f64();
-        let before = self.rules.before_expiry;
-        let times = schedule::of_record(now, tokens.issued_at, tokens.expires_at, before, random);
-        self.held = Some(Held {
-            tokens: tokens.clone(),
-            times,
-            generation: self.generation,
-        });
-        self.store.give_up_ours();
-        true
-    }
-
-    /// The record as it is to be written now.
-    fn record(&self) -> AccountRecord {
-        let held = self.fresh.as_deref().or(self.held.as_ref());
-        AccountRecord {
-            binding: self.binding.to_string(),
-            generation: held.map_or(self.generation, |h| h.generation),
-            tokens: held.map(|h| h.tokens.clone()),
-            intent: self.store.pending.intent.clone(),
-            dead: self.certain_death(),
-            unreadable: self.trouble.unreadable,
-            last_error: self.trouble.last_error.clone().map(|e| (e.at, e.what)),
-        }
     }
 }

@@ -85,7 +85,7 @@ impl Issuer for Own {
     }
 
     fn timeout(&self) -> u8 {
-        5
+        30
     }
 
     fn consent(&mut self) -> String {
@@ -141,7 +141,7 @@ impl Issuer for Shared {
 
     /// Many lanes share it.
     fn timeout(&self) -> u8 {
-        6
+        30
     }
 
     fn consent(&mut self) -> String {

@@ -108,6 +108,14 @@ impl Conn {
         Some(response)
     }
 
+    /// True when the peer is known to have closed; waits for nothing.
+    pub fn is_closed(&self) -> bool {
+        self.stream.set_nonblocking(true).unwrap();
+        let peeked = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false).unwrap();
+        !matches!(peeked, Err(e) if e.kind() == io::ErrorKind::WouldBlock)
+    }
+
     /// True when the peer has closed and nothing more came.
     pub fn closed(&mut self) -> bool {
         self.read_some() == 0 && self.buffer.is_empty()

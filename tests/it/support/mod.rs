@@ -1,6 +1,7 @@
 //! What the tests are made with.
 
 pub mod auth;
+pub mod authority;
 pub mod client;
 pub mod conf;
 pub mod consent;
@@ -15,6 +16,7 @@ pub mod rotation;
 pub mod scripted;
 pub mod server;
 pub mod sidekey;
+
 pub mod wait;
 
 pub use auth::AuthServer;

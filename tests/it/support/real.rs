@@ -1,5 +1,6 @@
 //! Real servers, as Debian and npm have them; `./test` installs them.
 
+use super::authority::Pair;
 use super::client::{call, get};
 use super::wait::eventually;
 use super::{free_port, local};
@@ -247,6 +248,34 @@ impl Nginx {
             address,
             part: part.wait_until_it_listens(address),
         }
+    }
+
+    /// An upstream over TLS, for clients of that authority, and on a Unix socket.
+    pub fn upstream(authority: &str, pair: &Pair) -> Self {
+        let address = local(free_port());
+        let dir = tempfile::tempdir().unwrap();
+        let put = |name: &str, content: &str| fs::write(dir.path().join(name), content).unwrap();
+        put("ca.pem", authority);
+        put("server.pem", &pair.certificate);
+        put("server.key", &pair.key);
+        let text = fs::read_to_string(file("nginx_upstream.conf")).unwrap();
+        let text = text
+            .replace("@DIR@", dir.path().to_str().unwrap())
+            .replace("@LISTEN@", &address.to_string());
+        put("nginx.conf", &text);
+        let mut nginx = Command::new("nginx");
+        let conf = dir.path().join("nginx.conf");
+        nginx.arg("-c").arg(conf).arg("-e").arg("stderr");
+        let part = Part::start("nginx", dir, &mut nginx);
+        Self {
+            address,
+            part: part.wait_until_it_listens(address),
+        }
+    }
+
+    /// Where [`Nginx::upstream`] also listens.
+    pub fn unix_socket(&self) -> PathBuf {
+        self.part.dir.path().join("app.sock")
     }
 
     /// Statuses that it answered, in their order.

@@ -130,6 +130,50 @@ impl Sidekey {
         self.wait_for("/readyz");
     }
 
+    /// Starts another in the same place that takes over, and waits for the end of the old.
+    pub fn take_over(&mut self) -> ExitStatus {
+        let mut next = self.successor();
+        let old_said = self.logs();
+        let status = eventually_some("the end of the old one", || {
+            if let Some(status) = next.try_wait().unwrap() {
+                let mut said = String::new();
+                next.stderr
+                    .take()
+                    .unwrap()
+                    .read_to_string(&mut said)
+                    .unwrap();
+                panic!("the next one ended: {status}\n{said}\n{old_said}");
+            }
+            self.child.try_wait().unwrap()
+        });
+        self.output = collect(next.stdout.take().unwrap());
+        self.errors = collect(next.stderr.take().unwrap());
+        self.child = next;
+        status
+    }
+
+    /// Another in the same place that is to take over; only started.
+    pub fn successor(&self) -> Child {
+        let mut command = command(&self.dir);
+        let file = self.dir.path().join(CONFIGURATION);
+        command.args(["run", "--take-over", "--config"]).arg(file);
+        command.spawn().unwrap()
+    }
+
+    /// Its file.
+    pub fn configuration(&self) -> PathBuf {
+        self.dir.path().join(CONFIGURATION)
+    }
+
+    /// Where it keeps what it makes itself.
+    pub fn state_directory(&self) -> PathBuf {
+        self.dir.path().join(".local/state/sidekey")
+    }
+
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The configuration, and other files, as Kubernetes changes what it has mounted.
     pub fn mount(&self, yaml: &str, files: &[(&str, &str)]) {
         let files = files
@@ -145,7 +189,7 @@ impl Sidekey {
         write(self.dir.path(), &[(name.into(), content.into())]);
     }
 
-    fn with_ports(&self, yaml: &str) -> String {
+    pub fn with_ports(&self, yaml: &str) -> String {
         let yaml = yaml.replace("@PROXY@", &self.proxy.port().to_string());
         yaml.replace("@ADMIN@", &self.admin.port().to_string())
     }

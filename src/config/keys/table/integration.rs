@@ -1,5 +1,6 @@
 //! The keys of an integration.
 
+use super::route::TLS;
 use crate::config::keys::{Choice, Kind, Need, Section, key, later, now};
 use Kind::{Bool, Duration, Either, List, Pairs, Template, Text, Url};
 use Need::{Default, Optional, Required};
@@ -38,6 +39,12 @@ pub static INTEGRATION: Section = Section {
             List(&Kind::Section(&REQUEST_PARAMETER)),
             Optional("none"),
             "What is added to every proxied request of the integration.",
+        ),
+        key(
+            "tls",
+            Kind::Section(&TLS),
+            Optional("the system's authorities, and no client certificate"),
+            "TLS towards the upstreams of its routes, where a route has no `tls` of its own.",
         ),
         key(
             "refresh",

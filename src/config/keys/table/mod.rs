@@ -5,6 +5,7 @@ pub mod edits;
 pub mod integration;
 pub mod route;
 mod settings;
+mod traces;
 
 use super::{Kind, Need, Section, key};
 use Kind::{Address, Any, Bool, Either, List, Text};
@@ -12,6 +13,7 @@ use Need::{Default, Optional, Required};
 use integration::INTEGRATION;
 use route::{ACCOUNT, ROUTE};
 use settings::{DRAIN, LIMITS, LOG, METRICS, READINESS, REFRESH, WORKERS};
+use traces::TRACES;
 
 /// The whole file.
 pub static ROOT: Section = Section {
@@ -106,6 +108,12 @@ pub static ROOT: Section = Section {
             Kind::Section(&METRICS),
             Optional("the defaults of its keys"),
             "Bounds on metrics.",
+        ),
+        key(
+            "traces",
+            Kind::Section(&TRACES),
+            Optional("no traces: `traceparent` and `tracestate` go through untouched"),
+            "Spans of requests, sent to a collector over OTLP.",
         ),
     ],
 };

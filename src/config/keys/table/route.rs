@@ -78,7 +78,19 @@ pub static ROUTE: Section = Section {
             "connect_timeout",
             Duration,
             Default("5s"),
-            "For connecting to the upstream, TLS included.",
+            "For connecting to the upstream, the look-up of its name and TLS included.",
+        ),
+        key(
+            "tls",
+            Kind::Section(&TLS),
+            Optional("the integration's `tls`"),
+            "TLS towards the upstream.",
+        ),
+        key(
+            "unix_socket",
+            Text,
+            Optional("the host and port of `upstream`"),
+            "The path of a Unix socket to connect to; `upstream` still gives scheme, `Host` and path: `http://localhost/base/`.",
         ),
         key(
             "replay_body_limit",
@@ -163,6 +175,37 @@ pub static ROUTE: Section = Section {
             Duration,
             Default("30s"),
             "How long a stream that `on_expiry: close` ends may take to come to the end of a frame, of an event, or of itself, before it is cut.",
+        ),
+    ],
+};
+
+/// `tls` of a route or an integration. The files are read again when they change.
+pub static TLS: Section = Section {
+    what: "a `tls` block",
+    keys: &[
+        key(
+            "ca",
+            Text,
+            Optional("the system's authorities"),
+            "A file with the certificates of the authorities to trust, in PEM, instead of the system's.",
+        ),
+        key(
+            "certificate",
+            Text,
+            Optional("no client certificate"),
+            "A file with the client's certificate, and the chain after it, in PEM.",
+        ),
+        key(
+            "key",
+            Text,
+            Optional("no client certificate"),
+            "A file with the private key of `certificate`, in PEM.",
+        ),
+        key(
+            "server_name",
+            Text,
+            Optional("the upstream's host"),
+            "The name that is asked for (SNI) and that the upstream's certificate must have.",
         ),
     ],
 };

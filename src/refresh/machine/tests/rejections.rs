@@ -31,6 +31,20 @@ fn a_thousand_rejections_ask_for_one_refresh() {
 }
 
 #[test]
+fn a_token_is_void_where_an_upstream_had_rejected_it() {
+    let mut world = World::with_token(3_600);
+    world.pass_until_request(HOUR);
+    world.answer("b", Some(3_600));
+    assert_eq!(world.machine.void_before(), 0, "refreshed in time");
+    world.rejected(2, Unauthorized);
+    world.answer("b", Some(3_600));
+    assert_eq!(world.machine.void_before(), 0, "the same token");
+    world.rejected(2, Forbidden);
+    world.answer("c", Some(3_600));
+    assert_eq!(world.machine.void_before(), 3);
+}
+
+#[test]
 fn an_older_generation_is_replayed_at_once() {
     let mut world = World::with_token(3_600);
     world.rejected(1, Unauthorized);

@@ -1,0 +1,15 @@
+//! How the upstream of a route is reached, besides by its URL.
+
+use crate::base::client_tls::ClientTls;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What a route says of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Reach {
+    /// `None`: the system's authorities, and no client certificate. Never
+    /// there for an upstream without TLS.
+    pub tls: Option<Arc<ClientTls>>,
+    /// Where the connection goes instead of the URL's host and port.
+    pub unix_socket: Option<Arc<Path>>,
+}

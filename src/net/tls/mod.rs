@@ -1,0 +1,4 @@
+//! TLS on sockets.
+
+pub mod client;
+mod issuer;

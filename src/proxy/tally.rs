@@ -1,0 +1,55 @@
+//! What one worker counts, besides what its routes count themselves.
+
+use super::route::Routes;
+use crate::telemetry::requests::{RouteStats, WorkerStats};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The series of requests that no route matched.
+const NO_ROUTE: &str = "_none";
+
+/// Refusals, and requests of no route.
+#[derive(Default)]
+pub struct Tally {
+    refused: RefCell<BTreeMap<&'static str, u64>>,
+    unrouted: RefCell<RouteStats>,
+}
+
+impl Tally {
+    /// Counts an answer that the proxy itself made.
+    pub fn refused(&self, error: &'static str) {
+        *self.refused.borrow_mut().entry(error).or_default() += 1;
+    }
+
+    /// Counts a request that no route matched.
+    pub fn unrouted(&self, status: u16, duration: Duration) {
+        let mut stats = self.unrouted.borrow_mut();
+        stats.answered(status);
+        stats.duration.observe(duration);
+        stats.overhead.observe(duration);
+    }
+
+    /// A copy of it, with what the routes have counted.
+    #[must_use]
+    pub fn with_routes(&self, routes: &Routes) -> WorkerStats {
+        let mut stats = WorkerStats {
+            refused: self.refused.borrow().clone(),
+            ..WorkerStats::default()
+        };
+        for route in routes.iter() {
+            let own = route.stats.borrow();
+            stats
+                .routes
+                .entry(route.name.clone())
+                .or_default()
+                .merge(&own);
+        }
+        let unrouted = self.unrouted.borrow();
+        if unrouted.duration.count() > 0 {
+            stats.routes.insert(Arc::from(NO_ROUTE), unrouted.clone());
+        }
+        stats
+    }
+}

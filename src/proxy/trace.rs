@@ -1,0 +1,387 @@
+//! Traces: whose trace a request belongs to (W3C Trace Context), and the spans
+//! that are recorded of it, by OpenTelemetry's conventions for HTTP.
+
+use super::attach::Outbound;
+use super::refusal::Refusal;
+use super::route::WorkerRoute;
+use super::upstream::Answered;
+use crate::config::checked::{PathMatch, UpstreamScheme};
+use crate::telemetry::context::{Context, Flags, Ratio, SpanId, TraceId};
+use crate::telemetry::otlp::{Attribute, Event, Kind, Span, Value};
+use crate::telemetry::spans::{SpanWriter, Tracing};
+use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use http::uri::Authority;
+use http::{Method, StatusCode, Version, request};
+use std::cell::RefCell;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+pub static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
+/// Bytes of a `User-Agent` that are kept.
+const LONGEST_AGENT: usize = 256;
+
+/// A worker's traces.
+pub struct Tracer {
+    ratio: Ratio,
+    random: RefCell<fastrand::Rng>,
+    writer: RefCell<SpanWriter>,
+}
+
+/// One request's part of its trace.
+pub struct Trace {
+    /// With the id of our own span.
+    context: Context,
+    /// The caller's span.
+    parent: Option<SpanId>,
+    recorded: Option<Recorded>,
+}
+
+/// What is kept of a request until its spans are written.
+struct Recorded {
+    started: Instant,
+    /// The wall clock then, in nanoseconds since 1970.
+    wall: u64,
+    host: Option<HeaderValue>,
+    agent: Option<HeaderValue>,
+    state: Option<HeaderValue>,
+    /// How often it has been sent to the upstream so far.
+    sendings: u64,
+    /// The span of the last sending.
+    sending: SpanId,
+    events: Vec<Event>,
+    rejected: Option<Instant>,
+}
+
+/// How a request ended, for its span.
+pub struct Ended<'a> {
+    pub head: &'a request::Parts,
+    /// The caller's address.
+    pub peer: &'a str,
+    pub route: Option<&'a WorkerRoute>,
+    pub status: StatusCode,
+    /// `Sidekey-Error` of an answer that the proxy itself made.
+    pub error: Option<&'static str>,
+    pub at: Instant,
+}
+
+impl Tracer {
+    /// Of one worker.
+    #[must_use]
+    pub fn new(tracing: &Tracing) -> Self {
+        Self {
+            ratio: tracing.ratio,
+            random: RefCell::new(fastrand::Rng::new()),
+            writer: RefCell::new(tracing.spans.writer()),
+        }
+    }
+
+    /// A request has come: goes on with its trace, or begins one. The caller's
+    /// `traceparent` is taken away, for the upstream gets one of ours; so is a
+    /// `tracestate` that belongs to no valid one.
+    #[must_use]
+    pub fn begin(&self, head: &mut request::Parts, started: Instant) -> Box<Trace> {
+        let caller = callers_context(&head.headers);
+        head.headers.remove(&TRACEPARENT);
+        if caller.is_none() {
+            head.headers.remove(&TRACESTATE);
+        }
+        let trace = caller.map_or_else(|| self.trace_id(), |caller| caller.trace);
+        let flags = caller.map_or(Flags::default(), |caller| caller.flags);
+        let sampled = flags.sampled() || self.ratio.records(trace);
+        let span = self.span_id();
+        Box::new(Trace {
+            context: Context {
+                trace,
+                span,
+                flags: flags.with_sampled(sampled),
+            },
+            parent: caller.map(|caller| caller.span),
+            recorded: sampled.then(|| Recorded::of(&head.headers, span, started)),
+        })
+    }
+
+    /// Hands over what was recorded.
+    pub fn flush(&self) {
+        self.writer.borrow_mut().flush();
+    }
+
+    fn trace_id(&self) -> TraceId {
+        let mut random = self.random.borrow_mut();
+        TraceId::new(random.u64(..), random.u64(..))
+    }
+
+    fn span_id(&self) -> SpanId {
+        SpanId::new(self.random.borrow_mut().u64(..))
+    }
+}
+
+/// What the caller says; nothing where it says two things (Trace Context, 3.2).
+fn callers_context(headers: &HeaderMap) -> Option<Context> {
+    let mut all = headers.get_all(&TRACEPARENT).iter();
+    let context = Context::parse(all.next()?.as_bytes());
+    context.filter(|_| all.next().is_none())
+}
+
+impl Recorded {
+    fn of(headers: &HeaderMap, sending: SpanId, started: Instant) -> Self {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH);
+        let passed = started.elapsed();
+        Self {
+            started,
+            wall: nanos(wall.unwrap_or_default().saturating_sub(passed)),
+            host: headers.get(HOST).cloned(),
+            agent: headers.get(USER_AGENT).cloned(),
+            state: headers.get(&TRACESTATE).cloned(),
+            sendings: 0,
+            sending,
+            events: Vec::new(),
+            rejected: None,
+        }
+    }
+
+    fn time(&self, at: Instant) -> u64 {
+        self.wall + nanos(at.saturating_duration_since(self.started))
+    }
+
+    fn event(&mut self, name: &'static str, from: Instant, wait: Duration) {
+        self.events.push(Event {
+            at: self.time(from),
+            name,
+            seconds: ("sidekey.token_wait", wait.as_secs_f64()),
+        });
+    }
+
+    /// The wait after a rejection is over.
+    fn end_wait(&mut self, at: Instant) {
+        if let Some(since) = self.rejected.take() {
+            let wait = at.saturating_duration_since(since);
+            self.event("token rejected", since, wait);
+        }
+    }
+}
+
+impl Trace {
+    /// The trace's id, recorded or not.
+    #[must_use]
+    pub fn id(&self) -> TraceId {
+        self.context.trace
+    }
+
+    /// The request is about to be sent to its upstream: with this `traceparent`.
+    #[must_use]
+    pub fn sending(&mut self, tracer: &Tracer, at: Instant) -> Option<HeaderValue> {
+        let span = tracer.span_id();
+        if let Some(recorded) = &mut self.recorded {
+            recorded.end_wait(at);
+            recorded.sending = span;
+        }
+        let text = Context {
+            span,
+            ..self.context
+        }
+        .to_text();
+        HeaderValue::try_from(text).ok()
+    }
+
+    /// That sending, begun at `at`, has been answered or has failed.
+    pub fn sent(
+        &mut self,
+        tracer: &Tracer,
+        (route, outbound): (&WorkerRoute, &Outbound<'_>),
+        (at, ended): (Instant, Instant),
+        answered: &Result<Answered, Refusal>,
+    ) -> bool {
+        let Some(recorded) = &mut self.recorded else {
+            return false;
+        };
+        let resent = recorded.sendings;
+        recorded.sendings += 1;
+        let url = url_without_query(route, outbound.rest());
+        let upstream = &route.route.upstream;
+        let (method, name) = method_and_name(outbound.method);
+        let mut attributes = vec![
+            method,
+            ("url.full", Value::Text(&url)),
+            ("url.scheme", Value::Text(scheme(upstream.scheme))),
+            ("server.address", Value::Text(&upstream.host)),
+            ("server.port", Value::Number(upstream.port.into())),
+        ];
+        if resent > 0 {
+            attributes.push(("http.request.resend_count", Value::Number(resent)));
+        }
+        let status = answered.as_ref().map(|answered| answered.response.status());
+        let error = match (answered, &status) {
+            (Ok(answered), Ok(status)) => {
+                attributes.push(status_code(*status));
+                attributes.push(version(answered.response.version()));
+                (status.as_u16() >= 400).then(|| status.as_str())
+            }
+            (Err(refusal), _) => Some(refusal.code.as_str()),
+            _ => None,
+        };
+        attributes.extend(error.map(|error| ("error.type", Value::Text(error))));
+        let state = text(recorded.state.as_ref());
+        tracer.writer.borrow_mut().record(&Span {
+            trace: self.context.trace,
+            id: recorded.sending,
+            parent: Some(self.context.span),
+            remote_parent: false,
+            flags: self.context.flags.bits(),
+            state,
+            kind: Kind::Client,
+            name: (name, None),
+            start: recorded.time(at),
+            end: recorded.time(ended),
+            attributes: &attributes,
+            events: &[],
+            failed: error.is_some(),
+        })
+    }
+
+    /// The request has waited for its account's first token.
+    pub fn waited(&mut self, wait: Duration) {
+        if let Some(recorded) = &mut self.recorded {
+            let from = Instant::now().checked_sub(wait);
+            recorded.event("token wait", from.unwrap_or(recorded.started), wait);
+        }
+    }
+
+    /// The upstream has rejected the token.
+    pub fn rejected(&mut self) {
+        if let Some(recorded) = &mut self.recorded {
+            recorded.rejected = Some(Instant::now());
+        }
+    }
+
+    /// The answer's head is on its way. True when there is something to flush.
+    pub fn end(&mut self, tracer: &Tracer, ended: &Ended<'_>) -> bool {
+        let Some(recorded) = &mut self.recorded else {
+            return false;
+        };
+        recorded.end_wait(ended.at);
+        let (method, name) = method_and_name(&ended.head.method);
+        let route = ended.route.map(path_of);
+        let mut attributes = Vec::with_capacity(16);
+        attributes.extend([
+            method,
+            ("url.scheme", Value::Text("http")),
+            ("url.path", Value::Text(ended.head.uri.path())),
+            ("client.address", Value::Text(ended.peer)),
+            version(ended.head.version),
+            status_code(ended.status),
+        ]);
+        let host = ended.head.uri.authority().cloned();
+        let host = host.or_else(|| Authority::try_from(recorded.host.as_ref()?.as_bytes()).ok());
+        if let Some(host) = &host {
+            let port = host.port_u16().unwrap_or(80).into();
+            let name = host.host().trim_matches(['[', ']']);
+            attributes.push(("server.address", Value::Text(name)));
+            attributes.push(("server.port", Value::Number(port)));
+        }
+        let agent = text(recorded.agent.as_ref());
+        if !agent.is_empty() {
+            let agent = &agent[..agent.floor_char_boundary(LONGEST_AGENT)];
+            attributes.push(("user_agent.original", Value::Text(agent)));
+        }
+        if let (Some(found), Some(path)) = (ended.route, route) {
+            attributes.push(("http.route", Value::Text(path)));
+            attributes.push(("sidekey.route", Value::Text(&found.name)));
+            let account = found.route.account.as_str();
+            attributes.push(("sidekey.account", Value::Text(account)));
+        }
+        let failed = ended.status.is_server_error();
+        let error = ended.error.or(failed.then(|| ended.status.as_str()));
+        attributes.extend(error.map(|error| ("error.type", Value::Text(error))));
+        tracer.writer.borrow_mut().record(&Span {
+            trace: self.context.trace,
+            id: self.context.span,
+            parent: self.parent,
+            remote_parent: self.parent.is_some(),
+            flags: self.context.flags.bits(),
+            state: text(recorded.state.as_ref()),
+            kind: Kind::Server,
+            name: (name, route),
+            start: recorded.wall,
+            end: recorded.time(ended.at),
+            attributes: &attributes,
+            events: &recorded.events,
+            failed,
+        })
+    }
+}
+
+/// The method, and what a span of it is called; both from closed lists, for a
+/// caller may send any word.
+fn method_and_name(method: &Method) -> (Attribute<'static>, &'static str) {
+    let known = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::DELETE,
+        Method::CONNECT,
+        Method::OPTIONS,
+        Method::TRACE,
+        Method::PATCH,
+    ];
+    let names = [
+        "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH",
+    ];
+    let found = known.iter().zip(names).find(|(known, _)| *known == method);
+    let (value, name) = found.map_or(("_OTHER", "HTTP"), |(_, name)| (name, name));
+    (("http.request.method", Value::Text(value)), name)
+}
+
+fn path_of(route: &WorkerRoute) -> &str {
+    match &route.route.matcher.path {
+        PathMatch::Prefix(path) if path.is_empty() => "/",
+        PathMatch::Prefix(path) | PathMatch::Exact(path) => path,
+    }
+}
+
+/// No query, for the token may stand there; of the upstream's own path nothing,
+/// for a secret parameter of the account may.
+fn url_without_query(route: &WorkerRoute, rest: &str) -> String {
+    let upstream = &route.route.upstream;
+    let own = match upstream.path.as_str() {
+        "/" => "",
+        _ => "/REDACTED",
+    };
+    let rest = if rest.is_empty() { "/" } else { rest };
+    let scheme = scheme(upstream.scheme);
+    format!("{scheme}://{}{own}{rest}", upstream.authority)
+}
+
+fn scheme(scheme: UpstreamScheme) -> &'static str {
+    match scheme {
+        UpstreamScheme::Http => "http",
+        UpstreamScheme::Https => "https",
+    }
+}
+
+fn version(version: Version) -> Attribute<'static> {
+    let text = match version {
+        Version::HTTP_09 => "0.9",
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2",
+        Version::HTTP_3 => "3",
+        _ => "1.1",
+    };
+    ("network.protocol.version", Value::Text(text))
+}
+
+fn status_code(status: StatusCode) -> Attribute<'static> {
+    let status = status.as_u16().into();
+    ("http.response.status_code", Value::Number(status))
+}
+
+/// A field's value as far as it is text.
+fn text(value: Option<&HeaderValue>) -> &str {
+    let text = value.map(|value| std::str::from_utf8(value.as_bytes()));
+    text.and_then(Result::ok).unwrap_or_default()
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

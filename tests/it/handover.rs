@@ -1,0 +1,277 @@
+//! Restarts that callers do not notice: one process takes over from another.
+
+use crate::support::sidekey::{Launch, command};
+use crate::support::wait::PATIENCE;
+use crate::support::{
+    Answer, AuthServer, Conf, Conn, Server, Sidekey, eventually, free_port, get, local,
+};
+use std::io::Read;
+use std::net::TcpListener;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long the callers call; `SIDEKEY_HANDOVER_SECONDS=60` for a long run.
+fn seconds() -> u64 {
+    let set = std::env::var("SIDEKEY_HANDOVER_SECONDS");
+    set.map_or(6, |text| text.parse().unwrap())
+}
+
+const TAKE_OVERS: u64 = 3;
+const STORE: &str = "{path: sidekey.db, key: {generate: true}}";
+
+/// A caller that never tries twice; gives the targets that it asked for.
+fn call_on(
+    sidekey: std::net::SocketAddr,
+    name: &str,
+    fresh: bool,
+    end: &AtomicBool,
+) -> Vec<String> {
+    let mut sent = Vec::new();
+    let mut open: Option<Conn> = None;
+    while !end.load(Ordering::Relaxed) {
+        let number = sent.len();
+        let target = format!("/api/{name}/{number}");
+        // What was closed between two requests is seen before anything is sent.
+        let kept = open.take().filter(|conn| !fresh && !conn.is_closed());
+        let mut conn = kept.unwrap_or_else(|| Conn::to(sidekey));
+        let body = vec![
+            b'x';
+            if number % 2 == 0 {
+                0
+            } else {
+                1 + number % 5000
+            }
+        ];
+        let method = if body.is_empty() { "GET" } else { "POST" };
+        let length = match body.len() {
+            0 => String::new(),
+            length => format!("Content-Length: {length}\r\n"),
+        };
+        let head = format!("{method} {target} HTTP/1.1\r\nHost: {sidekey}\r\n{length}\r\n");
+        conn.send([head.as_bytes(), &body].concat());
+        let answer = conn.try_response();
+        let answer = answer.unwrap_or_else(|| panic!("{method} {target} got no answer"));
+        assert_eq!(answer.status, 200, "{target}: {}", answer.text());
+        assert_eq!(answer.text(), body.len().to_string(), "{target}");
+        let last = answer.header("connection") == Some("close");
+        open = Some(conn).filter(|_| !last);
+        sent.push(target);
+        // Connections of an instant's life leave their ports behind.
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    sent
+}
+
+#[test]
+fn nothing_is_lost_in_reloads_and_take_overs() {
+    let auth = AuthServer::start();
+    let upstream = Server::start(|request| Answer::ok(request.body.len().to_string()));
+    let conf = Conf::new(&auth, &upstream)
+        .store(STORE)
+        .log("{level: info, access: false}");
+    let mut sidekey = Sidekey::run(&conf);
+    let (file, yaml) = (sidekey.configuration(), sidekey.with_ports(&conf.yaml()));
+    let (proxy, end) = (sidekey.proxy, AtomicBool::new(false));
+    let mut reloads = 0;
+    let mut sent: Vec<String> = std::thread::scope(|scope| {
+        // Whatever happens here, the callers end.
+        let ends = EndsAtLast(&end);
+        let callers: Vec<_> = [("a", true), ("b", false), ("c", true), ("d", false)]
+            .into_iter()
+            .map(|(name, fresh)| {
+                let end = &end;
+                scope.spawn(move || call_on(proxy, name, fresh, end))
+            })
+            .collect();
+        let reloading = scope.spawn(|| reload_on_and_on(&file, &yaml, &end));
+        let share = Duration::from_millis(seconds() * 1000 / (TAKE_OVERS + 1));
+        for step in 1..=TAKE_OVERS {
+            std::thread::sleep(share);
+            sidekey.signal("HUP");
+            assert_eq!(sidekey.take_over().code(), Some(0), "take-over {step}");
+        }
+        std::thread::sleep(share);
+        drop(ends);
+        let sent = callers.into_iter().map(|caller| caller.join().unwrap());
+        let sent = sent.flatten().collect();
+        reloads = reloading.join().unwrap();
+        sent
+    });
+    let mut got: Vec<_> = upstream
+        .requests()
+        .into_iter()
+        .map(|request| format!("/api{}", request.target))
+        .collect();
+    println!(
+        "handover: {} s, {TAKE_OVERS} take-overs, {reloads} reloads: sent {}, got {}, failed 0",
+        seconds(),
+        sent.len(),
+        got.len()
+    );
+    sent.sort_unstable();
+    got.sort_unstable();
+    assert!(
+        sent == got,
+        "sent {} requests, the upstream got {}",
+        sent.len(),
+        got.len()
+    );
+}
+
+/// Another setting every second; the processes notice by themselves. Gives how many.
+fn reload_on_and_on(file: &Path, yaml: &str, end: &AtomicBool) -> u64 {
+    let mut reloads = 0;
+    while !end.load(Ordering::Relaxed) {
+        std::thread::sleep(Duration::from_secs(1));
+        reloads += 1;
+        let new = file.with_extension("new");
+        std::fs::write(&new, format!("{yaml}    timeout: {}s\n", 60 + reloads)).unwrap();
+        std::fs::rename(&new, file).unwrap();
+    }
+    reloads
+}
+
+struct EndsAtLast<'a>(&'a AtomicBool);
+
+impl Drop for EndsAtLast<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn all_listeners_go_on_and_the_old_process_ends() {
+    let auth = AuthServer::start();
+    let upstream = auth.upstream();
+    let probes = local(free_port());
+    let conf = Conf::new(&auth, &upstream)
+        .store(STORE)
+        .top(&format!("probes: {{listen: \"{probes}\"}}"));
+    let mut sidekey = Sidekey::run(&conf);
+    let socket = sidekey
+        .state_directory()
+        .join(format!("take-over-{}.sock", sidekey.admin.port()));
+    let seen = || std::fs::metadata(&socket);
+    eventually("its socket", || seen().is_ok());
+    let first = seen().unwrap();
+    assert!(first.file_type().is_socket());
+    assert_eq!(first.mode() & 0o777, 0o600);
+    let old = sidekey.process();
+    let mut kept = Conn::to(sidekey.proxy);
+    assert_eq!(kept.get("/api/").status, 200);
+    assert_eq!(sidekey.take_over().code(), Some(0));
+    assert!(kept.closed(), "of the old process");
+    assert_ne!(sidekey.process(), old);
+    assert_eq!(sidekey.get("/api/").status, 200);
+    for address in [sidekey.admin, probes] {
+        assert_eq!(get(address, "/readyz").status, 200);
+    }
+    assert_ne!(seen().unwrap().ino(), first.ino());
+    assert_eq!(
+        auth.count(),
+        1,
+        "the next process reads the token from the store"
+    );
+    sidekey.signal("TERM");
+    assert_eq!(sidekey.ended().code(), Some(0));
+    assert!(seen().is_err(), "nobody waits there any more");
+}
+
+#[test]
+fn where_the_next_one_fails_the_old_one_goes_on() {
+    let auth = AuthServer::start();
+    let upstream = auth.upstream();
+    let holder = TcpListener::bind(local(0)).unwrap();
+    let taken = holder.local_addr().unwrap();
+    let conf = Conf::new(&auth, &upstream).store(STORE);
+    let mut sidekey = Sidekey::run(&conf);
+    let good = conf.yaml();
+    let listeners = format!("listen: [\"127.0.0.1:@PROXY@\", \"{taken}\"]");
+    let bad = good.replace("listen: 127.0.0.1:@PROXY@", &listeners);
+    assert_ne!(good, bad);
+    for _ in 0..2 {
+        sidekey.configure(&bad);
+        let mut next = sidekey.successor();
+        let mut said = String::new();
+        next.stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut said)
+            .unwrap();
+        assert_eq!(next.wait().unwrap().code(), Some(1), "{said}");
+        assert!(said.contains(&taken.to_string()), "{said}");
+        assert_eq!(sidekey.get("/api/").status, 200);
+        assert_eq!(get(sidekey.admin, "/readyz").status, 200);
+    }
+    sidekey.configure(&good);
+    assert_eq!(sidekey.take_over().code(), Some(0));
+    assert_eq!(sidekey.get("/api/").status, 200);
+}
+
+#[test]
+fn where_none_runs_it_starts_as_ever() {
+    let auth = AuthServer::start();
+    let upstream = auth.upstream();
+    let home = tempfile::tempdir().unwrap();
+    let (proxy, admin) = (free_port(), free_port());
+    let yaml = Conf::new(&auth, &upstream).yaml();
+    let yaml = yaml.replace("@PROXY@", &proxy.to_string());
+    let file = home.path().join("sidekey.yaml");
+    std::fs::write(&file, yaml.replace("@ADMIN@", &admin.to_string())).unwrap();
+    let mut command = command(&home);
+    command.args(["run", "--take-over", "--config"]).arg(file);
+    let mut child = command.spawn().unwrap();
+    eventually("an answer", || {
+        assert!(child.try_wait().unwrap().is_none());
+        std::net::TcpStream::connect(local(proxy)).is_ok()
+    });
+    assert_eq!(get(local(proxy), "/api/").status, 200);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// A process that ends lets a kept-alive caller have one more request, or a
+/// second of silence.
+#[test]
+fn a_kept_connection_is_told_which_answer_is_the_last() {
+    let auth = AuthServer::start();
+    let upstream = auth.upstream();
+    let mut sidekey = Sidekey::launch(&Launch {
+        yaml: Conf::new(&auth, &upstream).yaml(),
+        ..Launch::default()
+    });
+    sidekey.wait_for("/readyz");
+    let mut conn = Conn::to(sidekey.proxy);
+    assert_eq!(conn.get("/api/").status, 200);
+    sidekey.signal("TERM");
+    let begin = Instant::now();
+    let mut answered = Instant::now();
+    loop {
+        assert!(begin.elapsed() < PATIENCE, "it goes on for ever");
+        let asked = conn.try_send(format!(
+            "GET /api/ HTTP/1.1\r\nHost: {}\r\n\r\n",
+            sidekey.proxy
+        ));
+        match asked.then(|| conn.try_response()).flatten() {
+            Some(answer) => {
+                assert_eq!(answer.status, 200);
+                answered = Instant::now();
+                if answer.header("connection") == Some("close") {
+                    break;
+                }
+            }
+            // Closed between two requests: only after a second of silence.
+            None => {
+                assert!(
+                    answered.elapsed() >= Duration::from_secs(1),
+                    "closed at once"
+                );
+                break;
+            }
+        }
+    }
+    assert!(conn.closed());
+    assert_eq!(sidekey.ended().code(), Some(0));
+}
