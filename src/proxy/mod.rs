@@ -33,6 +33,7 @@ mod rewrite;
 mod route;
 #[cfg(any(test, feature = "fuzzing"))]
 mod sample;
+mod seed;
 mod set_cookie;
 mod signs;
 mod streamed;
@@ -57,6 +58,7 @@ use crate::telemetry::requests::WorkerStats;
 use crate::telemetry::spans::Tracing;
 use crate::token::{Asker, Shared};
 use replay::Budget;
+use seed::{Commons, Seed};
 use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -64,7 +66,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
-use worker::{Command, Commons, Seed, Worker};
+use worker::{Command, Worker};
 
 /// What the proxy knows of an account.
 #[derive(Clone)]

@@ -10,8 +10,9 @@ use super::connection::{Connection, Reading};
 use super::doors::{Doors, ListenerId};
 use super::lease::Leases;
 use super::refusal::{Code, Refusal};
-use super::replay::{Budget, Upload};
+use super::replay::Upload;
 use super::route::{Routes, WorkerRoute};
+use super::seed::{Commons, Seed};
 use super::tables::Tables;
 use super::tally::Tally;
 use super::trace::Tracer;
@@ -24,7 +25,6 @@ use crate::net::time::Deadlines;
 use crate::net::worker::spawn_local;
 use crate::telemetry::access::{AccessWriter, Entry};
 use crate::telemetry::requests::WorkerStats;
-use crate::telemetry::spans::Tracing;
 use crate::token::Asker;
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
@@ -35,7 +35,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -50,29 +50,6 @@ pub enum Command {
     Stats(oneshot::Sender<WorkerStats>),
     /// Stop accepting and finish; answers with the connections left at the limit.
     Drain(Duration, oneshot::Sender<usize>),
-}
-
-/// What all workers share.
-pub struct Commons {
-    /// Open connections by worker.
-    pub loads: Box<[AtomicUsize]>,
-    pub peers: Box<[mpsc::UnboundedSender<Command>]>,
-    pub budget: Arc<Budget>,
-}
-
-/// What a worker is made of; moved to its thread.
-pub struct Seed {
-    pub index: usize,
-    pub commons: Arc<Commons>,
-    pub routes: Arc<RouteSet>,
-    pub dialer: Dialer,
-    pub limits: Limits,
-    pub token_wait: Duration,
-    pub asker: Asker,
-    pub access: Option<AccessWriter>,
-    pub traces: Option<Tracing>,
-    pub clock: SystemClock,
-    pub public_url: String,
 }
 
 /// A worker, on its own thread.

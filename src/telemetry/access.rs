@@ -4,8 +4,9 @@
 use super::Format;
 use super::context::TraceId;
 use super::lines::Lines;
+use super::stamp::{Stamp, three_digits};
 use std::io::{self, Write};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 /// Bytes that one worker collects between two of its ticks.
 const BATCH_BYTES: usize = 2 * 1024 * 1024;
@@ -282,12 +283,6 @@ fn milliseconds(out: &mut Vec<u8>, duration: Duration) {
     three_digits(out, (micros % 1_000) as u16);
 }
 
-/// A number below 1,000, with leading zeros.
-fn three_digits(out: &mut Vec<u8>, value: u16) {
-    let digit = |value: u16| b'0' + (value % 10) as u8;
-    out.extend_from_slice(&[digit(value / 100), digit(value / 10), digit(value)]);
-}
-
 fn put(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
@@ -295,38 +290,6 @@ fn put(out: &mut Vec<u8>, text: &str) {
 fn display(out: &mut Vec<u8>, value: impl std::fmt::Display) {
     // Writing to a Vec can't fail.
     let _ = write!(out, "{value}");
-}
-
-/// A time in RFC 3339; the part down to the second is made once a second.
-#[derive(Default)]
-struct Stamp {
-    second: u64,
-    text: String,
-    millis: u16,
-}
-
-impl Stamp {
-    fn set(&mut self, at: SystemTime) {
-        let since = at.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        self.millis = since.subsec_millis() as u16;
-        if since.as_secs() != self.second || self.text.is_empty() {
-            self.second = since.as_secs();
-            self.text = i64::try_from(self.second)
-                .ok()
-                .and_then(|second| jiff::Timestamp::from_second(second).ok())
-                .unwrap_or(jiff::Timestamp::UNIX_EPOCH)
-                .to_string();
-            // "…:19Z": the fraction goes before the Z.
-            self.text.pop();
-        }
-    }
-
-    fn write(&self, out: &mut Vec<u8>) {
-        put(out, &self.text);
-        out.push(b'.');
-        three_digits(out, self.millis);
-        out.push(b'Z');
-    }
 }
 
 #[cfg(test)]

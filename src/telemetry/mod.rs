@@ -13,6 +13,7 @@ pub mod refreshes;
 pub mod reloads;
 pub mod requests;
 pub mod spans;
+mod stamp;
 
 /// How the log and the access log are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
