@@ -2,7 +2,7 @@
 
 use super::accounts::Accounts;
 use super::integrations::IntegrationDraft;
-use super::routes::Speaker;
+use super::speakers::Speaker;
 use crate::base::caller_keys::{self, CallerKey};
 use crate::base::id::AccountKey;
 use crate::config::checked::callers::Allowed;

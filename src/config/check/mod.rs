@@ -13,6 +13,7 @@ mod paths;
 mod reach;
 mod routes;
 mod settings;
+mod speakers;
 mod streams;
 mod traces;
 mod upstream;
@@ -35,7 +36,7 @@ pub(super) fn check(ctx: &Context<'_>, root: &Node) -> Option<Config> {
     let probes = settings::probes(&reader);
     let own = settings::own_addresses(ctx, &listeners, admin.as_ref(), probes.as_ref());
     let keys = callers::file(&reader);
-    let parts = routes::Parts {
+    let parts = speakers::Parts {
         integrations: &integrations,
         accounts: &accounts,
         own: &own,
