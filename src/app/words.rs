@@ -1,6 +1,7 @@
 //! Routes and accounts in plain words, as `run` tells them.
 
 use crate::base::clock::Wall;
+use crate::config::checked::callers::Speaks;
 use crate::config::checked::{HostMatch, PathMatch, Route, RouteMatch};
 use crate::refresh::{AccountState, AccountStatus};
 use std::time::Duration;
@@ -9,12 +10,16 @@ use std::time::Duration;
 pub fn route(route: &Route) -> String {
     let upstream = &route.upstream;
     let scheme = upstream.scheme.as_str();
+    let account = match &route.speaks {
+        Speaks::One => route.account.to_string(),
+        Speaks::TheCallers => "each caller's own account".to_owned(),
+        Speaks::For { caller, .. } => format!("{} for {caller}", route.account),
+    };
     format!(
-        "{} → {scheme}://{}{} as {}",
+        "{} → {scheme}://{}{} as {account}",
         matcher(&route.matcher),
         upstream.authority,
-        upstream.path,
-        route.account
+        upstream.path
     )
 }
 
@@ -91,6 +96,7 @@ mod tests {
     use super::{account, route, span};
     use crate::base::clock::Wall;
     use crate::base::id::AccountKey;
+    use crate::config::checked::callers::Speaks;
     use crate::config::checked::streams::Streams;
     use crate::config::checked::upstream::Reach;
     use crate::config::checked::{
@@ -120,6 +126,8 @@ mod tests {
             http2: true,
             allow_origins: Vec::new(),
             max_body: None,
+            callers: None,
+            speaks: Speaks::One,
             edits: None,
             streams: Streams::default(),
         }

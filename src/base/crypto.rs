@@ -49,6 +49,14 @@ pub fn websocket_accept(key: &str) -> String {
     STANDARD.encode(digest::digest(sha1, text.as_bytes()))
 }
 
+/// SHA-256 of bytes.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
+    out
+}
+
 /// SHA-256 of a text in base64url without padding.
 #[must_use]
 pub fn sha256_text(text: &str) -> String {

@@ -1,6 +1,7 @@
 //! Leaves without I/O, shared by every wing.
 
 pub mod backoff;
+pub mod caller_keys;
 pub mod client_tls;
 pub mod clock;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod accounts;
+mod callers;
 mod check;
 mod client;
 mod connect;
@@ -48,6 +49,7 @@ enum Command {
     Demo(demo::Args),
     Health(health::Args),
     Accounts(accounts::ListArgs),
+    Callers(callers::Args),
     Connect(connect::Args),
     Refresh(accounts::RefreshArgs),
     Revoke(grant::RevokeArgs),
@@ -67,6 +69,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::main(&args),
         Command::Health(args) => health::main(&args),
         Command::Accounts(args) => accounts::list(&args),
+        Command::Callers(args) => callers::main(&args),
         Command::Connect(args) => connect::main(&args),
         Command::Refresh(args) => accounts::refresh(&args),
         Command::Revoke(args) => grant::revoke(&args),

@@ -1,6 +1,7 @@
 //! What the program runs on: everything parsed, resolved and consistent.
 //! Made only by `config::load`, which reports every mistake with its place.
 
+pub mod callers;
 pub mod edits;
 pub mod listening;
 pub mod streams;
@@ -12,6 +13,7 @@ use crate::base::key::Key;
 use crate::base::secret::Secret;
 use crate::base::template::{Template, UrlTemplate};
 use crate::config::traces::Traces;
+use callers::{Allowed, Speaks};
 use edits::Edits;
 use http::{HeaderName, Method};
 use listening::Listener;
@@ -242,6 +244,9 @@ pub struct Route {
     pub allow_origins: Vec<String>,
     /// Bytes of a request's body; `None`: as [`Limits::max_body`] says.
     pub max_body: Option<u64>,
+    /// `None`: whoever may use the listener.
+    pub callers: Option<Arc<Allowed>>,
+    pub speaks: Speaks,
     /// `None` where it changes nothing.
     pub edits: Option<Arc<Edits>>,
     pub streams: Streams,

@@ -258,6 +258,11 @@ fn from_env(
     None
 }
 
+/// The content of the file that a scalar names, which is watched from now on.
+pub(super) fn content_of(ctx: &Context<'_>, path: &Scalar) -> Option<String> {
+    from_file(ctx, path, false).map(|content| content.text)
+}
+
 fn from_file(ctx: &Context<'_>, written: &Scalar, secret: bool) -> Option<Scalar> {
     let path = ctx.path(&written.text);
     ctx.files.borrow_mut().insert(path.clone());

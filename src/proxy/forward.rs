@@ -19,6 +19,7 @@ use super::respond;
 use super::route::{Found, WorkerRoute};
 use super::translate;
 use super::upstream::{self, Answered};
+use super::who;
 use super::worker::Worker;
 use crate::telemetry::requests::ReplayOutcome;
 use crate::token::{Credential, PassOn, RejectedStatus, Verdict};
@@ -94,6 +95,7 @@ async fn pipeline(
         return Ok(preflight(head, origin));
     }
 
+    let route = &who::admitted(worker, route.clone(), &head.headers, seen)?;
     let upload = body.map(|body| worker.upload(body, route)).transpose()?;
     let reached = edits::reached(connection, head, route);
     let upload = upload.as_ref();

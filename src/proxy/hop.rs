@@ -1,5 +1,6 @@
 //! Fields that end at one connection (RFC 9110, 7.6.1), in both directions.
 
+use super::who::CALLER_KEY;
 use http::header::{
     CONNECTION, COOKIE, EXPECT, HeaderMap, HeaderName, HeaderValue, ORIGIN, PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
@@ -10,7 +11,7 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// What goes in either direction, by its bit in [`Noted::gone`].
-static GOES: [HeaderName; 7] = [
+static GOES: [HeaderName; 8] = [
     TE,
     UPGRADE,
     EXPECT,
@@ -18,6 +19,7 @@ static GOES: [HeaderName; 7] = [
     PROXY_AUTHENTICATE,
     KEEP_ALIVE,
     PROXY_CONNECTION,
+    CALLER_KEY,
 ];
 
 /// What one pass over the fields of a message found, so that an ordinary message
@@ -65,6 +67,7 @@ impl Noted {
                 PROXY_AUTHENTICATE => noted.gone |= 1 << 4,
                 _ if *name == KEEP_ALIVE => noted.gone |= 1 << 5,
                 _ if *name == PROXY_CONNECTION => noted.gone |= 1 << 6,
+                _ if *name == CALLER_KEY => noted.gone |= 1 << 7,
                 _ if *name == SEC_FETCH_SITE => noted.from_page = true,
                 _ if is_disguised(name.as_str()) => noted.frames_in_disguise = true,
                 _ => {}

@@ -53,6 +53,7 @@ mod tunnel;
 mod upstream;
 mod verdict;
 mod wakes;
+mod who;
 mod worker;
 
 use crate::base::clock::SystemClock;

@@ -13,6 +13,7 @@ use crate::telemetry::access::Entry;
 use crate::telemetry::requests::ReplayOutcome;
 use http::{Response, request};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// One request, as it goes along. The clock is read three times for an
@@ -25,6 +26,8 @@ pub struct Seen {
     /// When the last thing ended that this request waited for.
     ended: Option<Instant>,
     token_wait: Option<Duration>,
+    /// Who calls, where the route asks.
+    pub caller: Option<Arc<str>>,
     pub replayed: bool,
     /// Where traces are configured; rare, so kept elsewhere.
     trace: Option<Box<Trace>>,
@@ -43,6 +46,7 @@ impl Seen {
             upstream: None,
             ended: None,
             token_wait: None,
+            caller: None,
             replayed: false,
             trace: None,
             tunnel: None,
@@ -176,6 +180,7 @@ impl Seen {
                 started: self.started,
                 upstream: self.upstream,
                 replayed: self.replayed,
+                caller: self.caller,
                 trace,
             };
             return connection.hand_over(tunnel);
@@ -184,6 +189,7 @@ impl Seen {
             client: connection.peer.as_str(),
             method: head.method.as_str(),
             path: head.uri.path(),
+            caller: self.caller.as_deref(),
             labels: self.route.as_ref().and_then(|route| route.labels.as_ref()),
             status,
             error: self.error,

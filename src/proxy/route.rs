@@ -2,6 +2,7 @@
 //! then the one that asks for most.
 
 use super::pool::Pool;
+use crate::config::checked::callers::Speaks;
 use crate::config::checked::{HostMatch, PathMatch, Route};
 use crate::telemetry::access::Labels;
 use crate::telemetry::requests::RouteStats;
@@ -36,6 +37,8 @@ pub struct Routes {
     host_suffixes: Vec<(String, Paths)>,
     any_host: Paths,
     all: Vec<Rc<WorkerRoute>>,
+    /// What serves each caller of a route by the caller's own account.
+    own: HashMap<Arc<str>, HashMap<Arc<str>, Rc<WorkerRoute>>>,
     /// Of all routes, each once: routes of one origin share theirs.
     pools: Vec<Rc<Pool>>,
 }
@@ -62,6 +65,15 @@ impl Routes {
     pub fn new(all: Vec<Rc<WorkerRoute>>) -> Self {
         let mut routes = Self::default();
         for route in &all {
+            if let Speaks::For {
+                caller,
+                route: lead,
+            } = &route.route.speaks
+            {
+                let own = routes.own.entry(lead.clone()).or_default();
+                own.insert(caller.clone(), route.clone());
+                continue;
+            }
             let paths = match &route.route.matcher.host {
                 None => &mut routes.any_host,
                 Some(HostMatch::Exact(host)) => routes.exact_hosts.entry(host.clone()).or_default(),
@@ -106,6 +118,12 @@ impl Routes {
             }
         }
         self.any_host.find(path, head, found)
+    }
+
+    /// What serves this caller's requests that the route of this name has taken.
+    #[must_use]
+    pub fn of_caller(&self, route: &str, caller: &str) -> Option<&Rc<WorkerRoute>> {
+        self.own.get(route)?.get(caller)
     }
 
     /// True when a route names this host, so that callers may use it.

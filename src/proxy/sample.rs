@@ -3,6 +3,7 @@
 use super::pool::{Key, Limits, Pool};
 use super::route::WorkerRoute;
 use crate::base::id::AccountKey;
+use crate::config::checked::callers::Speaks;
 use crate::config::checked::streams::Streams;
 use crate::config::checked::upstream::Reach;
 use crate::config::checked::{Route, RouteMatch, Upstream, UpstreamScheme};
@@ -34,6 +35,8 @@ pub fn route(name: &str, matcher: RouteMatch) -> Rc<WorkerRoute> {
         http2: true,
         allow_origins: Vec::new(),
         max_body: None,
+        callers: None,
+        speaks: Speaks::One,
         edits: None,
         streams: Streams::default(),
     });

@@ -51,6 +51,7 @@ pub struct Told {
     pub started: Instant,
     pub upstream: Option<Duration>,
     pub replayed: bool,
+    pub caller: Option<Arc<str>>,
     pub trace: Option<TraceId>,
 }
 
@@ -90,6 +91,7 @@ impl Tunnel {
                 started: Instant::now(),
                 upstream: None,
                 replayed: false,
+                caller: None,
                 trace: None,
             },
             route: route.clone(),
@@ -227,6 +229,7 @@ impl Tunnel {
             client: connection.peer.as_str(),
             method: "GET",
             path: &self.told.path,
+            caller: self.told.caller.as_deref(),
             labels: self.route.labels.as_ref(),
             status: 101,
             error: None,

@@ -18,6 +18,8 @@ pub struct Entry<'a> {
     pub client: &'a str,
     pub method: &'a str,
     pub path: &'a str,
+    /// Who called, where the route asks that.
+    pub caller: Option<&'a str>,
     /// `None` when no route matched.
     pub labels: Option<&'a Labels>,
     pub status: u16,
@@ -156,6 +158,9 @@ fn text_line(out: &mut Vec<u8>, time: &Stamp, entry: &Entry<'_>) {
     if let Some(Labels(labels)) = entry.labels {
         out.extend_from_slice(labels);
     }
+    if let Some(caller) = entry.caller {
+        text_pair(out, b" caller=", caller);
+    }
     if let Some(error) = entry.error {
         text_pair(out, b" error=", error);
     }
@@ -186,6 +191,9 @@ fn json_line(out: &mut Vec<u8>, time: &Stamp, entry: &Entry<'_>) {
     json_pair(out, b",\"path\":", entry.path);
     if let Some(Labels(labels)) = entry.labels {
         out.extend_from_slice(labels);
+    }
+    if let Some(caller) = entry.caller {
+        json_pair(out, b",\"caller\":", caller);
     }
     if let Some(error) = entry.error {
         json_pair(out, b",\"error\":", error);
@@ -295,6 +303,7 @@ mod tests {
             client: "127.0.0.1",
             method: "GET",
             path: "/crm/x",
+            caller: None,
             labels: None,
             status: 200,
             error: None,

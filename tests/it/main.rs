@@ -65,3 +65,4 @@ mod unix_sockets;
 mod unix_upstream;
 mod upstream_tls;
 mod websocket;
+mod who;

@@ -70,6 +70,11 @@ impl Accounts {
         self.by_key.contains_key(key)
     }
 
+    /// The account of this key.
+    pub fn of(&self, key: &str) -> Option<&AccountDraft> {
+        self.by_key.get(key).map(|at| &self.drafts[*at])
+    }
+
     /// The account that a scalar names; reports an unknown one.
     pub fn find(&self, ctx: &Context<'_>, name: &Scalar) -> Option<&AccountDraft> {
         let found = self.by_key.get(&name.text);

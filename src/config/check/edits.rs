@@ -1,7 +1,7 @@
 //! What a route changes in requests and answers.
 
 use super::inputs::NOT_OURS;
-use super::routes::Speaker;
+use super::speakers::Speaker;
 use crate::config::checked::edits::{Edits, Fields};
 use crate::config::checked::{Integration, ParameterValue, Placement};
 use crate::config::mistakes::Mistake;

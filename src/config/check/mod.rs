@@ -2,6 +2,7 @@
 //! mistake collected.
 
 mod accounts;
+mod callers;
 mod edits;
 mod hosts;
 mod inputs;
@@ -13,6 +14,7 @@ mod paths;
 mod reach;
 mod routes;
 mod settings;
+mod speakers;
 mod streams;
 mod tls;
 mod traces;
@@ -35,11 +37,18 @@ pub(super) fn check(ctx: &Context<'_>, root: &Node) -> Option<Config> {
     let admin = settings::admin(&reader);
     let probes = settings::probes(&reader);
     let own = settings::own_addresses(ctx, &listeners, admin.as_ref(), probes.as_ref());
-    let own = routes::Own {
+    let own = speakers::Own {
         addresses: own,
         sockets: listeners::sockets(&listeners),
     };
-    let (routes, awaited) = routes::read(&reader, &integrations, &accounts, &own);
+    let keys = callers::file(&reader);
+    let parts = speakers::Parts {
+        integrations: &integrations,
+        accounts: &accounts,
+        own: &own,
+        keys: keys.as_deref(),
+    };
+    let (routes, awaited) = routes::read(&reader, &parts);
     integrations::report_unused(ctx, &integrations);
     if reader.list("routes").is_empty() {
         let what = "there are no routes, so every call is answered with 404";

@@ -1,10 +1,12 @@
 //! Routes: what a request looks like, where it goes, who speaks for it.
 
-use super::accounts::{AccountDraft, Accounts, account_key, find_integration};
+use super::accounts::find_integration;
+use super::callers::{self, CALLERS_OWN};
 use super::hosts::host_name;
-use super::integrations::IntegrationDraft;
-use super::{edits, paths, reach, streams, upstream};
+use super::speakers::{Parts, Unfilled, is_callers_own, leads, speaker};
+use super::{edits, paths, streams};
 use crate::base::id::AccountKey;
+use crate::config::checked::callers::Speaks;
 use crate::config::checked::upstream::Reach;
 use crate::config::checked::{Awaited, HostMatch, PathMatch, Route, RouteMatch, Upstream};
 use crate::config::keys::table::route::ROUTE;
@@ -15,8 +17,7 @@ use crate::config::written::Place;
 use http::{HeaderName, HeaderValue, Method};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::sync::Arc;
 use url::Url;
 
 /// What earlier routes have taken.
@@ -26,19 +27,7 @@ struct Taken {
     matchers: HashMap<RouteMatch, Place>,
 }
 
-/// Where we listen ourselves: there no route may lead.
-pub(super) struct Own {
-    pub addresses: Vec<SocketAddr>,
-    pub sockets: Vec<PathBuf>,
-}
-
-pub(super) fn read(
-    root: &Reader<'_, '_>,
-    integrations: &[IntegrationDraft],
-    accounts: &Accounts,
-    own: &Own,
-) -> (Vec<Route>, Vec<Awaited>) {
-    let Own { addresses, sockets } = own;
+pub(super) fn read(root: &Reader<'_, '_>, parts: &Parts<'_>) -> (Vec<Route>, Vec<Awaited>) {
     let nodes = root.list("routes");
     let mut taken = Taken::default();
     let readers: Vec<_> = nodes
@@ -46,78 +35,79 @@ pub(super) fn read(
         .filter_map(|node| Reader::open(root.ctx, &ROUTE, node, node.place()))
         .map(|reader| (own_name(&reader, &mut taken), reader))
         .collect();
-    let (mut routes, mut awaited) = (Vec::new(), Vec::new());
+    let mut read = Read::default();
     for (name, reader) in readers {
-        let mut template = None;
-        let tls;
-        let speaker = speaker(&reader, integrations, accounts);
+        let speaker = speaker(&reader, parts);
         let ours = edits::Ours::of(&speaker);
-        let (account, upstream) = match speaker {
-            Speaker::Configured(account) => {
-                let integration = account.and_then(|a| integrations.get(a.integration?));
-                tls = integration.and_then(|i| i.tls.as_ref());
-                let upstream = upstream::read(&reader, account, integrations, addresses);
-                let built = account.and_then(|account| account.built.as_ref());
-                (built.map(|account| account.key.clone()), upstream)
-            }
-            Speaker::Created(key, integration) => {
-                tls = integration.tls.as_ref();
-                let read = upstream::unfilled(&reader, integration, addresses);
-                let (upstream, unfilled) = read.unzip();
-                template = unfilled.zip(integration.built.clone());
-                (Some(key), upstream)
-            }
+        let (account, upstream, template) = leads(&reader, speaker, parts);
+        let allowed = callers::read(&reader, parts.keys);
+        let Some(mut route) = route(&reader, name, account, upstream, &mut taken) else {
+            continue;
         };
-        let reach = reach::read(&reader, upstream.as_ref(), tls, sockets);
-        let edits = edits::read(&reader, &ours);
-        let route = route(&reader, name, account, (upstream, reach), &mut taken);
-        if let Some(mut route) = route {
-            route.edits = edits;
-            awaited.extend(template.map(|(upstream, integration)| Awaited {
-                route: routes.len(),
+        route.edits = edits::read(&reader, &ours);
+        route.callers = allowed;
+        if is_callers_own(&reader) {
+            read.each_their_own(&reader, route, parts);
+        } else {
+            read.push(route, template);
+        }
+    }
+    (read.routes, read.awaited)
+}
+
+/// What is read so far.
+#[derive(Default)]
+struct Read {
+    routes: Vec<Route>,
+    awaited: Vec<Awaited>,
+}
+
+impl Read {
+    fn push(&mut self, route: Route, template: Unfilled) {
+        self.awaited
+            .extend(template.map(|(upstream, integration)| Awaited {
+                route: self.routes.len(),
                 upstream,
                 integration,
             }));
-            routes.push(route);
-        }
+        self.routes.push(route);
     }
-    (routes, awaited)
-}
 
-/// Who speaks for a route.
-pub(super) enum Speaker<'a> {
-    /// One of `accounts`; `None` where a mistake was reported.
-    Configured(Option<&'a AccountDraft>),
-    /// An account that is created while the process runs.
-    Created(AccountKey, &'a IntegrationDraft),
-}
-
-fn speaker<'a>(
-    reader: &Reader<'_, '_>,
-    integrations: &'a [IntegrationDraft],
-    accounts: &'a Accounts,
-) -> Speaker<'a> {
-    let Some(written) = reader.text("account") else {
-        return Speaker::Configured(None);
-    };
-    let Some(of) = reader.text("integration") else {
-        return Speaker::Configured(accounts.find(reader.ctx, &written));
-    };
-    let integration = find_integration(reader.ctx, integrations, &of);
-    if accounts.has(&written.text) {
-        let found = accounts.find(reader.ctx, &written);
-        let other = found.and_then(|account| account.integration);
-        if other.is_some() && integration.is_some() && other != integration {
-            let what = format!("account `{}` is of another integration", written.text);
-            let mistake = Mistake::error(of.place, what);
-            reader.ctx.report(mistake.expected("its own, or none"));
+    /// A route that takes requests, and one for each caller that serves them.
+    fn each_their_own(&mut self, reader: &Reader<'_, '_>, mut route: Route, parts: &Parts<'_>) {
+        route.speaks = Speaks::TheCallers;
+        let Some(allowed) = route.callers.clone() else {
+            let what = format!("`account: \"{CALLERS_OWN}\"` needs to know who calls");
+            let mistake = Mistake::error(reader.value_place("account"), what);
+            reader
+                .ctx
+                .report(mistake.expected("`callers` on this route"));
+            return;
+        };
+        let of = reader.text("integration");
+        let at = of.and_then(|of| find_integration(reader.ctx, parts.integrations, &of));
+        let found = at.and_then(|at| Some((at, parts.integrations.get(at)?)));
+        let Some(integration) = found else { return };
+        self.push(route.clone(), None);
+        let lead: Arc<str> = route.name.as_str().into();
+        for (caller, speaker) in callers::speakers(reader, integration, parts.accounts, &allowed) {
+            let (account, (upstream, reach), template) = leads(reader, speaker, parts);
+            let (Some(account), Some(upstream)) = (account, upstream) else {
+                continue;
+            };
+            let own = Route {
+                name: format!("{lead}@{caller}"),
+                account,
+                upstream,
+                reach,
+                speaks: Speaks::For {
+                    caller,
+                    route: lead.clone(),
+                },
+                ..route.clone()
+            };
+            self.push(own, template);
         }
-        return Speaker::Configured(found);
-    }
-    let key = account_key(reader.ctx, &written);
-    match (key, integration.and_then(|at| integrations.get(at))) {
-        (Some(key), Some(integration)) => Speaker::Created(key, integration),
-        _ => Speaker::Configured(None),
     }
 }
 
@@ -154,6 +144,8 @@ fn route(
         http2,
         allow_origins,
         max_body,
+        callers: None,
+        speaks: Speaks::One,
         edits: None,
         streams,
     })

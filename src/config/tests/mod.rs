@@ -1,3 +1,4 @@
+mod callers;
 mod contract;
 mod edits;
 mod examples;

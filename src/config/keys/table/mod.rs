@@ -1,5 +1,6 @@
 //! The table itself, in the order in which the reference shows it.
 
+pub mod callers;
 pub mod edits;
 pub mod integration;
 pub mod listener;
@@ -43,6 +44,12 @@ pub static ROOT: Section = Section {
             Kind::Section(&STORE),
             Optional("a file in the state directory"),
             "Where connected accounts and their tokens live between restarts.",
+        ),
+        key(
+            "callers_file",
+            Text,
+            Optional("no caller has a key"),
+            "The file with the digests of callers' keys, which `sidekey callers` writes; read again when it changes. A relative path starts at the configuration's folder.",
         ),
         key(
             "integrations",

@@ -1,5 +1,6 @@
 //! The keys of accounts and routes.
 
+use super::callers::CALLERS;
 use super::edits::{FIELDS, MAX_BODY};
 use crate::config::keys::{Choice, Kind, Need, Section, key, now};
 use Kind::{Bool, Duration, Either, List, Pairs, Size, Text, Url};
@@ -60,7 +61,7 @@ pub static ROUTE: Section = Section {
             "account",
             Text,
             Required,
-            "The key of the account that speaks for the request.",
+            "The key of the account that speaks for the request. `{caller.name}` is the account of the caller's own name, of the route's `integration`.",
         ),
         key(
             "integration",
@@ -115,6 +116,12 @@ pub static ROUTE: Section = Section {
             List(&Text),
             Optional("none"),
             "Origins of browsers' pages that may call this route, as `https://app.example.com`.",
+        ),
+        key(
+            "callers",
+            CALLERS,
+            Optional("whoever may use the listener"),
+            "Who may call; everybody else is refused with `caller_not_allowed`.",
         ),
         key(
             "max_body",

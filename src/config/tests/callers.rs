@@ -1,0 +1,129 @@
+//! Who may call, and mistakes about it, each at its place.
+
+use super::GOOD;
+use crate::base::caller_keys::{CallerKey, digest, with};
+use crate::config::checked::Config;
+use crate::config::checked::callers::Speaks;
+use crate::config::load_text;
+use crate::config::mistakes::{Mistakes, Severity};
+
+/// A file of the keys of `dev` and `bob`, and a configuration that knows it.
+fn load(route: &str, file: &str) -> Result<Config, Mistakes> {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("callers"), file).unwrap();
+    let text = GOOD.replace("account: dev}", &format!("{route}}}"));
+    let text = format!("{text}callers_file: callers\n");
+    let name = folder.path().join("test.yaml");
+    load_text(name.to_str().unwrap(), &text, &|_| Some("value".into()))
+}
+
+fn keys() -> String {
+    let key = |name: &str| CallerKey {
+        name: name.to_owned(),
+        digest: digest(name.as_bytes()),
+    };
+    with(&with("", &key("dev")), &key("bob"))
+}
+
+fn said(loaded: Result<Config, Mistakes>) -> Vec<String> {
+    let mistakes = loaded.unwrap_err();
+    let errors = mistakes.iter().filter(|m| m.severity == Severity::Error);
+    errors
+        .map(|m| {
+            let place = m.place.unwrap();
+            format!("{}:{} {}", place.line, place.column, m.what)
+        })
+        .collect()
+}
+
+#[test]
+fn named_callers_are_let_in_and_nobody_else() {
+    let config = load("account: dev, callers: [{key: bob}]", &keys()).unwrap();
+    let allowed = config.routes[0].callers.clone().unwrap();
+    assert_eq!(allowed.by_key(&digest(b"bob")).map(|n| &**n), Some("bob"));
+    assert_eq!(allowed.by_key(&digest(b"dev")), None);
+    let all = load("account: dev, callers: [{key: \"*\"}]", &keys()).unwrap();
+    assert_eq!(all.routes[0].callers.as_ref().unwrap().names().len(), 2);
+    assert_eq!(
+        load("account: dev", &keys()).unwrap().routes[0].callers,
+        None
+    );
+}
+
+#[test]
+fn a_key_that_is_gone_lets_nobody_in_and_is_no_mistake() {
+    let config = load("account: dev, callers: [{key: eve}]", &keys()).unwrap();
+    assert!(
+        config.routes[0]
+            .callers
+            .as_ref()
+            .unwrap()
+            .names()
+            .is_empty()
+    );
+    assert!(
+        config.warnings[0].contains("no key of `eve`"),
+        "{:?}",
+        config.warnings
+    );
+}
+
+#[test]
+fn each_caller_has_a_route_of_its_own() {
+    let route = "account: \"{caller.name}\", integration: crm, callers: [{key: \"*\"}]";
+    let config = load(route, &keys()).unwrap();
+    let names: Vec<_> = config.routes.iter().map(|r| r.name.as_str()).collect();
+    assert_eq!(names, ["crm", "crm@bob", "crm@dev"]);
+    assert_eq!(config.routes[0].speaks, Speaks::TheCallers);
+    let accounts: Vec<_> = config.routes[1..]
+        .iter()
+        .map(|r| r.account.as_str())
+        .collect();
+    assert_eq!(accounts, ["bob", "dev"]);
+    // Nobody has created his yet.
+    assert_eq!(config.awaited.len(), 1);
+    assert_eq!(config.awaited[0].route, 1);
+}
+
+#[test]
+fn mistakes_have_their_places() {
+    let own = "account: \"{caller.name}\"";
+    for (route, file, wanted) in [
+        (
+            "account: dev, callers: []",
+            keys(),
+            "14:68 `callers` lets nobody in",
+        ),
+        (
+            "account: dev, callers: [{key: a b}]",
+            keys(),
+            "14:84 `a b` is no caller's name",
+        ),
+        (
+            "account: dev, callers: [{kez: a}]",
+            keys(),
+            "14:79 a caller has no key `kez`",
+        ),
+        (
+            "account: dev",
+            "dev 12\n".to_owned(),
+            "15:15 line 1 of `callers_file`: behind the name stands one SHA-256, as 64 hex digits",
+        ),
+        (
+            own,
+            keys(),
+            "14:63 the callers' own accounts are of one integration, which is not named",
+        ),
+        (
+            &format!("{own}, integration: crm"),
+            keys(),
+            "14:63 `account: \"{caller.name}\"` needs to know who calls",
+        ),
+    ] {
+        let found = said(load(route, &file));
+        assert!(found.contains(&wanted.to_owned()), "{route}: {found:?}");
+    }
+    let without = GOOD.replace("account: dev}", "account: dev, callers: [{key: bob}]}");
+    let found = said(load_text("test.yaml", &without, &|_| Some("value".into())));
+    assert_eq!(found, ["14:84 there is no `callers_file` with keys"]);
+}
