@@ -94,7 +94,8 @@ impl Circuit {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Circuit, TOLERATED};
+    use std::time::{Duration, Instant};
 
     const SECOND: Duration = Duration::from_secs(1);
 
