@@ -1,5 +1,6 @@
 //! `Expect: 100-continue`: the upstream's word is the caller's.
 
+use crate::support::feature::shown;
 use crate::support::real::{Nginx, Oidc};
 use crate::support::{Answer, AuthServer, Conf, Conn, Scripted, Server, Sidekey};
 use std::io::Write;
@@ -155,4 +156,6 @@ fn curl_and_nginx_agree_on_when_a_large_body_comes() {
         assert_eq!(oidc.issued(), 1);
     }
     assert_eq!(behind.count(), 2);
+    let what = "Expect: 100-continue, a large upload replayed after a 401";
+    shown("HTTP/1.1", what, "curl", "nginx, HTTP/1.1");
 }

@@ -141,13 +141,14 @@ fn to(relay: fn(SocketAddr) -> Relay) {
     let auth = AuthServer::start();
     let behind = behind(&auth);
     let relay = relay(behind.address);
-    let sidekey = sidekey(&auth, &format!("http://{}/", relay.plain));
-    everybody_calls(
-        &auth,
-        sidekey.proxy,
-        "",
-        &format!("{}, HTTP/1.1", relay.name),
-    );
+    for (scheme, address, version) in [
+        ("http", relay.plain, "HTTP/1.1"),
+        ("h2c", relay.h2c, "HTTP/2"),
+    ] {
+        let sidekey = sidekey(&auth, &format!("{scheme}://{address}/"));
+        let upstream = format!("{}, {version}", relay.name);
+        everybody_calls(&auth, sidekey.proxy, "", &upstream);
+    }
 }
 
 fn from(relay: fn(SocketAddr) -> Relay) {

@@ -1,5 +1,6 @@
 //! nginx and gRPC's own server as upstreams over HTTP/2.
 
+use crate::support::feature::shown;
 use crate::support::real::{GrpcServer, Http2Nginx, file};
 use crate::support::sidekey::Launch;
 use crate::support::{Answer, AuthServer, Conf, Server, Sidekey, call};
@@ -153,4 +154,6 @@ fn grpc_of_every_kind_and_a_token_that_is_rejected() {
     });
     assert_eq!(said, expected);
     assert_eq!(auth.count(), 2, "one refresh");
+    let what = "unary, streams of every kind, trailers, deadline, a replay after UNAUTHENTICATED";
+    shown("gRPC", what, "Python grpcio", "Python grpcio");
 }

@@ -1,6 +1,7 @@
 //! WebSockets and event streams between real clients and servers, nginx in the
 //! middle; and what large bodies past slow readers take of memory.
 
+use crate::support::feature::shown;
 use crate::support::real::{Nginx, file, python, serving};
 use crate::support::{AuthServer, Conf, Conn, Scripted, Sidekey, call};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -57,6 +58,13 @@ fn pythons_websockets_at_both_ends() {
     let said = said(python("websocket.py").arg("call").arg(url));
     let token = parts.auth.token();
     assert_eq!(said, format!("/chat?a=b Bearer {token}\n1000\n"));
+    let what = "handshake with a token, messages, close";
+    shown(
+        "WebSocket",
+        what,
+        "Python websockets",
+        "nginx before Python websockets",
+    );
 }
 
 #[test]
@@ -69,6 +77,13 @@ fn nodes_websocket_at_a_python_server() {
     let said = said(node.arg(file("websocket.mjs")).arg(url));
     let token = parts.auth.token();
     assert_eq!(said, format!("/chat Bearer {token}\nthe same\n1000 true\n"));
+    let what = "handshake with a token, messages, close";
+    shown(
+        "WebSocket",
+        what,
+        "Node WebSocket",
+        "nginx before Python websockets",
+    );
 }
 
 #[test]
@@ -93,6 +108,8 @@ fn each_event_reaches_curl_before_the_next_is_sent() {
     }
     curl.kill().unwrap();
     curl.wait().unwrap();
+    let what = "each event before the next is sent";
+    shown("Server-sent events", what, "curl", "nginx before Node http");
 }
 
 #[test]
@@ -105,6 +122,10 @@ fn each_event_reaches_node_and_python_before_the_next_is_sent() {
     for client in [&mut node, &mut python("listen.py")] {
         let said = said(client.arg(&stream).arg(&next));
         assert_eq!(said.trim(), "text/event-stream 5");
+    }
+    for client in ["Node fetch", "Python requests"] {
+        let what = "each event before the next is sent";
+        shown("Server-sent events", what, client, "nginx before Node http");
     }
 }
 

@@ -12,6 +12,8 @@ pub struct Relay {
     pub name: &'static str,
     /// HTTP/1.1.
     pub plain: SocketAddr,
+    /// HTTP/2 with prior knowledge.
+    pub h2c: SocketAddr,
     _part: Part,
 }
 
@@ -63,6 +65,7 @@ impl Relay {
         Self {
             name,
             plain,
+            h2c,
             _part: part,
         }
     }
