@@ -277,7 +277,9 @@ fn keep_foreign_trailers(headers: &mut HeaderMap, attach: &Attach, edits: Option
 /// A name that a trailer may have, unless it is ours.
 pub(super) fn is_foreign(name: &HeaderName, edits: Option<&Edits>) -> bool {
     let stopped = edits.is_some_and(|edits| edits::stops_trailer(edits, name));
-    *name != COOKIE && !hop::ends_here(name) && !stopped
+    // Framing and routing are never a trailer's to say (RFC 9110, 6.5.1).
+    let frames = [CONTENT_LENGTH, TRANSFER_ENCODING, HOST].contains(name);
+    *name != COOKIE && !frames && !hop::ends_here(name) && !stopped
 }
 
 fn strip_own_cookies(headers: &mut HeaderMap) {

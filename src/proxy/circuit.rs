@@ -57,8 +57,14 @@ impl Circuit {
         Ok(Attempt { alone: true })
     }
 
-    /// The upstream took the connection, or refused it: it is there. True when
-    /// it had seemed not to be.
+    /// The attempt failed at once, which says nothing of how long others wait.
+    pub fn failed(&self, _: Attempt) {
+        if let State::Closed { .. } = self.0.get() {
+            self.0.take();
+        }
+    }
+
+    /// The upstream took the connection. True when it had seemed not to.
     pub fn answered(&self, _: Attempt) -> bool {
         matches!(self.0.take(), State::Open { .. })
     }

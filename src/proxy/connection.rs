@@ -324,8 +324,8 @@ impl Connection {
         poll_fn(|cx| {
             self.wake_with(cx);
             match self.close.get() {
-                Close::No => work.as_mut().poll(cx).map(Some),
-                _ => Poll::Ready(None),
+                Close::No | Close::Softly => work.as_mut().poll(cx).map(Some),
+                Close::Gently | Close::Now => Poll::Ready(None),
             }
         })
         .await

@@ -20,6 +20,8 @@ use http::header::{EXPECT, HOST, HeaderValue, TE, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{Request, Version, request};
 use std::cell::Cell;
+use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Instant;
 
 /// Sends a request over a connection that others share; `None` when the origin
@@ -55,8 +57,10 @@ pub async fn send(
             Failure::TimedOut => return Err(timed_out(route)),
             Failure::Body(refusal) => return Err(refusal),
             Failure::Unprocessed => first && upload.is_none_or(Upload::at_hand),
-            Failure::WantsHttp1 if upload.is_none_or(Upload::at_hand) => {
-                multiplex.require_http1();
+            Failure::WantsHttp1
+                if multiplex.knows_http1() && upload.is_none_or(Upload::at_hand) =>
+            {
+                multiplex.require_http1(Instant::now());
                 return Ok(None);
             }
             Failure::Lost => {
@@ -136,9 +140,23 @@ async fn place(
             Connected::Http1(open) => {
                 multiplex.found_http1();
                 route.pool.put(open);
+                // It takes a request once its task has had a turn.
+                a_turn_of_the_others().await;
             }
         }
     }
+}
+
+async fn a_turn_of_the_others() {
+    let mut was_polled = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut was_polled, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 async fn over(

@@ -30,6 +30,8 @@ const FIRST_STREAMS: usize = 16;
 const HEADER_LIST: u32 = 64 * 1024;
 /// What of an upload waits in a stream for its turn on the connection.
 const SEND_BUFFER: usize = 64 * 1024;
+/// How long an origin that has asked for HTTP/1.1 is spoken to in it.
+const HTTP1_TIME: Duration = Duration::from_secs(60);
 /// Servers of gRPC take more PINGs than this, with nothing said in between,
 /// for an attack.
 const PING_PAUSE: Duration = Duration::from_secs(300);
@@ -37,8 +39,10 @@ const PING_PAUSE: Duration = Duration::from_secs(300);
 /// The shared connections to an origin.
 pub struct Multiplex {
     speaks: Cell<Speaks>,
-    /// It has said that it wants HTTP/1.1 (RFC 9113, 7: `HTTP_1_1_REQUIRED`).
-    wants_http1: Cell<bool>,
+    versions: Versions,
+    /// It has said that it wants HTTP/1.1 (RFC 9113, 7: `HTTP_1_1_REQUIRED`):
+    /// until when it gets that. Most often it is a matter of some requests only.
+    http1_until: Cell<Option<Instant>>,
     connections: RefCell<Vec<Rc<Shared>>>,
     attempt: RefCell<Option<Rc<Attempt>>>,
     opened: Cell<u64>,
@@ -61,7 +65,8 @@ impl Multiplex {
                 Versions::Http2 => Speaks::Http2,
                 Versions::Either => Speaks::Unknown,
             }),
-            wants_http1: Cell::new(false),
+            versions,
+            http1_until: Cell::new(None),
             connections: RefCell::default(),
             attempt: RefCell::default(),
             opened: Cell::new(0),
@@ -78,16 +83,22 @@ impl Multiplex {
         self.speaks.set(Speaks::Http1);
     }
 
-    /// The origin serves this worker over HTTP/1.1 alone from here on.
-    pub fn require_http1(&self) {
-        self.wants_http1.set(true);
+    /// Whether the origin may be spoken to in HTTP/1.1 at all.
+    #[must_use]
+    pub fn knows_http1(&self) -> bool {
+        self.versions != Versions::Http2
+    }
+
+    /// The origin serves this worker over HTTP/1.1 alone for a while.
+    pub fn require_http1(&self, now: Instant) {
+        self.http1_until.set(Some(now + HTTP1_TIME));
         self.found_http1();
     }
 
     /// Whether a new connection may be one over HTTP/2.
     #[must_use]
     pub fn may_offer(&self) -> bool {
-        !self.wants_http1.get()
+        self.http1_until.get().is_none()
     }
 
     /// A place on a connection that was opened after `number` of them.
@@ -132,6 +143,10 @@ impl Multiplex {
 
     /// Closes what is idle, old or silent; true while any is left.
     pub fn sweep(&self, now: Instant, limits: &Limits) -> bool {
+        if self.http1_until.get().is_some_and(|until| now >= until) {
+            self.http1_until.set(None);
+            self.speaks.set(Speaks::Unknown);
+        }
         let mut connections = self.connections.borrow_mut();
         connections.retain(|connection| connection.sweep(now, limits));
         !connections.is_empty()
@@ -399,10 +414,11 @@ async fn attend(connection: h2::client::Connection<Heard, Bytes>, control: Rc<Co
 
 #[cfg(test)]
 mod tests {
-    use super::{Multiplex, Versions};
+    use super::{HTTP1_TIME, Limits, Multiplex, Versions};
     use crate::proxy::refusal::{Code, Refusal};
     use std::future::Future;
     use std::task::{Context, Poll, Waker};
+    use std::time::{Duration, Instant};
 
     #[test]
     fn all_who_wait_learn_how_an_attempt_ended() {
@@ -431,11 +447,21 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_stays_with_the_version_that_an_origin_wants() {
-        let multiplex = Multiplex::new(Versions::Http2);
+    fn an_origin_that_wants_another_version_gets_it_for_a_while() {
+        let multiplex = Multiplex::new(Versions::Either);
         assert!(!multiplex.speaks_http1() && multiplex.may_offer());
-        multiplex.require_http1();
+        let now = Instant::now();
+        multiplex.require_http1(now);
+        let limits = Limits {
+            idle: 1,
+            idle_time: Duration::MAX,
+            age: Duration::MAX,
+            ping_after: Duration::ZERO,
+        };
+        multiplex.sweep(now, &limits);
         assert!(multiplex.speaks_http1() && !multiplex.may_offer());
         assert!(multiplex.place(0).is_none());
+        multiplex.sweep(now + HTTP1_TIME, &limits);
+        assert!(!multiplex.speaks_http1() && multiplex.may_offer());
     }
 }

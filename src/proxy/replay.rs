@@ -21,6 +21,11 @@ use std::time::{Duration, Instant};
 /// The answer where a caller's body fails.
 pub const CALLER_FAILED: &str = "the request's body ended before its announced end";
 
+/// What keeping a piece of a body costs besides its bytes.
+const CHUNK_OVERHEAD: usize = 64;
+/// A piece that is kept as a copy.
+const SMALL_CHUNK: usize = 2048;
+
 /// What all kept bodies of the process may hold together.
 pub struct Budget {
     limit: usize,
@@ -108,6 +113,8 @@ struct State {
 struct Kept {
     chunks: Vec<Bytes>,
     bytes: usize,
+    /// What of the budget it has taken.
+    charged: usize,
     trailers: Option<HeaderMap>,
 }
 
@@ -295,16 +302,22 @@ impl Upload {
 impl Shared {
     fn forget(&self, state: &mut State) {
         if let Some(kept) = state.kept.take() {
-            self.budget.give_back(kept.bytes);
+            self.budget.give_back(kept.charged);
         }
     }
 
     fn keep(&self, state: &mut State, chunk: &Bytes) {
         let Some(kept) = &mut state.kept else { return };
-        let fits = kept.bytes + chunk.len() <= self.limit && self.budget.take(chunk.len());
+        let charge = chunk.len() + CHUNK_OVERHEAD;
+        let fits = kept.bytes + chunk.len() <= self.limit && self.budget.take(charge);
         if fits {
             kept.bytes += chunk.len();
-            kept.chunks.push(chunk.clone());
+            kept.charged += charge;
+            // A small one would hold the whole buffer that it was read into.
+            kept.chunks.push(match chunk.len() < SMALL_CHUNK {
+                true => Bytes::copy_from_slice(chunk),
+                false => chunk.clone(),
+            });
         } else {
             self.forget(state);
         }
@@ -314,7 +327,7 @@ impl Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         if let Some(kept) = self.state.get_mut().kept.take() {
-            self.budget.give_back(kept.bytes);
+            self.budget.give_back(kept.charged);
         }
     }
 }

@@ -144,11 +144,14 @@ impl Streaming {
         for name in not_ours {
             trailers.remove(name);
         }
-        // The stream may have ended before: the answer's side learns of it.
-        let _ = match trailers.is_empty() {
+        let ended = match trailers.is_empty() {
             true => self.out.send_data(Bytes::new(), true),
             false => self.out.send_trailers(trailers),
         };
+        // Most often the stream has ended before, and this does nothing.
+        if ended.is_err() {
+            self.out.send_reset(Reason::CANCEL);
+        }
     }
 }
 

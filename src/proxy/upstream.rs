@@ -279,11 +279,15 @@ async fn in_time<T>(
     let attempt = attempt.map_err(|pause| spared(route, pause))?;
     let time = route.route.connect_timeout;
     match worker.deadlines.within(time, connecting).await {
-        Ok(connected) => {
+        Ok(Ok(connected)) => {
             if circuit.answered(attempt) {
                 tracing::info!("upstream {upstream} takes connections again");
             }
-            connected
+            Ok(connected)
+        }
+        Ok(Err(refusal)) => {
+            circuit.failed(attempt);
+            Err(refusal)
         }
         Err(_) => {
             if circuit.ran_out(attempt, Instant::now()) {

@@ -9,7 +9,7 @@ use super::callers::Listener;
 use super::connection::{Connection, Reading};
 use super::doors::{Doors, ListenerId};
 use super::lease::Leases;
-use super::pool;
+use super::pool::{self, Pool};
 use super::refusal::{Code, Refusal};
 use super::replay::Upload;
 use super::route::{Routes, WorkerRoute};
@@ -33,7 +33,7 @@ use hyper::server::conn::http1;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -79,6 +79,8 @@ pub struct Worker {
     /// Where traces are configured.
     pub tracer: Option<Tracer>,
     pub tally: Tally,
+    /// Of routes of before a reload, while something runs over them.
+    former_pools: RefCell<Vec<Weak<Pool>>>,
     connections: RefCell<HashMap<u64, Rc<Connection>>>,
     next_connection: Cell<u64>,
     draining: Cell<bool>,
@@ -118,6 +120,7 @@ impl Worker {
             access: seed.access.map(RefCell::new),
             tracer: seed.traces.as_ref().map(Tracer::new),
             tally: Tally::default(),
+            former_pools: RefCell::default(),
             connections: RefCell::default(),
             next_connection: Cell::new(0),
             draining: Cell::new(false),
@@ -212,7 +215,15 @@ impl Worker {
             pool_limits: pool::Limits::from(&self.limits),
             access: access.as_deref(),
         };
-        self.routes.replace(Rc::new(tables.build(set)));
+        let new = tables.build(set);
+        // Streams that still run over the others' connections keep them.
+        let gone = old
+            .pools()
+            .filter(|pool| !new.pools().any(|kept| Rc::ptr_eq(kept, pool)));
+        self.former_pools
+            .borrow_mut()
+            .extend(gone.map(Rc::downgrade));
+        self.routes.replace(Rc::new(new));
     }
 
     /// Accepts at these listeners and no others; the connections of those that
@@ -354,6 +365,10 @@ impl Worker {
             for pool in self.routes().pools() {
                 pooled |= pool.sweep(now);
             }
+            self.former_pools.borrow_mut().retain(|pool| {
+                let pool = pool.upgrade();
+                pool.inspect(|pool| pooled |= pool.sweep(now)).is_some()
+            });
             self.flush();
         }
     }

@@ -31,8 +31,7 @@ pub fn open(path: &Path, sealer: &Sealer) -> Result<Opened, Trouble> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
-    if let Kind::Store(found) = format::kind(&connection)? {
-        format::identity(&connection, found, sealer)?;
+    if is_store(&mut connection, sealer)? {
         look_for_damage(&connection)?;
     }
     set_up(&connection)?;
@@ -55,6 +54,17 @@ pub fn open(path: &Path, sealer: &Sealer) -> Result<Opened, Trouble> {
     transaction.execute("UPDATE store SET opened_at = ?1", [now])?;
     transaction.commit()?;
     Ok(Opened { connection, id })
+}
+
+/// False for an empty file. All of it is read at one moment: another process may
+/// be making it a store.
+fn is_store(connection: &mut Connection, sealer: &Sealer) -> Result<bool, Trouble> {
+    let moment = connection.transaction()?;
+    let Kind::Store(found) = format::kind(&moment)? else {
+        return Ok(false);
+    };
+    format::identity(&moment, found, sealer)?;
+    Ok(true)
 }
 
 /// Makes the file where there is none; refuses what SQLite would misread, and
