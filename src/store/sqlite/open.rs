@@ -83,14 +83,15 @@ fn look_at_file(path: &Path) -> io::Result<()> {
     if !path.metadata()?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
-    let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
     // Its content is sealed: a mode that can't be changed is no reason to fail.
     let _ = close_to_others(&file);
-    let mut head = [0; MAGIC.len()];
-    match file.read_exact(&mut head) {
-        Ok(()) if head == *MAGIC => Ok(()),
-        Err(_) if file.metadata()?.len() == 0 => Ok(()),
-        _ => Err(io::Error::other("the file is no sidekey store")),
+    let mut head = Vec::with_capacity(MAGIC.len());
+    file.take(MAGIC.len() as u64).read_to_end(&mut head)?;
+    // Empty when it was read: another process may be making it a store.
+    match head.is_empty() || head == MAGIC {
+        true => Ok(()),
+        false => Err(io::Error::other("the file is no sidekey store")),
     }
 }
 
