@@ -5,14 +5,18 @@ use super::announce::Addresses;
 use super::failure::{Failure, ListenError};
 use super::handover::{self, Predecessor};
 use super::holder;
+use super::place::Place;
 use crate::config::checked::listening::Address;
 use crate::config::checked::{Config, Route, Upstream};
 use crate::net::inherited::{Inherited, Wanted};
 use crate::net::listen::{Socket, bind};
 use crate::net::unix;
+use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::{OwnedFd, RawFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 /// The bound listeners.
 pub struct Bound {
@@ -141,9 +145,12 @@ impl ListenError {
 pub fn refuse_own_upstreams(routes: &[Route], ours: &Addresses) -> Result<(), Failure> {
     let own: Vec<_> = routes
         .iter()
-        .filter(|route| {
-            let over_network = route.reach.unix_socket.is_none();
-            over_network && ours.iter().any(|ours| leads_to(&route.upstream, ours))
+        .filter(|route| match &route.reach.unix_socket {
+            None => ours.iter().any(|ours| leads_to(&route.upstream, ours)),
+            Some(socket) => {
+                let mut ours = ours.proxy.iter().filter_map(Place::unix);
+                ours.any(|ours| is_same_file(socket, ours))
+            }
         })
         .map(|route| route.name.clone())
         .collect();
@@ -165,6 +172,12 @@ pub fn leads_to(upstream: &Upstream, listener: SocketAddr) -> bool {
         ip == listener.ip().to_canonical() || (everywhere && ip.is_loopback())
     });
     upstream.port == listener.port() && here
+}
+
+/// Of two paths, one of which is bound.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let place = |path| fs::metadata(path).map(|seen| (seen.dev(), seen.ino())).ok();
+    one == other || place(one).is_some_and(|place_of_one| Some(place_of_one) == place(other))
 }
 
 fn explain(

@@ -4,6 +4,7 @@ use crate::config::checked::listening::Listener;
 use crate::net::listen::Local;
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::Path;
 
 /// Where it is, once it is bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +32,15 @@ impl Place {
         }
     }
 
-    /// The same, where it speaks plain HTTP.
+    /// The file of its socket, where it has one.
+    pub fn unix(&self) -> Option<&Path> {
+        match &self.local {
+            Local::Tcp(_) => None,
+            Local::Unix(path) => Some(path),
+        }
+    }
+
+    /// Its address, where it speaks plain HTTP.
     pub fn plain(&self) -> Option<SocketAddr> {
         self.tcp().filter(|_| !self.tls)
     }

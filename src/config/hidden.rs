@@ -59,7 +59,7 @@ impl Inside {
 }
 
 /// Of a line by itself: everything behind the first key that is not known to be
-/// harmless; all of it where there is no key.
+/// harmless or word that may be such a key; all of it where there is no key.
 fn secret_from(line: &[char], indent: usize, keys: &HashSet<&str>) -> Option<usize> {
     let mut any = false;
     let mut at = indent;
@@ -67,16 +67,21 @@ fn secret_from(line: &[char], indent: usize, keys: &HashSet<&str>) -> Option<usi
         let rest = &line[at..];
         let name = rest.iter().take_while(|c| is_of_name(**c)).count();
         let quoted = usize::from(matches!(rest.get(name), Some('"' | '\'')));
-        let mut behind = rest[name + quoted..].iter().skip_while(|c| **c == ' ');
-        let is_key = name > 0
+        let mut behind = rest[name + quoted..]
+            .iter()
+            .skip_while(|c| matches!(c, ' ' | '\t'));
+        // As in JSON, what is quoted needs no blank behind its colon.
+        let is_key = name + quoted > 0
             && behind.next() == Some(&':')
-            && matches!(behind.next(), None | Some(' ' | '\t'));
+            && (quoted > 0 || matches!(behind.next(), None | Some(' ' | '\t')));
+        let text: String = rest[..name].iter().collect();
         if is_key {
             any = true;
-            let text: String = rest[..name].iter().collect();
             if !keys.contains(text.as_str()) {
                 return Some(at + name);
             }
+        } else if is_telling(&text.to_lowercase()) {
+            return Some(if any { at } else { indent });
         }
         at += (name + quoted).max(1);
     }
@@ -92,9 +97,12 @@ fn is_of_name(c: char) -> bool {
 fn harmless() -> HashSet<&'static str> {
     let sections = sections();
     let keys = sections.iter().flat_map(|(_, section)| section.keys);
-    let telling = |name: &str| TELLING.iter().any(|telling| name.contains(telling));
-    let harmless = keys.filter(|key| !key.secret && !telling(key.name));
+    let harmless = keys.filter(|key| !key.secret && !is_telling(key.name));
     harmless.map(|key| key.name).collect()
+}
+
+fn is_telling(name: &str) -> bool {
+    TELLING.iter().any(|telling| name.contains(telling))
 }
 
 /// True for `key: |`, with whatever may stand behind it.
@@ -169,6 +177,22 @@ mod tests {
                 "  - {name: a, pin***************",
             ),
             ("  \"scope\": \"x\"", "  \"scope\": \"x\""),
+            (
+                "oauth2: {\"scope\": \"x\",\"client_secret\":\"hunter2\"]",
+                "oauth2: {\"scope\": \"x\",\"client_secret************",
+            ),
+            (
+                "{\"scope\":\"x\",\"pin\" :\"hunter2\"]",
+                "{\"scope\":\"x\",\"pin*************",
+            ),
+            (
+                "{\"scope\":\"x\",\"the pin \":\"hunter2\"]",
+                "{\"scope\":\"x\",\"the pin ************",
+            ),
+            (
+                "{name: a, clientSecret:hunter2]",
+                "{name: a, *********************",
+            ),
             ("  # scope: a", "  # scope: a"),
             ("  # hunter2", "  *********"),
             ("  - hunter2", "  *********"),

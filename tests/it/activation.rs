@@ -105,7 +105,6 @@ fn sockets_are_taken_by_number_and_by_name() {
         curled(&["--unix-socket", &path, "http://localhost/api/"]),
         "content"
     );
-    let said = stage.sidekey.logs();
     for line in [
         format!(
             "http://127.0.0.1:{} (systemd:web) for applications",
@@ -115,7 +114,7 @@ fn sockets_are_taken_by_number_and_by_name() {
         format!("unix:{path} (systemd:local) for applications"),
         "fd:6 (systemd:unused) was handed over, and no listener names it".to_owned(),
     ] {
-        assert!(said.contains(&line), "{line}: {said}");
+        eventually(&line, || stage.sidekey.logs().contains(&line));
     }
     // The file is systemd's.
     let mut stage = stage;

@@ -145,7 +145,7 @@ const MUCH: usize = 64 << 20;
 fn a_caller_that_takes_nothing_of_its_answer_is_given_up() {
     let auth = AuthServer::start();
     let upstream = Server::start(|_| Answer::ok(vec![b'x'; MUCH]));
-    let conf = Conf::new(&auth, &upstream).top("limits: {idle_timeout: 1500ms}");
+    let conf = Conf::new(&auth, &upstream).top("limits: {idle_timeout: 2500ms}");
     let sidekey = Sidekey::run(&conf);
     let mut conn = Conn::to(sidekey.proxy);
     conn.ask("/api/");
@@ -160,7 +160,7 @@ fn an_answer_may_pause_for_longer_than_a_caller() {
     let gate = crate::support::Gate::closed();
     let at_gate = gate.clone();
     let upstream = Server::start(move |_| Answer::ok("in two halves").halfway(&at_gate));
-    let conf = Conf::new(&auth, &upstream).top("limits: {idle_timeout: 1500ms}");
+    let conf = Conf::new(&auth, &upstream).top("limits: {idle_timeout: 2500ms}");
     let sidekey = Sidekey::run(&conf);
     let mut conn = Conn::to(sidekey.proxy);
     conn.ask("/api/");

@@ -108,7 +108,7 @@ fn what_only_begins_like_a_preface_is_answered_by_http1() {
 
 #[test]
 fn half_a_preface_does_not_hold_a_connection() {
-    let scene = Scene::with("limits: {header_timeout: 500ms}");
+    let scene = Scene::with("limits: {header_timeout: 3s}");
     for length in [1, 13, 20, PREFACE.len()] {
         let mut conn = Conn::to(scene.sidekey.proxy);
         conn.send(&PREFACE[..length]);
@@ -244,7 +244,7 @@ fn too_many_and_too_long_fields_are_431() {
 
 #[test]
 fn silence_ends_with_goaway() {
-    let scene = Scene::with("limits: {idle_timeout: 500ms}");
+    let scene = Scene::with("limits: {idle_timeout: 3s}");
     let mut caller = Frames::to(scene.sidekey.proxy);
     caller.ask(1, &get(&scene.host(), "/api/"));
     assert_eq!(caller.until(HEADERS).status(), 200);
@@ -254,7 +254,7 @@ fn silence_ends_with_goaway() {
 
 #[test]
 fn a_caller_that_does_not_even_acknowledge_is_let_go() {
-    let scene = Scene::with("limits: {idle_timeout: 500ms, header_timeout: 500ms}");
+    let scene = Scene::with("limits: {idle_timeout: 3s, header_timeout: 3s}");
     let mut caller = Frames::to(scene.sidekey.proxy);
     caller.polite = false;
     caller.until(GOAWAY);
@@ -269,7 +269,7 @@ fn a_head_that_never_ends_ends_its_connection() {
         "/slow" => Answer::ok("never").after(&at_gate),
         _ => Answer::ok("content"),
     });
-    let scene = Scene::new("limits: {header_timeout: 500ms}", slow);
+    let scene = Scene::new("limits: {header_timeout: 3s}", slow);
     let head = fields(&get(&scene.host(), "/api/"));
     for with_another in [false, true] {
         let mut caller = Frames::to(scene.sidekey.proxy);

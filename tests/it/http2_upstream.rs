@@ -257,7 +257,7 @@ fn a_connection_that_has_died_silently_is_given_up() {
         frames.rest();
     });
     let auth = AuthServer::start();
-    let conf = conf(&auth, &peer).top("limits: {http2_ping_after: 300ms}");
+    let conf = conf(&auth, &peer).top("limits: {http2_ping_after: 3s}");
     let sidekey = Sidekey::run(&conf);
     assert_eq!(sidekey.get("/api/").text(), "0");
     assert_eq!(sidekey.get("/api/").text(), "1");
@@ -274,7 +274,7 @@ fn a_slow_upstream_that_answers_pings_is_waited_for() {
         }
     });
     let auth = AuthServer::start();
-    let conf = conf(&auth, &peer).top("limits: {http2_ping_after: 300ms}");
+    let conf = conf(&auth, &peer).top("limits: {http2_ping_after: 3s}");
     let sidekey = Sidekey::run(&conf);
     let answer = call(sidekey.proxy, "POST", "/api/", &[], b"");
     assert_eq!((answer.status, answer.text()), (200, "0".into()));
@@ -301,7 +301,7 @@ fn a_timeout_ends_its_stream_and_the_next_request_takes_another_connection() {
         obliging(number, &mut frames);
     });
     let auth = AuthServer::start();
-    let sidekey = Sidekey::run(&conf(&auth, &peer).route("timeout: 300ms"));
+    let sidekey = Sidekey::run(&conf(&auth, &peer).route("timeout: 3s"));
     let answer = sidekey.get("/api/");
     assert_eq!(answer.problem(), "upstream_timeout");
     assert_eq!(hear(&resets), (true, CANCEL));

@@ -1,6 +1,6 @@
 //! Routes that would lead back to sidekey itself.
 
-use crate::support::sidekey::run_to_end;
+use crate::support::sidekey::{Launch, run_to_end};
 use crate::support::{AuthServer, Conf, Sidekey, eventually};
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
@@ -72,5 +72,27 @@ fn a_unix_socket_of_ours_is_found_through_links() {
         if !path("run/own.sock").exists() {
             UnixListener::bind(path("run/own.sock")).unwrap();
         }
+    }
+}
+
+/// The configuration was checked before the command line moved the listener.
+#[test]
+fn a_listener_that_is_moved_to_a_routes_own_socket_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("own.sock");
+    symlink("own.sock", folder.path().join("alias")).unwrap();
+    for reached in ["own.sock", "alias"] {
+        let reached = folder.path().join(reached);
+        let conf = Conf::at("http://127.0.0.1:1/token", "http://localhost/")
+            .route(&format!("unix_socket: {}", reached.display()));
+        let listen = format!("unix:{}", socket.display());
+        let mut sidekey = Sidekey::launch(&Launch {
+            yaml: conf.yaml(),
+            environment: vec![("SIDEKEY_LISTEN".into(), listen)],
+            ..Launch::default()
+        });
+        assert_eq!(sidekey.ended().code(), Some(1));
+        let said = sidekey.logs();
+        assert!(said.contains("lead back to sidekey itself: main"), "{said}");
     }
 }

@@ -9,9 +9,13 @@ use crate::config::mistakes::{Mistakes, Severity};
 
 /// A file of the keys of `dev` and `bob`, and a configuration that knows it.
 fn load(route: &str, file: &str) -> Result<Config, Mistakes> {
+    load_in(GOOD, route, file)
+}
+
+fn load_in(text: &str, route: &str, file: &str) -> Result<Config, Mistakes> {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("callers"), file).unwrap();
-    let text = GOOD.replace("account: dev}", &format!("{route}}}"));
+    let text = text.replace("account: dev}", &format!("{route}}}"));
     let text = format!("{text}callers_file: callers\n");
     let name = folder.path().join("test.yaml");
     load_text(name.to_str().unwrap(), &text, &|_| Some("value".into()))
@@ -83,6 +87,24 @@ fn each_caller_has_a_route_of_its_own() {
     // Nobody has created his yet.
     assert_eq!(config.awaited.len(), 1);
     assert_eq!(config.awaited[0].route, 1);
+}
+
+/// Or whoever adds a caller to the file could make every reload fail.
+#[test]
+fn a_caller_named_as_an_account_of_elsewhere_is_left_out_with_a_warning() {
+    let (before, integrations) = GOOD.split_once("  - key: crm\n").unwrap();
+    let (crm, accounts) = integrations.split_once("accounts:").unwrap();
+    let account = "  - {key: bob, integration: other, parameters: {server: dev}}\nroutes:";
+    let text = format!("{before}  - key: crm\n{crm}  - key: other\n{crm}accounts:{accounts}");
+    let text = text.replace("routes:", account);
+    let route = "account: \"{caller.name}\", integration: crm, callers: [{key: \"*\"}]";
+    let config = load_in(&text, route, &keys()).unwrap();
+    let names: Vec<_> = config.routes.iter().map(|r| r.name.as_str()).collect();
+    assert_eq!(names, ["crm", "crm@dev"]);
+    let warned = config.warnings.iter().any(|line| {
+        line.contains("account `bob`") && line.contains("of another integration: the caller")
+    });
+    assert!(warned, "{:?}", config.warnings);
 }
 
 #[test]
