@@ -53,7 +53,7 @@ pub struct Held(Arc<Mutex<Sockets>>);
 struct Sockets {
     /// For applications, which a reload may change.
     proxy: Vec<Named>,
-    files: Vec<Weak<Bound>>,
+    files: Vec<(Weak<Bound>, u32)>,
     others: Vec<Named>,
 }
 
@@ -68,11 +68,15 @@ impl Held {
         sockets.files = doors.files();
     }
 
-    /// The files of Unix sockets stay for the process that has taken over.
-    pub fn pass_on_files(&self) {
-        let files = std::mem::take(&mut self.sockets().files);
-        for file in files.iter().filter_map(Weak::upgrade) {
-            file.pass_on();
+    /// The files of Unix sockets that were taken over are this process's now:
+    /// they get the modes of its configuration, and go with it.
+    pub fn keep_files(&self) {
+        for (file, mode) in &self.sockets().files {
+            let Some(file) = file.upgrade() else { continue };
+            file.keep();
+            if let Err(why) = file.set_mode(*mode) {
+                tracing::warn!(target: "sidekey", "{file} keeps its mode: {why}");
+            }
         }
     }
 
@@ -85,14 +89,26 @@ impl Held {
         *self.sockets() = Sockets::default();
     }
 
-    fn all(&self) -> Vec<Named> {
+    /// For the next process. The files are its own from before it has them: this
+    /// one may end at any time.
+    fn pass_on(&self) -> (Vec<Named>, Files) {
         let sockets = self.sockets();
-        sockets
-            .proxy
-            .iter()
-            .chain(&sockets.others)
-            .cloned()
-            .collect()
+        let files = sockets.files.iter().map(|(file, _)| file.clone());
+        let files = Files(files.collect());
+        files.each(Bound::pass_on);
+        let all = sockets.proxy.iter().chain(&sockets.others);
+        (all.cloned().collect(), files)
+    }
+}
+
+/// The files of Unix sockets that were handed over together.
+struct Files(Vec<Weak<Bound>>);
+
+impl Files {
+    fn each(&self, what: impl Fn(&Bound)) {
+        for file in self.0.iter().filter_map(Weak::upgrade) {
+            what(&file);
+        }
     }
 }
 
@@ -178,14 +194,25 @@ fn hand_over(stream: tokio::net::UnixStream, held: &Held) -> io::Result<()> {
     stream.set_nonblocking(false)?;
     set_patience(&stream, PATIENCE)?;
     expect(&mut stream, HELLO)?;
-    let sockets = held.all();
+    let (sockets, files) = held.pass_on();
+    let passed = pass(&mut stream, sockets);
+    if passed.is_err() {
+        files.each(Bound::keep);
+    }
+    passed
+}
+
+fn pass(stream: &mut UnixStream, sockets: Vec<Named>) -> io::Result<()> {
     let borrowed: Vec<_> = sockets
         .iter()
         .map(|(name, socket)| (name.as_str(), socket.as_fd()))
         .collect();
-    send(&stream, &borrowed)?;
-    set_patience(&stream, START)?;
-    expect(&mut stream, READY)?;
+    send(stream, &borrowed)?;
+    drop(borrowed);
+    // While the next one starts, this one may end and close them.
+    drop(sockets);
+    set_patience(stream, START)?;
+    expect(stream, READY)?;
     stream.write_all(YOURS)
 }
 

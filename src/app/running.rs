@@ -196,9 +196,6 @@ impl Running {
     pub async fn wind_down(mut self, why: End) {
         tracing::info!(target: "sidekey", "{why}: draining");
         self.readiness.drain();
-        if why == End::Succeeded {
-            self.held.pass_on_files();
-        }
         self.reloading.shutdown().await;
         let drain = self.drain.load_full();
         match why {

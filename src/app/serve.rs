@@ -153,7 +153,7 @@ async fn serve(
     };
     let admin = config.admin.listen;
     let mut running = Running::start(config, made, reloading).await?;
-    let offer = succeed(admin, predecessor).await;
+    let offer = succeed(admin, predecessor, &running.held).await;
     announce::page(format, running.page_link());
     tokio::spawn(announce::accounts(format, running.core.accounts.clone()));
     tokio::spawn(give_back(running.core.accounts.clone()));
@@ -173,7 +173,11 @@ async fn serve(
 }
 
 /// Waits for a process that is to take over, and lets the one before end.
-async fn succeed(admin: SocketAddr, predecessor: Option<Predecessor>) -> Option<Offer> {
+async fn succeed(
+    admin: SocketAddr,
+    predecessor: Option<Predecessor>,
+    held: &Held,
+) -> Option<Offer> {
     let offer = Offer::open(admin);
     if let Err(why) = &offer {
         tracing::info!(target: "sidekey", "no other process can take over from this one: {why}");
@@ -184,6 +188,7 @@ async fn succeed(admin: SocketAddr, predecessor: Option<Predecessor>) -> Option<
             Ok(Ok(())) => tracing::info!(target: "sidekey", "took over; the process before drains"),
             _ => tracing::warn!(target: "sidekey", "took over from a process that is gone already"),
         }
+        held.keep_files();
     }
     offer.ok()
 }

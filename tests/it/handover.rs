@@ -1,7 +1,7 @@
 //! Restarts that callers do not notice: one process takes over from another.
 
 use crate::support::sidekey::{Launch, command};
-use crate::support::wait::PATIENCE;
+use crate::support::wait::{PATIENCE, eventually_some};
 use crate::support::{
     Answer, AuthServer, Conf, Conn, Server, Sidekey, eventually, free_port, get, local,
 };
@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -151,11 +151,8 @@ fn all_listeners_go_on_and_the_old_process_ends() {
         .store(STORE)
         .top(&format!("probes: {{listen: \"{probes}\"}}"));
     let mut sidekey = Sidekey::run(&conf);
-    let socket = sidekey
-        .state_directory()
-        .join(format!("take-over-{}.sock", sidekey.admin.port()));
+    let socket = take_over_socket(&sidekey);
     let seen = || std::fs::metadata(&socket);
-    eventually("its socket", || seen().is_ok());
     let first = seen().unwrap();
     assert!(first.file_type().is_socket());
     assert_eq!(first.mode() & 0o777, 0o600);
@@ -186,13 +183,13 @@ fn where_the_next_one_fails_the_old_one_goes_on() {
     let upstream = auth.upstream();
     let holder = TcpListener::bind(local(0)).unwrap();
     let taken = holder.local_addr().unwrap();
-    let conf = Conf::new(&auth, &upstream).store(STORE);
-    let mut sidekey = Sidekey::run(&conf);
-    let good = conf.yaml();
-    let listeners =
-        format!("listen: [{{address: \"127.0.0.1:@PROXY@\"}}, {{address: \"{taken}\"}}]");
-    let bad = good.replace("listen: 127.0.0.1:@PROXY@", &listeners);
-    assert_ne!(good, bad);
+    let yaml = Conf::new(&auth, &upstream).store(STORE).yaml();
+    let listening = |more: &str| with_unix_socket(&yaml, more);
+    let good = listening("mode: 0640");
+    let mut sidekey = Sidekey::run_yaml(&good);
+    let path = sidekey.configuration().with_file_name("app.sock");
+    let mode = || std::fs::metadata(&path).unwrap().mode() & 0o777;
+    let bad = listening(&format!("mode: 0600}}, {{address: \"{taken}\""));
     for _ in 0..2 {
         sidekey.configure(&bad);
         let mut next = sidekey.successor();
@@ -206,10 +203,39 @@ fn where_the_next_one_fails_the_old_one_goes_on() {
         assert!(said.contains(&format!("{taken} is in use")), "{said}");
         assert_eq!(sidekey.get("/api/").status, 200);
         assert_eq!(get(sidekey.admin, "/readyz").status, 200);
+        assert_eq!(ask_over(&path), "HTTP/1.1 200 Status");
+        assert_eq!(mode(), 0o640);
     }
-    sidekey.configure(&good);
+    sidekey.configure(&listening("mode: 0600"));
     assert_eq!(sidekey.take_over().code(), Some(0));
     assert_eq!(sidekey.get("/api/").status, 200);
+    assert_eq!(ask_over(&path), "HTTP/1.1 200 Status");
+    eventually("the mode of the new configuration", || mode() == 0o600);
+    sidekey.signal("TERM");
+    assert_eq!(sidekey.ended().code(), Some(0));
+    assert!(!path.exists());
+}
+
+/// The next one may have it already.
+#[test]
+fn a_process_that_ends_while_it_hands_over_leaves_the_file() {
+    let auth = AuthServer::start();
+    let upstream = auth.upstream();
+    let yaml = Conf::new(&auth, &upstream).yaml();
+    let mut sidekey = Sidekey::run_yaml(&with_unix_socket(&yaml, "mode: 0600"));
+    let path = sidekey.configuration().with_file_name("app.sock");
+    let mut next = UnixStream::connect(take_over_socket(&sidekey)).unwrap();
+    next.set_read_timeout(Some(PATIENCE)).unwrap();
+    next.write_all(b"take-over 1\n").unwrap();
+    let mut length = [0; 4];
+    next.read_exact(&mut length).unwrap();
+    let mut names = vec![0; u32::from_be_bytes(length) as usize];
+    next.read_exact(&mut names).unwrap();
+    let names = String::from_utf8(names).unwrap();
+    assert!(names.contains("app.sock\n"), "{names}");
+    sidekey.signal("TERM");
+    assert_eq!(sidekey.ended().code(), Some(0));
+    assert!(path.exists());
 }
 
 #[test]
@@ -284,9 +310,7 @@ fn a_unix_socket_goes_on_in_its_place() {
     let auth = AuthServer::start();
     let upstream = auth.upstream();
     let yaml = Conf::new(&auth, &upstream).store(STORE).yaml();
-    let listen = "listen: [{address: \"127.0.0.1:@PROXY@\"}, {address: \"unix:app.sock\"}]";
-    let yaml = yaml.replace("listen: 127.0.0.1:@PROXY@", listen);
-    let mut sidekey = Sidekey::run_yaml(&yaml);
+    let mut sidekey = Sidekey::run_yaml(&with_unix_socket(&yaml, "mode: 0600"));
     let path = sidekey.configuration().with_file_name("app.sock");
     let inode = || std::fs::metadata(&path).map(|seen| seen.ino()).ok();
     let first = inode();
@@ -300,6 +324,24 @@ fn a_unix_socket_goes_on_in_its_place() {
     sidekey.signal("TERM");
     assert_eq!(sidekey.ended().code(), Some(0));
     assert_eq!(inode(), None, "it goes with the last process");
+}
+
+/// A configuration that also listens at `app.sock`; `more` is what it has of keys.
+fn with_unix_socket(yaml: &str, more: &str) -> String {
+    let first = "listen: 127.0.0.1:@PROXY@";
+    assert!(yaml.contains(first));
+    let unix = format!("{{address: \"unix:app.sock\", {more}}}");
+    let both = format!("listen: [{{address: \"127.0.0.1:@PROXY@\"}}, {unix}]");
+    yaml.replace(first, &both)
+}
+
+/// Where a process waits for the next.
+fn take_over_socket(sidekey: &Sidekey) -> PathBuf {
+    eventually_some("its socket", || {
+        let files = std::fs::read_dir(sidekey.state_directory()).ok()?;
+        let mut paths = files.flatten().map(|file| file.path());
+        paths.find(|path| path.extension().is_some_and(|end| end == "sock"))
+    })
 }
 
 /// The first line of an answer.
