@@ -10,7 +10,11 @@
 //! running → next   sockets, each with its key and its address as configured
 //! next → running   ready
 //! running → next   yours
+//! next             waits for its own successor, and closes
 //! ```
+//!
+//! One that is not answered looks whether the running one still waits for a next
+//! one. If so, that one goes on, and the next one ends: never do both stay.
 
 use super::doors::Doors;
 use crate::base::directories::state_directory;
@@ -213,11 +217,16 @@ fn pass(stream: &mut UnixStream, sockets: Vec<Named>) -> io::Result<()> {
     drop(sockets);
     set_patience(stream, START)?;
     expect(stream, READY)?;
-    stream.write_all(YOURS)
+    stream.write_all(YOURS)?;
+    // Until it waits in our place, so that one of us always does.
+    set_patience(stream, PATIENCE)?;
+    let _ = stream.read(&mut [0]);
+    Ok(())
 }
 
 /// The process before this one, which goes on until this one is ready.
 pub struct Predecessor {
+    path: PathBuf,
     stream: UnixStream,
     sockets: Vec<Passed>,
 }
@@ -240,7 +249,11 @@ impl Predecessor {
         set_patience(&stream, PATIENCE).map_err(why)?;
         stream.write_all(HELLO).map_err(why)?;
         let sockets = receive(&stream).map_err(why)?;
-        Ok(Some(Self { stream, sockets }))
+        Ok(Some(Self {
+            path,
+            stream,
+            sockets,
+        }))
     }
 
     /// Its socket of that name.
@@ -249,15 +262,28 @@ impl Predecessor {
         Some(self.sockets.swap_remove(at).socket)
     }
 
-    /// Lets it drain and end: this process serves. Blocks.
+    /// Lets it drain and end: this process serves. What it gives is to be dropped
+    /// once this one waits for the next; `None` when the other is gone already.
+    /// Blocks.
     ///
     /// # Errors
-    /// When it is gone already, or does not answer.
-    pub fn ready(mut self) -> io::Result<()> {
-        self.stream.write_all(READY)?;
-        expect(&mut self.stream, YOURS)
+    /// Why the other goes on: this one is to end.
+    pub fn ready(mut self) -> Result<Option<Succession>, String> {
+        let told = self.stream.write_all(READY);
+        let Err(why) = told.and_then(|()| expect(&mut self.stream, YOURS)) else {
+            return Ok(Some(Succession(self.stream)));
+        };
+        // One that ends waits for nobody.
+        match UnixStream::connect(&self.path) {
+            Err(error) if is_nobody(&error) => Ok(None),
+            _ => Err(format!("it no longer waits for this one ({why})")),
+        }
     }
 }
+
+/// The other process ends when this is dropped.
+#[must_use]
+pub struct Succession(#[expect(dead_code, reason = "it is what the other waits for")] UnixStream);
 
 fn is_nobody(error: &io::Error) -> bool {
     let kinds = [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused];
@@ -297,4 +323,69 @@ fn expect(stream: &mut UnixStream, message: &[u8]) -> io::Result<()> {
 
 fn own_user() -> u32 {
     rustix::process::geteuid().as_raw()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        HELLO, Held, PATIENCE, Predecessor, READY, YOURS, expect, hand_over, set_patience,
+    };
+    use std::io::{ErrorKind, Read, Write};
+    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::path::PathBuf;
+
+    /// The next process at `path`, and the other's end of its connection.
+    fn next(path: PathBuf) -> (Predecessor, UnixStream) {
+        let (stream, other) = UnixStream::pair().unwrap();
+        for end in [&stream, &other] {
+            set_patience(end, PATIENCE).unwrap();
+        }
+        let next = Predecessor {
+            path,
+            stream,
+            sockets: Vec::new(),
+        };
+        (next, other)
+    }
+
+    #[test]
+    fn of_two_processes_one_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let running = UnixListener::bind(&path).unwrap();
+        // The other has lost its patience.
+        let (late, other) = next(path.clone());
+        drop(other);
+        let why = late.ready().err().unwrap();
+        assert!(why.contains("no longer waits"), "{why}");
+        // It has ended.
+        let (alone, other) = next(path.clone());
+        drop((other, running));
+        assert!(alone.ready().unwrap().is_none());
+        std::fs::remove_file(&path).unwrap();
+        let (alone, other) = next(path.clone());
+        drop(other);
+        assert!(alone.ready().unwrap().is_none());
+        // It answers, and waits until the next one waits in its place.
+        let (in_time, mut other) = next(path);
+        other.write_all(YOURS).unwrap();
+        let succession = in_time.ready().unwrap().unwrap();
+        expect(&mut other, READY).unwrap();
+        other.set_nonblocking(true).unwrap();
+        let open = other.read(&mut [0]).unwrap_err();
+        assert_eq!(open.kind(), ErrorKind::WouldBlock);
+        drop(succession);
+        assert_eq!(other.read(&mut [0]).unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn one_that_is_never_ready_changes_nothing() {
+        let (mut next, running) = UnixStream::pair().unwrap();
+        running.set_nonblocking(true).unwrap();
+        let running = tokio::net::UnixStream::from_std(running).unwrap();
+        next.write_all(HELLO).unwrap();
+        next.write_all(b"never\n").unwrap();
+        let why = hand_over(running, &Held::default()).unwrap_err();
+        assert_eq!(why.kind(), ErrorKind::InvalidData, "{why}");
+    }
 }
