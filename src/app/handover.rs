@@ -17,6 +17,7 @@
 //! one. If so, that one goes on, and the next one ends: never do both stay.
 
 use super::doors::Doors;
+use crate::base::crypto::sha256_text;
 use crate::base::directories::state_directory;
 use crate::net::handover::{Passed, receive, send};
 use crate::net::unix::Bound;
@@ -249,6 +250,10 @@ impl Predecessor {
         set_patience(&stream, PATIENCE).map_err(why)?;
         stream.write_all(HELLO).map_err(why)?;
         let sockets = receive(&stream).map_err(why)?;
+        let admin = name("admin.listen", admin);
+        if !sockets.iter().any(|passed| passed.name == admin) {
+            return Err(format!("{}: {admin} is not among its own", path.display()));
+        }
         Ok(Some(Self {
             path,
             stream,
@@ -295,11 +300,18 @@ fn place(admin: SocketAddr) -> Result<PathBuf, String> {
     let env = |name: &str| std::env::var(name).ok();
     let folder =
         state_directory(&env).ok_or("none of STATE_DIRECTORY, XDG_STATE_HOME, HOME is set")?;
-    let path = folder.join(format!("take-over-{}.sock", admin.port()));
+    let path = folder.join(file_name(admin));
     match length(&path) {
         fits if fits <= LONGEST_PATH => Ok(path),
         _ => Err(format!("{} is too long for a Unix socket", path.display())),
     }
+}
+
+/// Short, for the path of a Unix socket has little room; the same in each version.
+fn file_name(admin: SocketAddr) -> String {
+    let digest = sha256_text(&admin.to_string());
+    let start: String = digest.chars().take(16).collect();
+    format!("take-over-{start}.sock")
 }
 
 /// While it is made its name is no longer than this.
@@ -328,8 +340,10 @@ fn own_user() -> u32 {
 #[cfg(test)]
 mod tests {
     use super::{
-        HELLO, Held, PATIENCE, Predecessor, READY, YOURS, expect, hand_over, set_patience,
+        HELLO, Held, PATIENCE, Predecessor, READY, YOURS, expect, file_name, hand_over,
+        set_patience,
     };
+    use std::collections::HashSet;
     use std::io::{ErrorKind, Read, Write};
     use std::os::unix::net::{UnixListener, UnixStream};
     use std::path::PathBuf;
@@ -346,6 +360,23 @@ mod tests {
             sockets: Vec::new(),
         };
         (next, other)
+    }
+
+    #[test]
+    fn each_admin_listener_has_a_place_of_its_own() {
+        let place = |text: &str| file_name(text.parse().unwrap());
+        assert_eq!(place("127.0.0.1:7481"), place("127.0.0.1:7481"));
+        let places = [
+            "127.0.0.1:7481",
+            "127.0.0.2:7481",
+            "[::1]:7481",
+            "127.0.0.1:7482",
+        ];
+        let different: HashSet<_> = places.into_iter().map(place).collect();
+        assert_eq!(different.len(), places.len());
+        for place in different {
+            assert_eq!(place.len(), "take-over-0123456789abcdef.sock".len());
+        }
     }
 
     #[test]

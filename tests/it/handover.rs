@@ -260,6 +260,40 @@ fn where_none_runs_it_starts_as_ever() {
     child.wait().unwrap();
 }
 
+/// Two of one user, each with an address of its own, share a port and a folder.
+#[test]
+fn another_with_the_same_port_is_left_alone() {
+    let auth = AuthServer::start();
+    let upstream = auth.upstream();
+    let yaml = Conf::new(&auth, &upstream).yaml();
+    let first = Sidekey::run_yaml(&yaml);
+    take_over_socket(&first);
+    let proxy = local(free_port());
+    let yaml = yaml.replace("127.0.0.1:@PROXY@", &proxy.to_string());
+    let yaml = yaml.replace("127.0.0.1:@ADMIN@", "127.0.0.2:@ADMIN@");
+    assert!(yaml.contains("127.0.0.2"), "{yaml}");
+    let file = first.folder().join("second.yaml");
+    std::fs::write(&file, first.with_ports(&yaml)).unwrap();
+    let mut command = first.cli(&["run", "--take-over", "--config"]);
+    let mut second = command.arg(file).spawn().unwrap();
+    eventually("an answer", || {
+        assert!(second.try_wait().unwrap().is_none());
+        std::net::TcpStream::connect(proxy).is_ok()
+    });
+    assert_eq!(get(proxy, "/api/").status, 200);
+    let count = || {
+        let files = std::fs::read_dir(first.state_directory()).unwrap();
+        let paths = files.flatten().map(|file| file.path());
+        let sockets = paths.filter(|path| path.extension().is_some_and(|end| end == "sock"));
+        sockets.count()
+    };
+    eventually("a place for each", || count() == 2);
+    assert_eq!(first.get("/api/").status, 200);
+    assert_eq!(get(first.admin, "/readyz").status, 200);
+    second.kill().unwrap();
+    second.wait().unwrap();
+}
+
 /// A process that ends lets a kept-alive caller have one more request, or a
 /// second of silence.
 #[test]
