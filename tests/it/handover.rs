@@ -1,7 +1,7 @@
 //! Restarts that callers do not notice: one process takes over from another.
 
 use crate::support::sidekey::{Launch, command};
-use crate::support::wait::{PATIENCE, eventually_some};
+use crate::support::wait::PATIENCE;
 use crate::support::{
     Answer, AuthServer, Conf, Conn, Server, Sidekey, eventually, free_port, get, local,
 };
@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -151,7 +151,7 @@ fn all_listeners_go_on_and_the_old_process_ends() {
         .store(STORE)
         .top(&format!("probes: {{listen: \"{probes}\"}}"));
     let mut sidekey = Sidekey::run(&conf);
-    let socket = take_over_socket(&sidekey);
+    let socket = sidekey.take_over_socket();
     let seen = || std::fs::metadata(&socket);
     let first = seen().unwrap();
     assert!(first.file_type().is_socket());
@@ -224,7 +224,7 @@ fn a_process_that_ends_while_it_hands_over_leaves_the_file() {
     let yaml = Conf::new(&auth, &upstream).yaml();
     let mut sidekey = Sidekey::run_yaml(&with_unix_socket(&yaml, "mode: 0600"));
     let path = sidekey.configuration().with_file_name("app.sock");
-    let mut next = UnixStream::connect(take_over_socket(&sidekey)).unwrap();
+    let mut next = UnixStream::connect(sidekey.take_over_socket()).unwrap();
     next.set_read_timeout(Some(PATIENCE)).unwrap();
     next.write_all(b"take-over 1\n").unwrap();
     let mut length = [0; 4];
@@ -267,7 +267,7 @@ fn another_with_the_same_port_is_left_alone() {
     let upstream = auth.upstream();
     let yaml = Conf::new(&auth, &upstream).yaml();
     let first = Sidekey::run_yaml(&yaml);
-    take_over_socket(&first);
+    first.take_over_socket();
     let proxy = local(free_port());
     let yaml = yaml.replace("127.0.0.1:@PROXY@", &proxy.to_string());
     let yaml = yaml.replace("127.0.0.1:@ADMIN@", "127.0.0.2:@ADMIN@");
@@ -367,15 +367,6 @@ fn with_unix_socket(yaml: &str, more: &str) -> String {
     let unix = format!("{{address: \"unix:app.sock\", {more}}}");
     let both = format!("listen: [{{address: \"127.0.0.1:@PROXY@\"}}, {unix}]");
     yaml.replace(first, &both)
-}
-
-/// Where a process waits for the next.
-fn take_over_socket(sidekey: &Sidekey) -> PathBuf {
-    eventually_some("its socket", || {
-        let files = std::fs::read_dir(sidekey.state_directory()).ok()?;
-        let mut paths = files.flatten().map(|file| file.path());
-        paths.find(|path| path.extension().is_some_and(|end| end == "sock"))
-    })
 }
 
 /// The first line of an answer.
