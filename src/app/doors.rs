@@ -156,10 +156,17 @@ impl Doors {
         named.collect()
     }
 
-    /// The files of Unix sockets, which the process that takes over goes on with.
-    pub fn files(&self) -> Vec<Weak<Bound>> {
-        let files = self.open.iter().filter_map(|door| door.file.as_ref());
-        files.map(|(file, _)| file.clone()).collect()
+    /// The files of Unix sockets, which the process that takes over goes on with,
+    /// and their modes as configured.
+    pub fn files(&self) -> Vec<(Weak<Bound>, u32)> {
+        let files = self.open.iter().filter_map(|door| {
+            let (file, _) = door.file.as_ref()?;
+            match door.written {
+                Address::Unix { mode, .. } => Some((file.clone(), mode)),
+                _ => None,
+            }
+        });
+        files.collect()
     }
 
     /// All of them, as they are.

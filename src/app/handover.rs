@@ -10,9 +10,14 @@
 //! running → next   sockets, each with its key and its address as configured
 //! next → running   ready
 //! running → next   yours
+//! next             waits for its own successor, and closes
 //! ```
+//!
+//! One that is not answered looks whether the running one still waits for a next
+//! one. If so, that one goes on, and the next one ends: never do both stay.
 
 use super::doors::Doors;
+use crate::base::crypto::sha256_text;
 use crate::base::directories::state_directory;
 use crate::net::handover::{Passed, receive, send};
 use crate::net::unix::Bound;
@@ -53,7 +58,7 @@ pub struct Held(Arc<Mutex<Sockets>>);
 struct Sockets {
     /// For applications, which a reload may change.
     proxy: Vec<Named>,
-    files: Vec<Weak<Bound>>,
+    files: Vec<(Weak<Bound>, u32)>,
     others: Vec<Named>,
 }
 
@@ -68,11 +73,15 @@ impl Held {
         sockets.files = doors.files();
     }
 
-    /// The files of Unix sockets stay for the process that has taken over.
-    pub fn pass_on_files(&self) {
-        let files = std::mem::take(&mut self.sockets().files);
-        for file in files.iter().filter_map(Weak::upgrade) {
-            file.pass_on();
+    /// The files of Unix sockets that were taken over are this process's now:
+    /// they get the modes of its configuration, and go with it.
+    pub fn keep_files(&self) {
+        for (file, mode) in &self.sockets().files {
+            let Some(file) = file.upgrade() else { continue };
+            file.keep();
+            if let Err(why) = file.set_mode(*mode) {
+                tracing::warn!(target: "sidekey", "{file} keeps its mode: {why}");
+            }
         }
     }
 
@@ -85,14 +94,26 @@ impl Held {
         *self.sockets() = Sockets::default();
     }
 
-    fn all(&self) -> Vec<Named> {
+    /// For the next process. The files are its own from before it has them: this
+    /// one may end at any time.
+    fn pass_on(&self) -> (Vec<Named>, Files) {
         let sockets = self.sockets();
-        sockets
-            .proxy
-            .iter()
-            .chain(&sockets.others)
-            .cloned()
-            .collect()
+        let files = sockets.files.iter().map(|(file, _)| file.clone());
+        let files = Files(files.collect());
+        files.each(Bound::pass_on);
+        let all = sockets.proxy.iter().chain(&sockets.others);
+        (all.cloned().collect(), files)
+    }
+}
+
+/// The files of Unix sockets that were handed over together.
+struct Files(Vec<Weak<Bound>>);
+
+impl Files {
+    fn each(&self, what: impl Fn(&Bound)) {
+        for file in self.0.iter().filter_map(Weak::upgrade) {
+            what(&file);
+        }
     }
 }
 
@@ -178,19 +199,35 @@ fn hand_over(stream: tokio::net::UnixStream, held: &Held) -> io::Result<()> {
     stream.set_nonblocking(false)?;
     set_patience(&stream, PATIENCE)?;
     expect(&mut stream, HELLO)?;
-    let sockets = held.all();
+    let (sockets, files) = held.pass_on();
+    let passed = pass(&mut stream, sockets);
+    if passed.is_err() {
+        files.each(Bound::keep);
+    }
+    passed
+}
+
+fn pass(stream: &mut UnixStream, sockets: Vec<Named>) -> io::Result<()> {
     let borrowed: Vec<_> = sockets
         .iter()
         .map(|(name, socket)| (name.as_str(), socket.as_fd()))
         .collect();
-    send(&stream, &borrowed)?;
-    set_patience(&stream, START)?;
-    expect(&mut stream, READY)?;
-    stream.write_all(YOURS)
+    send(stream, &borrowed)?;
+    drop(borrowed);
+    // While the next one starts, this one may end and close them.
+    drop(sockets);
+    set_patience(stream, START)?;
+    expect(stream, READY)?;
+    stream.write_all(YOURS)?;
+    // Until it waits in our place, so that one of us always does.
+    set_patience(stream, PATIENCE)?;
+    let _ = stream.read(&mut [0]);
+    Ok(())
 }
 
 /// The process before this one, which goes on until this one is ready.
 pub struct Predecessor {
+    path: PathBuf,
     stream: UnixStream,
     sockets: Vec<Passed>,
 }
@@ -213,7 +250,15 @@ impl Predecessor {
         set_patience(&stream, PATIENCE).map_err(why)?;
         stream.write_all(HELLO).map_err(why)?;
         let sockets = receive(&stream).map_err(why)?;
-        Ok(Some(Self { stream, sockets }))
+        let admin = name("admin.listen", admin);
+        if !sockets.iter().any(|passed| passed.name == admin) {
+            return Err(format!("{}: {admin} is not among its own", path.display()));
+        }
+        Ok(Some(Self {
+            path,
+            stream,
+            sockets,
+        }))
     }
 
     /// Its socket of that name.
@@ -222,15 +267,28 @@ impl Predecessor {
         Some(self.sockets.swap_remove(at).socket)
     }
 
-    /// Lets it drain and end: this process serves. Blocks.
+    /// Lets it drain and end: this process serves. What it gives is to be dropped
+    /// once this one waits for the next; `None` when the other is gone already.
+    /// Blocks.
     ///
     /// # Errors
-    /// When it is gone already, or does not answer.
-    pub fn ready(mut self) -> io::Result<()> {
-        self.stream.write_all(READY)?;
-        expect(&mut self.stream, YOURS)
+    /// Why the other goes on: this one is to end.
+    pub fn ready(mut self) -> Result<Option<Succession>, String> {
+        let told = self.stream.write_all(READY);
+        let Err(why) = told.and_then(|()| expect(&mut self.stream, YOURS)) else {
+            return Ok(Some(Succession(self.stream)));
+        };
+        // One that ends waits for nobody.
+        match UnixStream::connect(&self.path) {
+            Err(error) if is_nobody(&error) => Ok(None),
+            _ => Err(format!("it no longer waits for this one ({why})")),
+        }
     }
 }
+
+/// The other process ends when this is dropped.
+#[must_use]
+pub struct Succession(#[expect(dead_code, reason = "it is what the other waits for")] UnixStream);
 
 fn is_nobody(error: &io::Error) -> bool {
     let kinds = [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused];
@@ -242,11 +300,18 @@ fn place(admin: SocketAddr) -> Result<PathBuf, String> {
     let env = |name: &str| std::env::var(name).ok();
     let folder =
         state_directory(&env).ok_or("none of STATE_DIRECTORY, XDG_STATE_HOME, HOME is set")?;
-    let path = folder.join(format!("take-over-{}.sock", admin.port()));
+    let path = folder.join(file_name(admin));
     match length(&path) {
         fits if fits <= LONGEST_PATH => Ok(path),
         _ => Err(format!("{} is too long for a Unix socket", path.display())),
     }
+}
+
+/// Short, for the path of a Unix socket has little room; the same in each version.
+fn file_name(admin: SocketAddr) -> String {
+    let digest = sha256_text(&admin.to_string());
+    let start: String = digest.chars().take(16).collect();
+    format!("take-over-{start}.sock")
 }
 
 /// While it is made its name is no longer than this.
@@ -270,4 +335,88 @@ fn expect(stream: &mut UnixStream, message: &[u8]) -> io::Result<()> {
 
 fn own_user() -> u32 {
     rustix::process::geteuid().as_raw()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        HELLO, Held, PATIENCE, Predecessor, READY, YOURS, expect, file_name, hand_over,
+        set_patience,
+    };
+    use std::collections::HashSet;
+    use std::io::{ErrorKind, Read, Write};
+    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::path::PathBuf;
+
+    /// The next process at `path`, and the other's end of its connection.
+    fn next(path: PathBuf) -> (Predecessor, UnixStream) {
+        let (stream, other) = UnixStream::pair().unwrap();
+        for end in [&stream, &other] {
+            set_patience(end, PATIENCE).unwrap();
+        }
+        let next = Predecessor {
+            path,
+            stream,
+            sockets: Vec::new(),
+        };
+        (next, other)
+    }
+
+    #[test]
+    fn each_admin_listener_has_a_place_of_its_own() {
+        let place = |text: &str| file_name(text.parse().unwrap());
+        assert_eq!(place("127.0.0.1:7481"), place("127.0.0.1:7481"));
+        let places = [
+            "127.0.0.1:7481",
+            "127.0.0.2:7481",
+            "[::1]:7481",
+            "127.0.0.1:7482",
+        ];
+        let different: HashSet<_> = places.into_iter().map(place).collect();
+        assert_eq!(different.len(), places.len());
+        for place in different {
+            assert_eq!(place.len(), "take-over-0123456789abcdef.sock".len());
+        }
+    }
+
+    #[test]
+    fn of_two_processes_one_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let running = UnixListener::bind(&path).unwrap();
+        // The other has lost its patience.
+        let (late, other) = next(path.clone());
+        drop(other);
+        let why = late.ready().err().unwrap();
+        assert!(why.contains("no longer waits"), "{why}");
+        // It has ended.
+        let (alone, other) = next(path.clone());
+        drop((other, running));
+        assert!(alone.ready().unwrap().is_none());
+        std::fs::remove_file(&path).unwrap();
+        let (alone, other) = next(path.clone());
+        drop(other);
+        assert!(alone.ready().unwrap().is_none());
+        // It answers, and waits until the next one waits in its place.
+        let (in_time, mut other) = next(path);
+        other.write_all(YOURS).unwrap();
+        let succession = in_time.ready().unwrap().unwrap();
+        expect(&mut other, READY).unwrap();
+        other.set_nonblocking(true).unwrap();
+        let open = other.read(&mut [0]).unwrap_err();
+        assert_eq!(open.kind(), ErrorKind::WouldBlock);
+        drop(succession);
+        assert_eq!(other.read(&mut [0]).unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn one_that_is_never_ready_changes_nothing() {
+        let (mut next, running) = UnixStream::pair().unwrap();
+        running.set_nonblocking(true).unwrap();
+        let running = tokio::net::UnixStream::from_std(running).unwrap();
+        next.write_all(HELLO).unwrap();
+        next.write_all(b"never\n").unwrap();
+        let why = hand_over(running, &Held::default()).unwrap_err();
+        assert_eq!(why.kind(), ErrorKind::InvalidData, "{why}");
+    }
 }

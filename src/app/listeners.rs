@@ -114,8 +114,8 @@ pub fn open(address: &Address, inherited: &Inherited, in_use: &[RawFd]) -> io::R
 impl Opened {
     /// From the process before.
     fn taken(address: &Address, socket: OwnedFd, lock: Option<OwnedFd>) -> io::Result<Self> {
-        if let (Address::Unix { path, mode }, Some(lock)) = (address, lock) {
-            return unix::taken(path, *mode, socket, lock).map(Self::ours);
+        if let (Address::Unix { path, .. }, Some(lock)) = (address, lock) {
+            return unix::taken(path, socket, lock).map(Self::ours);
         }
         let socket = Socket::from_descriptor(socket).map_err(io::Error::other)?;
         Ok(Self::ours(socket))

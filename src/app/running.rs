@@ -58,6 +58,8 @@ pub enum End {
     Asked,
     /// Another process serves in its place.
     Succeeded,
+    /// The process before goes on: this one was to take over, and was too late.
+    Late,
 }
 
 impl fmt::Display for End {
@@ -65,6 +67,7 @@ impl fmt::Display for End {
         f.write_str(match self {
             Self::Asked => "asked to end",
             Self::Succeeded => "another process has taken over",
+            Self::Late => "the process before goes on",
         })
     }
 }
@@ -196,14 +199,11 @@ impl Running {
     pub async fn wind_down(mut self, why: End) {
         tracing::info!(target: "sidekey", "{why}: draining");
         self.readiness.drain();
-        if why == End::Succeeded {
-            self.held.pass_on_files();
-        }
         self.reloading.shutdown().await;
         let drain = self.drain.load_full();
         match why {
             End::Asked => sleep(drain.delay).await,
-            End::Succeeded => self.servers.shutdown().await,
+            End::Succeeded | End::Late => self.servers.shutdown().await,
         }
         self.held.clear();
         let deadline = Instant::now() + drain.timeout;

@@ -2,7 +2,7 @@
 
 use super::announce::{self, Addresses};
 use super::failure::Failure;
-use super::handover::{Held, Offer, Predecessor};
+use super::handover::{Held, Offer, Predecessor, Succession};
 use super::listeners::{self, Bound};
 use super::pages;
 use super::running::{End, Reloading, Running};
@@ -153,7 +153,14 @@ async fn serve(
     };
     let admin = config.admin.listen;
     let mut running = Running::start(config, made, reloading).await?;
-    let offer = succeed(admin, predecessor).await;
+    let offer = match succeed(admin, predecessor, &running.held).await {
+        Ok(offer) => offer,
+        Err(why) => {
+            tokio::spawn(end_at_once(signals));
+            running.wind_down(End::Late).await;
+            return Err(Failure::TakeOver(why));
+        }
+    };
     announce::page(format, running.page_link());
     tokio::spawn(announce::accounts(format, running.core.accounts.clone()));
     tokio::spawn(give_back(running.core.accounts.clone()));
@@ -167,25 +174,45 @@ async fn serve(
     // Nobody is to ask a process that ends.
     drop(offer);
     // From now on a signal means: at once.
-    tokio::spawn(async move { std::process::exit(signals.next().await.exit_code()) });
+    tokio::spawn(end_at_once(signals));
     running.wind_down(end).await;
     Ok(())
 }
 
-/// Waits for a process that is to take over, and lets the one before end.
-async fn succeed(admin: SocketAddr, predecessor: Option<Predecessor>) -> Option<Offer> {
+async fn end_at_once(mut signals: Signals) {
+    std::process::exit(signals.next().await.exit_code())
+}
+
+/// Lets the process before end, then waits for one that is to take over.
+///
+/// # Errors
+/// Why the process before goes on.
+async fn succeed(
+    admin: SocketAddr,
+    predecessor: Option<Predecessor>,
+    held: &Held,
+) -> Result<Option<Offer>, String> {
+    let succession = match predecessor {
+        Some(predecessor) => take_place(predecessor, held).await?,
+        None => None,
+    };
     let offer = Offer::open(admin);
+    drop(succession);
     if let Err(why) = &offer {
         tracing::info!(target: "sidekey", "no other process can take over from this one: {why}");
     }
-    if let Some(predecessor) = predecessor {
-        let told = tokio::task::spawn_blocking(|| predecessor.ready()).await;
-        match told {
-            Ok(Ok(())) => tracing::info!(target: "sidekey", "took over; the process before drains"),
-            _ => tracing::warn!(target: "sidekey", "took over from a process that is gone already"),
-        }
+    Ok(offer.ok())
+}
+
+async fn take_place(predecessor: Predecessor, held: &Held) -> Result<Option<Succession>, String> {
+    let told = tokio::task::spawn_blocking(|| predecessor.ready()).await;
+    let succession = told.map_err(|why| why.to_string())??;
+    held.keep_files();
+    match succession {
+        Some(_) => tracing::info!(target: "sidekey", "took over; the process before drains"),
+        None => tracing::warn!(target: "sidekey", "took over from a process that is gone already"),
     }
-    offer.ok()
+    Ok(succession)
 }
 
 async fn taken(offer: Option<&Offer>, held: &Held) {

@@ -3,6 +3,7 @@
 use super::listen::{BACKLOG, Credentials, Socket};
 use socket2::{Domain, SockAddr, Socket as RawSocket, Type};
 use std::ffi::OsString;
+use std::fmt;
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -23,8 +24,8 @@ pub struct Bound {
     /// one comes to look at the socket's file. Never removed, for somebody may
     /// be about to lock it.
     lock: File,
-    /// Another process goes on with it.
-    passed_on: AtomicBool,
+    /// Another process goes on with it, or has not given it up yet.
+    is_anothers: AtomicBool,
 }
 
 impl Bound {
@@ -38,14 +39,38 @@ impl Bound {
 
     /// From now on the file is another process's, and stays.
     pub fn pass_on(&self) {
-        self.passed_on.store(true, Ordering::Relaxed);
+        self.is_anothers.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on the file is this process's, and goes with it: the process
+    /// before has given it up, or the next one did not take it.
+    pub fn keep(&self) {
+        self.is_anothers.store(false, Ordering::Relaxed);
+    }
+
+    /// Gives the file another mode.
+    ///
+    /// # Errors
+    /// `NotFound` when the file is gone, or another is in its place.
+    pub fn set_mode(&self, mode: u32) -> io::Result<()> {
+        match place(&self.path)? == self.place {
+            true => fs::set_permissions(&self.path, Permissions::from_mode(mode)),
+            false => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+}
+
+/// Its path.
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.path.display().fmt(f)
     }
 }
 
 impl Drop for Bound {
     fn drop(&mut self) {
-        let ours = !self.passed_on.load(Ordering::Relaxed);
-        if ours && place(&self.path).is_ok_and(|now| now == self.place) {
+        let is_ours = !self.is_anothers.load(Ordering::Relaxed);
+        if is_ours && place(&self.path).is_ok_and(|now| now == self.place) {
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -67,7 +92,7 @@ pub fn bind(path: &Path, mode: u32) -> io::Result<Socket> {
         path: path.to_owned(),
         place: place(path)?,
         lock,
-        passed_on: AtomicBool::new(false),
+        is_anothers: AtomicBool::new(false),
     };
     // Nobody can connect before it listens.
     fs::set_permissions(path, Permissions::from_mode(mode))?;
@@ -75,19 +100,18 @@ pub fn bind(path: &Path, mode: u32) -> io::Result<Socket> {
     Ok(Socket::Unix(socket.into(), Some(Arc::new(bound))))
 }
 
-/// Goes on with a socket, and the lock of its file, that another process has
-/// handed over.
+/// Listens at a socket, and has the lock of its file, that another process has
+/// handed over. The file stays that one's, and as it is, until [`Bound::keep`].
 ///
 /// # Errors
 /// When its file is gone.
-pub fn taken(path: &Path, mode: u32, socket: OwnedFd, lock: OwnedFd) -> io::Result<Socket> {
+pub fn taken(path: &Path, socket: OwnedFd, lock: OwnedFd) -> io::Result<Socket> {
     let bound = Bound {
         path: path.to_owned(),
         place: place(path)?,
         lock: lock.into(),
-        passed_on: AtomicBool::new(false),
+        is_anothers: AtomicBool::new(true),
     };
-    fs::set_permissions(path, Permissions::from_mode(mode))?;
     Ok(Socket::Unix(socket.into(), Some(Arc::new(bound))))
 }
 
@@ -145,7 +169,7 @@ fn place(path: &Path) -> io::Result<(u64, u64)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Socket, bind};
+    use super::{Socket, bind, taken};
     use std::fs;
     use std::io::ErrorKind;
     use std::os::unix::fs::PermissionsExt;
@@ -184,6 +208,47 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"text");
         let why = bind(&path, 0o600).unwrap_err();
         assert_eq!(why.kind(), ErrorKind::AlreadyExists);
+    }
+
+    #[test]
+    fn what_was_taken_is_the_others_until_it_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o7777;
+        let first = bind(&path, 0o640).unwrap();
+        let file = first.file().unwrap();
+        let next = || taken(&path, first.to_pass_on().unwrap(), file.lock().unwrap()).unwrap();
+        // One that fails changes nothing.
+        file.pass_on();
+        drop(next());
+        assert_eq!(mode(), 0o640);
+        file.keep();
+        // One that succeeds has it.
+        file.pass_on();
+        let second = next();
+        assert_eq!(mode(), 0o640);
+        drop(first);
+        assert!(path.exists());
+        let file = second.file().unwrap();
+        file.keep();
+        file.set_mode(0o600).unwrap();
+        assert_eq!(mode(), 0o600);
+        let copy = fs::hard_link(&path, folder.path().join("copy"));
+        copy.unwrap();
+        fs::remove_file(&path).unwrap();
+        assert_eq!(
+            file.set_mode(0o640).unwrap_err().kind(),
+            ErrorKind::NotFound
+        );
+        fs::write(&path, "text").unwrap();
+        assert_eq!(
+            file.set_mode(0o640).unwrap_err().kind(),
+            ErrorKind::NotFound
+        );
+        fs::remove_file(&path).unwrap();
+        fs::rename(folder.path().join("copy"), &path).unwrap();
+        drop(second);
+        assert!(!path.exists());
     }
 
     #[test]

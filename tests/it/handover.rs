@@ -151,11 +151,8 @@ fn all_listeners_go_on_and_the_old_process_ends() {
         .store(STORE)
         .top(&format!("probes: {{listen: \"{probes}\"}}"));
     let mut sidekey = Sidekey::run(&conf);
-    let socket = sidekey
-        .state_directory()
-        .join(format!("take-over-{}.sock", sidekey.admin.port()));
+    let socket = sidekey.take_over_socket();
     let seen = || std::fs::metadata(&socket);
-    eventually("its socket", || seen().is_ok());
     let first = seen().unwrap();
     assert!(first.file_type().is_socket());
     assert_eq!(first.mode() & 0o777, 0o600);
@@ -186,13 +183,13 @@ fn where_the_next_one_fails_the_old_one_goes_on() {
     let upstream = auth.upstream();
     let holder = TcpListener::bind(local(0)).unwrap();
     let taken = holder.local_addr().unwrap();
-    let conf = Conf::new(&auth, &upstream).store(STORE);
-    let mut sidekey = Sidekey::run(&conf);
-    let good = conf.yaml();
-    let listeners =
-        format!("listen: [{{address: \"127.0.0.1:@PROXY@\"}}, {{address: \"{taken}\"}}]");
-    let bad = good.replace("listen: 127.0.0.1:@PROXY@", &listeners);
-    assert_ne!(good, bad);
+    let yaml = Conf::new(&auth, &upstream).store(STORE).yaml();
+    let listening = |more: &str| with_unix_socket(&yaml, more);
+    let good = listening("mode: 0640");
+    let mut sidekey = Sidekey::run_yaml(&good);
+    let path = sidekey.configuration().with_file_name("app.sock");
+    let mode = || std::fs::metadata(&path).unwrap().mode() & 0o777;
+    let bad = listening(&format!("mode: 0600}}, {{address: \"{taken}\""));
     for _ in 0..2 {
         sidekey.configure(&bad);
         let mut next = sidekey.successor();
@@ -206,10 +203,39 @@ fn where_the_next_one_fails_the_old_one_goes_on() {
         assert!(said.contains(&format!("{taken} is in use")), "{said}");
         assert_eq!(sidekey.get("/api/").status, 200);
         assert_eq!(get(sidekey.admin, "/readyz").status, 200);
+        assert_eq!(ask_over(&path), "HTTP/1.1 200 Status");
+        assert_eq!(mode(), 0o640);
     }
-    sidekey.configure(&good);
+    sidekey.configure(&listening("mode: 0600"));
     assert_eq!(sidekey.take_over().code(), Some(0));
     assert_eq!(sidekey.get("/api/").status, 200);
+    assert_eq!(ask_over(&path), "HTTP/1.1 200 Status");
+    eventually("the mode of the new configuration", || mode() == 0o600);
+    sidekey.signal("TERM");
+    assert_eq!(sidekey.ended().code(), Some(0));
+    assert!(!path.exists());
+}
+
+/// The next one may have it already.
+#[test]
+fn a_process_that_ends_while_it_hands_over_leaves_the_file() {
+    let auth = AuthServer::start();
+    let upstream = auth.upstream();
+    let yaml = Conf::new(&auth, &upstream).yaml();
+    let mut sidekey = Sidekey::run_yaml(&with_unix_socket(&yaml, "mode: 0600"));
+    let path = sidekey.configuration().with_file_name("app.sock");
+    let mut next = UnixStream::connect(sidekey.take_over_socket()).unwrap();
+    next.set_read_timeout(Some(PATIENCE)).unwrap();
+    next.write_all(b"take-over 1\n").unwrap();
+    let mut length = [0; 4];
+    next.read_exact(&mut length).unwrap();
+    let mut names = vec![0; u32::from_be_bytes(length) as usize];
+    next.read_exact(&mut names).unwrap();
+    let names = String::from_utf8(names).unwrap();
+    assert!(names.contains("app.sock\n"), "{names}");
+    sidekey.signal("TERM");
+    assert_eq!(sidekey.ended().code(), Some(0));
+    assert!(path.exists());
 }
 
 #[test]
@@ -232,6 +258,40 @@ fn where_none_runs_it_starts_as_ever() {
     assert_eq!(get(local(proxy), "/api/").status, 200);
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+/// Two of one user, each with an address of its own, share a port and a folder.
+#[test]
+fn another_with_the_same_port_is_left_alone() {
+    let auth = AuthServer::start();
+    let upstream = auth.upstream();
+    let yaml = Conf::new(&auth, &upstream).yaml();
+    let first = Sidekey::run_yaml(&yaml);
+    first.take_over_socket();
+    let proxy = local(free_port());
+    let yaml = yaml.replace("127.0.0.1:@PROXY@", &proxy.to_string());
+    let yaml = yaml.replace("127.0.0.1:@ADMIN@", "127.0.0.2:@ADMIN@");
+    assert!(yaml.contains("127.0.0.2"), "{yaml}");
+    let file = first.folder().join("second.yaml");
+    std::fs::write(&file, first.with_ports(&yaml)).unwrap();
+    let mut command = first.cli(&["run", "--take-over", "--config"]);
+    let mut second = command.arg(file).spawn().unwrap();
+    eventually("an answer", || {
+        assert!(second.try_wait().unwrap().is_none());
+        std::net::TcpStream::connect(proxy).is_ok()
+    });
+    assert_eq!(get(proxy, "/api/").status, 200);
+    let count = || {
+        let files = std::fs::read_dir(first.state_directory()).unwrap();
+        let paths = files.flatten().map(|file| file.path());
+        let sockets = paths.filter(|path| path.extension().is_some_and(|end| end == "sock"));
+        sockets.count()
+    };
+    eventually("a place for each", || count() == 2);
+    assert_eq!(first.get("/api/").status, 200);
+    assert_eq!(get(first.admin, "/readyz").status, 200);
+    second.kill().unwrap();
+    second.wait().unwrap();
 }
 
 /// A process that ends lets a kept-alive caller have one more request, or a
@@ -285,9 +345,7 @@ fn a_unix_socket_goes_on_in_its_place() {
     let auth = AuthServer::start();
     let upstream = auth.upstream();
     let yaml = Conf::new(&auth, &upstream).store(STORE).yaml();
-    let listen = "listen: [{address: \"127.0.0.1:@PROXY@\"}, {address: \"unix:app.sock\"}]";
-    let yaml = yaml.replace("listen: 127.0.0.1:@PROXY@", listen);
-    let mut sidekey = Sidekey::run_yaml(&yaml);
+    let mut sidekey = Sidekey::run_yaml(&with_unix_socket(&yaml, "mode: 0600"));
     let path = sidekey.configuration().with_file_name("app.sock");
     let inode = || std::fs::metadata(&path).map(|seen| seen.ino()).ok();
     let first = inode();
@@ -301,6 +359,15 @@ fn a_unix_socket_goes_on_in_its_place() {
     sidekey.signal("TERM");
     assert_eq!(sidekey.ended().code(), Some(0));
     assert_eq!(inode(), None, "it goes with the last process");
+}
+
+/// A configuration that also listens at `app.sock`; `more` is what it has of keys.
+fn with_unix_socket(yaml: &str, more: &str) -> String {
+    let first = "listen: 127.0.0.1:@PROXY@";
+    assert!(yaml.contains(first));
+    let unix = format!("{{address: \"unix:app.sock\", {more}}}");
+    let both = format!("listen: [{{address: \"127.0.0.1:@PROXY@\"}}, {unix}]");
+    yaml.replace(first, &both)
 }
 
 /// The first line of an answer.

@@ -159,10 +159,20 @@ impl Sidekey {
 
     /// Another in the same place that is to take over; only started.
     pub fn successor(&self) -> Child {
+        self.take_over_socket();
         let mut command = command(&self.dir);
         let file = self.dir.path().join(CONFIGURATION);
         command.args(["run", "--take-over", "--config"]).arg(file);
         command.spawn().unwrap()
+    }
+
+    /// Where it waits for the next.
+    pub fn take_over_socket(&self) -> PathBuf {
+        eventually_some("its socket", || {
+            let files = std::fs::read_dir(self.state_directory()).ok()?;
+            let mut paths = files.flatten().map(|file| file.path());
+            paths.find(|path| path.extension().is_some_and(|end| end == "sock"))
+        })
     }
 
     /// Its file.
