@@ -5,6 +5,7 @@ use super::failure::ListenError;
 use super::handover::{self, Named};
 use super::listeners::{Opened, open};
 use super::place::Place;
+use crate::config::checked::callers::Allowed;
 use crate::config::checked::listening::{Address, Listener, Tls};
 use crate::net::inherited::Inherited;
 use crate::net::listen::{Local, Socket};
@@ -33,6 +34,7 @@ struct Door {
     bound: Local,
     place: Place,
     hosts: Vec<String>,
+    callers: Option<Arc<Allowed>>,
     /// With a digest of what it is made of.
     tls: Option<(Secured, [u8; 32])>,
     inherited: Option<RawFd>,
@@ -197,6 +199,7 @@ impl Doors {
     fn keep(&mut self, mut door: Door, listener: &Listener) -> io::Result<Listening> {
         door.written = listener.address.clone();
         door.hosts.clone_from(&listener.hosts);
+        door.callers.clone_from(&listener.callers);
         door.place = Place::new(door.bound.clone(), listener, door.inherited.is_some());
         door.tls = secured(listener.tls.as_ref(), door.tls.take())?;
         let listening = door.kept();
@@ -216,6 +219,7 @@ impl Doors {
             bound,
             place,
             hosts: Vec::new(),
+            callers: None,
             tls: None,
             inherited: opened.inherited,
             socket: Arc::new(opened.socket.to_pass_on()?),
@@ -248,6 +252,7 @@ impl Door {
             id: self.id,
             address: self.bound.clone(),
             hosts: self.hosts.clone(),
+            callers: self.callers.clone(),
             tls: self.tls.as_ref().map(|(secured, _)| secured.clone()),
             socket: None,
         }

@@ -5,13 +5,15 @@ use super::hop::Noted;
 use super::refusal::{Code, Refusal};
 use super::route::{Routes, WorkerRoute};
 use super::{Listening, Secured};
+use crate::config::checked::callers::Allowed;
 use crate::net::listen::Local;
 use crate::net::tls::server::ServerTls;
 use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, TRANSFER_ENCODING};
 use http::{Method, Version, request};
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Ref, RefCell};
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 
 static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -24,6 +26,7 @@ pub struct Listener {
     /// socket only with `hosts`: no page of a browser can call there.
     pub checks_host: bool,
     tls: RefCell<Option<Secured>>,
+    callers: RefCell<Option<Arc<Allowed>>>,
 }
 
 impl Listener {
@@ -37,6 +40,7 @@ impl Listener {
             checks_host: on_loopback || !listening.hosts.is_empty(),
             hosts: listening.hosts.clone(),
             tls: RefCell::new(listening.tls.clone()),
+            callers: RefCell::new(listening.callers.clone()),
         }
     }
 
@@ -62,6 +66,17 @@ impl Listener {
         let tls = self.tls.borrow();
         let asks = |tls: Option<&Secured>| tls.map(|secured| secured.clients);
         self.hosts == listening.hosts && asks(tls.as_ref()) == asks(listening.tls.as_ref())
+    }
+
+    /// Who may call, of those who can reach it; `None`: all of them.
+    #[must_use]
+    pub fn callers(&self) -> Ref<'_, Option<Arc<Allowed>>> {
+        self.callers.borrow()
+    }
+
+    /// From the next request on, also of connections that are open.
+    pub fn lets_in(&self, callers: Option<Arc<Allowed>>) {
+        self.callers.replace(callers);
     }
 
     /// Shows another certificate to callers that are still to come.

@@ -135,7 +135,10 @@ impl Doors {
         let mut new = Vec::new();
         for listening in wanted {
             let id = listening.id;
-            let known = self.find(id).filter(|known| known.lets_in_as(listening));
+            let known = self.find(id).inspect(|known| {
+                known.lets_in(listening.callers.clone());
+            });
+            let known = known.filter(|known| known.lets_in_as(listening));
             let listener = match known {
                 Some(known) => {
                     known.shows(listening.tls.clone());

@@ -87,6 +87,7 @@ async fn pipeline(
             .map(|(body, _)| body.size_hint().exact().is_some());
         translate::to_http1(head, is_measured, &worker.limits)?;
     }
+    who::let_in(connection, &head.headers, seen)?;
     let mut noted = Noted::in_fields(&head.headers);
     let route = &find_route(worker, connection, head, noted)?;
     seen.route(route);
@@ -95,7 +96,7 @@ async fn pipeline(
         return Ok(preflight(head, origin));
     }
 
-    let route = &who::admitted(worker, route.clone(), &head.headers, seen)?;
+    let route = &who::admitted(worker, connection, route.clone(), &head.headers, seen)?;
     let upload = body.map(|body| worker.upload(body, route)).transpose()?;
     let reached = edits::reached(connection, head, route);
     let upload = upload.as_ref();

@@ -58,6 +58,7 @@ mod worker;
 
 use crate::base::clock::SystemClock;
 use crate::base::id::AccountKey;
+use crate::config::checked::callers::Allowed;
 use crate::config::checked::{Limits, SharedRoutes};
 use crate::net::dial::Dialer;
 use crate::net::listen::{Local, Socket};
@@ -103,6 +104,8 @@ pub struct Listening {
     pub hosts: Vec<String>,
     /// `None`: plain HTTP.
     pub tls: Option<Secured>,
+    /// Who may call; `None`: whoever can reach it.
+    pub callers: Option<Arc<Allowed>>,
     /// `None`: it is open already.
     pub socket: Option<Socket>,
 }
@@ -219,6 +222,7 @@ fn shared(listeners: &[Listening]) -> io::Result<Vec<Listening>> {
             address: listening.address.clone(),
             hosts: listening.hosts.clone(),
             tls: listening.tls.clone(),
+            callers: listening.callers.clone(),
             socket: socket.transpose()?,
         })
     });

@@ -66,3 +66,4 @@ mod unix_upstream;
 mod upstream_tls;
 mod websocket;
 mod who;
+mod who_connects;

@@ -1,8 +1,10 @@
 //! Listeners for applications.
 
+use super::callers::{self, Proofs};
 use super::hosts::host_name;
 use super::settings::Placed;
 use super::tls;
+use crate::base::caller_keys::CallerKey;
 use crate::config::checked::listening::{Address, Listener};
 use crate::config::keys::table::listener::LISTENER;
 use crate::config::mistakes::Mistake;
@@ -27,8 +29,16 @@ pub(super) fn sockets(listeners: &[Placed<Listener>]) -> Vec<PathBuf> {
     paths.collect()
 }
 
+/// What callers can prove at any of them.
+pub(super) fn proofs(listeners: &[Placed<Listener>]) -> Proofs {
+    let listeners = listeners.iter();
+    listeners.fold(Proofs::default(), |all, listener| {
+        all.or(Proofs::at(&listener.value))
+    })
+}
+
 /// All of them; what they are warned about is reported.
-pub(super) fn read(reader: &Reader<'_, '_>) -> Vec<Placed<Listener>> {
+pub(super) fn read(reader: &Reader<'_, '_>, keys: Option<&[CallerKey]>) -> Vec<Placed<Listener>> {
     let place = reader.key_place("listen");
     let listeners = match reader.node("listen") {
         Some(Node::Sequence(place, items)) => {
@@ -37,7 +47,9 @@ pub(super) fn read(reader: &Reader<'_, '_>) -> Vec<Placed<Listener>> {
                 reader.ctx.report(mistake.expected("at least one"));
             }
             let listeners = items.iter();
-            listeners.filter_map(|i| long(reader.ctx, i)).collect()
+            listeners
+                .filter_map(|i| long(reader.ctx, i, keys))
+                .collect()
         }
         Some(node @ Node::Map(..)) if !is_source(node) => {
             let what = "`listen` is one listener without its list";
@@ -62,12 +74,13 @@ fn short(reader: &Reader<'_, '_>) -> Option<Placed<Listener>> {
         address: address.value,
         hosts: Vec::new(),
         tls: None,
+        callers: None,
     };
     let place = address.place;
     Some(Placed { value, place })
 }
 
-fn long(ctx: &Context<'_>, node: &Node) -> Option<Placed<Listener>> {
+fn long(ctx: &Context<'_>, node: &Node, keys: Option<&[CallerKey]>) -> Option<Placed<Listener>> {
     let reader = Reader::open(ctx, &LISTENER, node, node.place())?;
     let mut hosts = Vec::new();
     for host in reader.texts("hosts") {
@@ -93,12 +106,14 @@ fn long(ctx: &Context<'_>, node: &Node) -> Option<Placed<Listener>> {
         }
         _ => {}
     }
-    let value = Listener {
+    let mut value = Listener {
         address: address.value,
         hosts,
         // Written, and not to be had: the mistake is reported.
         tls: tls.map_or(Some(None), |tls| tls.map(Some))?,
+        callers: None,
     };
+    value.callers = callers::of_listener(&reader, keys, Proofs::at(&value));
     let place = address.place;
     Some(Placed { value, place })
 }

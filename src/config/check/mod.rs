@@ -33,7 +33,8 @@ pub(super) fn check(ctx: &Context<'_>, root: &Node) -> Option<Config> {
     let reader = Reader::open(ctx, &ROOT, root, Place::first())?;
     let integrations = integrations::read(&reader);
     let accounts = accounts::read(&reader, &integrations);
-    let listeners = listeners::read(&reader);
+    let keys = callers::file(&reader);
+    let listeners = listeners::read(&reader, keys.as_deref());
     let admin = settings::admin(&reader);
     let probes = settings::probes(&reader);
     let own = settings::own_addresses(ctx, &listeners, admin.as_ref(), probes.as_ref());
@@ -41,12 +42,12 @@ pub(super) fn check(ctx: &Context<'_>, root: &Node) -> Option<Config> {
         addresses: own,
         sockets: listeners::sockets(&listeners),
     };
-    let keys = callers::file(&reader);
     let parts = speakers::Parts {
         integrations: &integrations,
         accounts: &accounts,
         own: &own,
         keys: keys.as_deref(),
+        proofs: listeners::proofs(&listeners),
     };
     let (routes, awaited) = routes::read(&reader, &parts);
     integrations::report_unused(ctx, &integrations);

@@ -40,7 +40,7 @@ pub(super) fn read(root: &Reader<'_, '_>, parts: &Parts<'_>) -> (Vec<Route>, Vec
         let speaker = speaker(&reader, parts);
         let ours = edits::Ours::of(&speaker);
         let (account, upstream, template) = leads(&reader, speaker, parts);
-        let allowed = callers::read(&reader, parts.keys);
+        let allowed = callers::of_route(&reader, parts);
         let Some(mut route) = route(&reader, name, account, upstream, &mut taken) else {
             continue;
         };

@@ -1,7 +1,7 @@
 //! Who speaks for a route, and where that leads.
 
 use super::accounts::{AccountDraft, Accounts, account_key, find_integration};
-use super::callers::CALLERS_OWN;
+use super::callers::{CALLERS_OWN, Proofs};
 use super::integrations::IntegrationDraft;
 use super::{reach, upstream};
 use crate::base::caller_keys::CallerKey;
@@ -23,6 +23,8 @@ pub(super) struct Parts<'a> {
     pub own: &'a Own,
     /// Of `callers_file`, if there is one.
     pub keys: Option<&'a [CallerKey]>,
+    /// Of all listeners together.
+    pub proofs: Proofs,
 }
 
 /// Where we listen ourselves: there no route may lead.

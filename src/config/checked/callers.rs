@@ -10,12 +10,74 @@ use std::sync::Arc;
 pub struct Allowed {
     /// Names by the digests of the keys that prove them.
     keys: HashMap<KeyDigest, Arc<str>>,
+    /// Names by those in certificates.
+    certificates: HashMap<String, Arc<str>>,
+    any_certificate: Option<AnyCertificate>,
+    /// Names by the users of processes, and by their groups.
+    uids: HashMap<u32, Arc<str>>,
+    gids: HashMap<u32, Arc<str>>,
+}
+
+/// Whoever shows a certificate that was verified may call.
+#[derive(Clone, PartialEq, Eq)]
+struct AnyCertificate {
+    /// `None`: each by the first name in its certificate.
+    name: Option<Arc<str>>,
 }
 
 impl Allowed {
     /// Lets in whoever has this key, under this name.
     pub fn add_key(&mut self, digest: KeyDigest, name: &str) {
         self.keys.insert(digest, Arc::from(name));
+    }
+
+    /// Lets in whoever's certificate has this name; `*`: whoever has one. Under
+    /// `name`, or else under the certificate's.
+    pub fn add_certificate(&mut self, certificate: &str, name: Option<&str>) {
+        if certificate == "*" {
+            let name = name.map(Arc::from);
+            self.any_certificate = Some(AnyCertificate { name });
+        } else {
+            let name = Arc::from(name.unwrap_or(certificate));
+            self.certificates.insert(certificate.to_owned(), name);
+        }
+    }
+
+    /// Lets in processes of this user, under `name` or else as `uid=1000`.
+    pub fn add_uid(&mut self, uid: u32, name: Option<&str>) {
+        let name = name.map_or_else(|| format!("uid={uid}").into(), Arc::from);
+        self.uids.insert(uid, name);
+    }
+
+    /// Lets in processes of this group, under `name` or else as `gid=1000`.
+    pub fn add_gid(&mut self, gid: u32, name: Option<&str>) {
+        let name = name.map_or_else(|| format!("gid={gid}").into(), Arc::from);
+        self.gids.insert(gid, name);
+    }
+
+    /// Who shows a certificate with these names, which was verified.
+    #[must_use]
+    pub fn by_certificate(&self, names: &[Box<str>]) -> Option<Arc<str>> {
+        let known = names.iter().find_map(|name| self.certificates.get(&**name));
+        if let Some(known) = known {
+            return Some(known.clone());
+        }
+        let first = names.first()?;
+        let any = self.any_certificate.as_ref()?;
+        Some(any.name.clone().unwrap_or_else(|| Arc::from(&**first)))
+    }
+
+    /// Who a process of this user and group is; the user is the nearer one.
+    #[must_use]
+    pub fn by_process(&self, uid: u32, gid: u32) -> Option<&Arc<str>> {
+        self.uids.get(&uid).or_else(|| self.gids.get(&gid))
+    }
+
+    /// False where nothing but a key lets anybody in.
+    #[must_use]
+    pub fn knows_connections(&self) -> bool {
+        self.any_certificate.is_some()
+            || !(self.certificates.is_empty() && self.uids.is_empty() && self.gids.is_empty())
     }
 
     /// Who has the key of this digest. Digests of keys that nobody can guess
@@ -28,7 +90,11 @@ impl Allowed {
     /// Each name once, in order.
     #[must_use]
     pub fn names(&self) -> BTreeSet<Arc<str>> {
-        self.keys.values().cloned().collect()
+        let any = self.any_certificate.iter();
+        let any = any.filter_map(|any| any.name.as_ref());
+        let keys = self.keys.values().chain(self.certificates.values());
+        let processes = self.uids.values().chain(self.gids.values());
+        keys.chain(processes).chain(any).cloned().collect()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Where applications call: addresses of every kind, and TLS.
 
+use super::callers::Allowed;
 use rustls::RootCertStore;
 use rustls::sign::CertifiedKey;
 use std::fmt;
@@ -15,6 +16,8 @@ pub struct Listener {
     pub hosts: Vec<String>,
     /// `None`: plain HTTP.
     pub tls: Option<Tls>,
+    /// `None`: whoever can reach it.
+    pub callers: Option<Arc<Allowed>>,
 }
 
 /// Where a listener is.
@@ -67,7 +70,8 @@ impl Listener {
     pub fn is_exposed_at(&self, address: SocketAddr) -> bool {
         let clients = self.tls.as_ref().and_then(|tls| tls.clients.as_ref());
         let is_asked = clients.is_some_and(|clients| clients.required);
-        !address.ip().to_canonical().is_loopback() && self.hosts.is_empty() && !is_asked
+        let is_limited = !self.hosts.is_empty() || is_asked || self.callers.is_some();
+        !address.ip().to_canonical().is_loopback() && !is_limited
     }
 }
 

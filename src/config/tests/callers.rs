@@ -149,3 +149,63 @@ fn mistakes_have_their_places() {
     let found = said(load_text("test.yaml", &without, &|_| Some("value".into())));
     assert_eq!(found, ["14:84 there is no `callers_file` with keys"]);
 }
+
+#[test]
+fn a_caller_is_named_in_one_way_and_by_a_name_where_that_counts() {
+    let own = "account: \"{caller.name}\", integration: crm";
+    for (route, wanted) in [
+        (
+            "account: dev, callers: [{name: a}]",
+            "a caller is named by one of",
+        ),
+        (
+            "account: dev, callers: [{uid: 1, gid: 1}]",
+            "a caller is named by one of",
+        ),
+        (
+            "account: dev, callers: [{uid: ann}]",
+            "`uid` can't be `ann`",
+        ),
+        (
+            "account: dev, callers: [{key: bob, name: x}]",
+            "a key's caller has the key's name",
+        ),
+        (
+            "account: dev, callers: [{uid: 1, name: a b}]",
+            "`a b` is no caller's name",
+        ),
+        (
+            &format!("{own}, callers: [{{certificate: a.example}}]"),
+            "`account: \"{caller.name}\"` needs this caller's name",
+        ),
+    ] {
+        let found = said(load(route, &keys()));
+        let is_there = found
+            .iter()
+            .any(|m| m.starts_with("14:") && m.contains(wanted));
+        assert!(is_there, "{route}: {found:?}");
+    }
+}
+
+#[test]
+fn a_proof_that_nobody_can_give_is_warned_about() {
+    let callers = "account: dev, callers: [{certificate: a, name: a}, {uid: 7}]";
+    let config = load(callers, &keys()).unwrap();
+    let all = config.warnings.join("\n");
+    assert!(
+        all.contains("nobody can call by a certificate: no listener verifies any"),
+        "{all}"
+    );
+    assert!(
+        all.contains("nobody can call as a `uid`: no listener is at a Unix socket"),
+        "{all}"
+    );
+    let allowed = config.routes[0].callers.clone().unwrap();
+    assert_eq!(allowed.by_process(7, 8).map(|n| &**n), Some("uid=7"));
+    assert_eq!(allowed.by_process(8, 7), None);
+    assert_eq!(
+        allowed.by_certificate(&["b".into(), "a".into()]).as_deref(),
+        Some("a")
+    );
+    assert_eq!(allowed.by_certificate(&["b".into()]), None);
+}

@@ -81,7 +81,7 @@ fn what_is_not_in_this_version() {
     one(
         "127.0.0.1:7480",
         "[{address: 127.0.0.1:7480, callers: []}]",
-        "1:36 `callers` is not in this version",
+        "1:36 `callers` lets nobody in",
     );
     one(
         "127.0.0.1:7480",

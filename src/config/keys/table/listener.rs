@@ -1,5 +1,6 @@
 //! The keys of a listener for applications.
 
+use super::callers::CALLERS;
 use crate::config::keys::{Choice, Kind, Need, Section, key, now};
 use Kind::{Any, List, Listening, Text};
 use Need::{Default, Optional, Required};
@@ -34,11 +35,10 @@ pub static LISTENER: Section = Section {
         ),
         key(
             "callers",
-            Any,
+            CALLERS,
             Optional("whoever can reach the listener"),
-            "Who may call.",
-        )
-        .later(),
+            "Who may call; everybody else is refused before any route is looked for. A route's own `callers` holds in addition.",
+        ),
         key(
             "routes",
             Any,
