@@ -1,6 +1,7 @@
 //! Who may ask at all: the request's form, its `Host`, and whether a foreign
 //! page sent it.
 
+use super::absolute;
 use super::hop::Noted;
 use super::refusal::{Code, Refusal};
 use super::route::{Routes, WorkerRoute};
@@ -64,6 +65,12 @@ impl Listener {
         self.hosts == listening.hosts && asks(tls.as_ref()) == asks(listening.tls.as_ref())
     }
 
+    /// True for a host, in lower case, by which callers mean the listener itself.
+    #[must_use]
+    pub fn is_own_name(&self, host: &str) -> bool {
+        is_loopback_name(host) || self.hosts.iter().any(|h| h == host)
+    }
+
     /// Shows another certificate to callers that are still to come.
     pub fn shows(&self, tls: Option<Secured>) {
         self.tls.replace(tls);
@@ -91,6 +98,9 @@ pub fn check<'h>(
     }
     let host = check_host(head)?;
     if listener.checks_host && !is_known(&host, listener, routes) {
+        if absolute::is_absolute(head) {
+            return Err(absolute::unnamed(&host));
+        }
         return Err(Refusal::new(
             Code::CallerNotAllowed,
             format!(
@@ -103,13 +113,11 @@ pub fn check<'h>(
 }
 
 fn check_method(head: &request::Parts) -> Result<(), Refusal> {
-    if head.method == Method::TRACE || head.method == Method::CONNECT {
-        return Err(Refusal::new(
-            Code::MethodNotAllowed,
-            format!("{} is not proxied", head.method),
-        ));
+    match head.method {
+        Method::CONNECT => Err(absolute::no_tunnel(head)),
+        Method::TRACE => Err(Refusal::new(Code::MethodNotAllowed, "TRACE is not proxied")),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// hyper has resolved lengths by now; what it lets pass are codings before
@@ -139,18 +147,7 @@ fn check_host(head: &request::Parts) -> Result<Cow<'_, str>, Refusal> {
     if hosts.next().is_some() {
         return Err(Refusal::bad_request("there is more than one Host header"));
     }
-    if let Some(authority) = head.uri.authority() {
-        // Absolute form: two names for one request must agree.
-        if !authority
-            .as_str()
-            .as_bytes()
-            .eq_ignore_ascii_case(first.as_bytes())
-        {
-            return Err(Refusal::bad_request(
-                "the request target's host and the Host header differ",
-            ));
-        }
-    }
+    absolute::check(&head.uri, first)?;
     if !head.uri.path().starts_with('/') {
         return Err(Refusal::bad_request("the request target is not a path"));
     }
@@ -197,7 +194,7 @@ fn is_name_or_literal(host: &str) -> bool {
 }
 
 fn is_known(host: &str, listener: &Listener, routes: &Routes) -> bool {
-    is_loopback_name(host) || listener.hosts.iter().any(|h| h == host) || routes.names_host(host)
+    listener.is_own_name(host) || routes.names_host(host)
 }
 
 /// `localhost`, a name under it (RFC 6761, 6.3), or a loopback address.

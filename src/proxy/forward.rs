@@ -1,5 +1,6 @@
 //! The whole way of a request, top to bottom.
 
+use super::absolute;
 use super::attach::Outbound;
 use super::body::Answer;
 use super::callers;
@@ -180,7 +181,10 @@ fn find_route(
         ));
     }
     match routes.find(host, path, head) {
-        Found::Route(route) => Ok(route.clone()),
+        Found::Route(route) if absolute::is_meant(head, host, &connection.listener, route) => {
+            Ok(route.clone())
+        }
+        Found::Route(_) => Err(absolute::unnamed(host)),
         Found::MethodNotAllowed => Err(Refusal::new(
             Code::MethodNotAllowed,
             format!("a route matches {path:?}, but not with {}", head.method),

@@ -1,6 +1,7 @@
 //! The hot path: accept → callers → route → attach → upstream → verdict →
 //! (replay) → respond, on worker threads that share nothing but the seam.
 
+mod absolute;
 mod accept;
 #[cfg(test)]
 mod allocations;
