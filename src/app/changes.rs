@@ -98,6 +98,7 @@ mod tests {
                 address: Address::Tcp(address),
                 hosts: Vec::new(),
                 tls: None,
+                connect: None,
             };
             Place::new(Local::Tcp(address), &listener, false)
         };

@@ -5,6 +5,7 @@ use super::failure::ListenError;
 use super::handover::{self, Named};
 use super::listeners::{Opened, open};
 use super::place::Place;
+use crate::config::checked::connect::Connect;
 use crate::config::checked::listening::{Address, Listener, Tls};
 use crate::net::inherited::Inherited;
 use crate::net::listen::{Local, Socket};
@@ -33,6 +34,7 @@ struct Door {
     bound: Local,
     place: Place,
     hosts: Vec<String>,
+    connect: Option<Connect>,
     /// With a digest of what it is made of.
     tls: Option<(Secured, [u8; 32])>,
     inherited: Option<RawFd>,
@@ -190,6 +192,7 @@ impl Doors {
     fn keep(&mut self, mut door: Door, listener: &Listener) -> io::Result<Listening> {
         door.written = listener.address.clone();
         door.hosts.clone_from(&listener.hosts);
+        door.connect.clone_from(&listener.connect);
         door.place = Place::new(door.bound.clone(), listener, door.inherited.is_some());
         door.tls = secured(listener.tls.as_ref(), door.tls.take())?;
         let listening = door.kept();
@@ -209,6 +212,7 @@ impl Doors {
             bound,
             place,
             hosts: Vec::new(),
+            connect: None,
             tls: None,
             inherited: opened.inherited,
             socket: Arc::new(opened.socket.to_pass_on()?),
@@ -241,6 +245,7 @@ impl Door {
             id: self.id,
             address: self.bound.clone(),
             hosts: self.hosts.clone(),
+            connect: self.connect.clone(),
             tls: self.tls.as_ref().map(|(secured, _)| secured.clone()),
             socket: None,
         }

@@ -80,7 +80,8 @@ pub fn no_tunnel(head: &request::Parts) -> Refusal {
         format!(
             "CONNECT is not proxied: a token can't be written into what is encrypted for \
              another. Call the address by http:// through this proxy{}, for which a route \
-             must name the host; sidekey itself calls the route's upstream by https",
+             must name the host; sidekey itself calls the route's upstream by https. Or list \
+             host and port under `connect.tunnel` of the listener, for a tunnel without a token",
             target.unwrap_or_default()
         ),
     )

@@ -6,6 +6,7 @@ use super::hop::Noted;
 use super::refusal::{Code, Refusal};
 use super::route::{Routes, WorkerRoute};
 use super::{Listening, Secured};
+use crate::config::checked::connect::Connect;
 use crate::net::listen::Local;
 use crate::net::tls::server::ServerTls;
 use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, TRANSFER_ENCODING};
@@ -13,6 +14,7 @@ use http::{Method, Version, request};
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::net::{IpAddr, Ipv6Addr};
+use std::rc::Rc;
 
 static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -24,6 +26,8 @@ pub struct Listener {
     /// On loopback, or with `hosts` set: only known hosts are let in. At a Unix
     /// socket only with `hosts`: no page of a browser can call there.
     pub checks_host: bool,
+    /// What may be reached by CONNECT.
+    pub connect: Option<Rc<Connect>>,
     tls: RefCell<Option<Secured>>,
 }
 
@@ -37,6 +41,7 @@ impl Listener {
         Self {
             checks_host: on_loopback || !listening.hosts.is_empty(),
             hosts: listening.hosts.clone(),
+            connect: listening.connect.clone().map(Rc::new),
             tls: RefCell::new(listening.tls.clone()),
         }
     }
@@ -62,7 +67,9 @@ impl Listener {
     pub fn lets_in_as(&self, listening: &Listening) -> bool {
         let tls = self.tls.borrow();
         let asks = |tls: Option<&Secured>| tls.map(|secured| secured.clients);
-        self.hosts == listening.hosts && asks(tls.as_ref()) == asks(listening.tls.as_ref())
+        self.hosts == listening.hosts
+            && self.connect.as_deref() == listening.connect.as_ref()
+            && asks(tls.as_ref()) == asks(listening.tls.as_ref())
     }
 
     /// True for a host, in lower case, by which callers mean the listener itself.

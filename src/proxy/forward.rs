@@ -4,6 +4,7 @@ use super::absolute;
 use super::attach::Outbound;
 use super::body::Answer;
 use super::callers;
+use super::connect;
 use super::connection::{Connection, Reading};
 use super::credential;
 use super::edits;
@@ -58,8 +59,7 @@ pub fn forward(
             Err(refusal) if is_grpc => grpc::End::of(&refusal).trailers_only(seen.refused(refusal)),
             Err(refusal) => seen.refused(refusal),
         };
-        let is_last =
-            connection.is_let_go() && response.status() != StatusCode::SWITCHING_PROTOCOLS;
+        let is_last = connection.is_let_go() && seen.tunnel.is_none();
         if is_last || connection.is_doubtful() {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);
@@ -87,6 +87,9 @@ async fn pipeline(
             .as_ref()
             .map(|(body, _)| body.size_hint().exact().is_some());
         translate::to_http1(head, is_measured, &worker.limits)?;
+    }
+    if let Some(tunnels) = connect::asked(head, connection) {
+        return Box::pin(connect::open(worker, &tunnels, head, seen)).await;
     }
     let mut noted = Noted::in_fields(&head.headers);
     let route = &find_route(worker, connection, head, noted)?;

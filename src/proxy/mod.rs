@@ -9,6 +9,7 @@ mod attach;
 mod body;
 mod callers;
 mod circuit;
+mod connect;
 mod connection;
 mod credential;
 mod doors;
@@ -26,6 +27,7 @@ mod http2;
 mod lease;
 mod multiplex;
 mod observe;
+mod onward;
 mod oversized;
 mod path;
 mod peer;
@@ -59,6 +61,7 @@ mod worker;
 
 use crate::base::clock::SystemClock;
 use crate::base::id::AccountKey;
+use crate::config::checked::connect::Connect;
 use crate::config::checked::{Limits, SharedRoutes};
 use crate::net::dial::Dialer;
 use crate::net::listen::{Local, Socket};
@@ -104,6 +107,8 @@ pub struct Listening {
     pub hosts: Vec<String>,
     /// `None`: plain HTTP.
     pub tls: Option<Secured>,
+    /// `None`: CONNECT is refused.
+    pub connect: Option<Connect>,
     /// `None`: it is open already.
     pub socket: Option<Socket>,
 }
@@ -220,6 +225,7 @@ fn shared(listeners: &[Listening]) -> io::Result<Vec<Listening>> {
             address: listening.address.clone(),
             hosts: listening.hosts.clone(),
             tls: listening.tls.clone(),
+            connect: listening.connect.clone(),
             socket: socket.transpose()?,
         })
     });

@@ -1,13 +1,16 @@
 //! Callers that take sidekey for their HTTP proxy: curl, Python, Node and Java
 //! call `http://api.example.com/`, and the upstream is called by HTTPS with a
-//! token.
+//! token; or have a tunnel to what the listener lists.
 
 use crate::support::authority::{Authority, TlsFront};
 use crate::support::client::Conn;
 use crate::support::real::{file, python};
 use crate::support::sidekey::Launch;
-use crate::support::{Answer, AuthServer, Conf, Response, Server, Sidekey};
+use crate::support::{Answer, AuthServer, Conf, Response, Server, Sidekey, eventually};
+use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The variables by which these clients would look for a proxy elsewhere.
 const OTHERS: [&str; 6] = [
@@ -232,4 +235,192 @@ fn connect_is_refused_with_what_to_do() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("405"), "{said}");
     assert_eq!(parts.api.count(), 0);
+}
+
+/// A server that says back what it is told, and how many have come.
+struct Echo {
+    address: SocketAddr,
+    came: Arc<AtomicUsize>,
+}
+
+impl Echo {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let came = Arc::new(AtomicUsize::new(0));
+        let counted = came.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                counted.fetch_add(1, Ordering::SeqCst);
+                let mut stream = stream.unwrap();
+                std::thread::spawn(move || {
+                    let mut back = stream.try_clone().unwrap();
+                    let _ = std::io::copy(&mut stream, &mut back);
+                    let _ = back.shutdown(Shutdown::Write);
+                });
+            }
+        });
+        Self { address, came }
+    }
+}
+
+/// The file with these lines under `connect`, and a listener in its long form.
+fn tunnelling(auth: &AuthServer, connect: &str) -> String {
+    let yaml = Conf::at(&auth.endpoint(), "http://127.0.0.1:1/").yaml();
+    let listen = "listen: 127.0.0.1:@PROXY@\n";
+    let long = format!("listen:\n  - address: 127.0.0.1:@PROXY@\n    connect: {connect}\n");
+    assert!(yaml.contains(listen));
+    yaml.replace(listen, &long)
+}
+
+/// Asks for a tunnel; its head is read where there is one.
+fn connect(sidekey: &Sidekey, target: &str, behind: &str) -> (Conn, u16) {
+    let mut conn = Conn::to(sidekey.proxy);
+    conn.send(format!(
+        "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n{behind}"
+    ));
+    let head = conn.until("\r\n\r\n");
+    conn.skip_head();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    if status == 200 {
+        for framing in ["content-length", "transfer-encoding"] {
+            assert!(!head.to_ascii_lowercase().contains(framing), "{head}");
+        }
+    }
+    (conn, status)
+}
+
+#[test]
+fn a_tunnel_carries_bytes_both_ways_to_what_is_listed() {
+    let (auth, echo) = (AuthServer::start(), Echo::start());
+    let list = format!("{{tunnel: [\"{}\"]}}", echo.address);
+    let sidekey = Sidekey::run_yaml(&tunnelling(&auth, &list));
+    let (mut conn, status) = connect(&sidekey, &echo.address.to_string(), "early;");
+    assert_eq!(status, 200);
+    assert_eq!(conn.exactly(6), b"early;");
+    let much = "0123456789".repeat(100_000);
+    for round in [much.as_str(), "\x00\u{ff}", much.as_str()] {
+        conn.send(round);
+        assert!(conn.exactly(round.len()) == round.as_bytes());
+    }
+    drop(conn);
+    let size = "early;".len() + 2 * much.len() + "\x00\u{ff}".len();
+    let (target, bytes) = (
+        format!(" CONNECT {} ", echo.address),
+        format!(" received={size} sent={size}"),
+    );
+    eventually("the tunnel's line in the access log", || {
+        let logs = sidekey.logs();
+        let mut lines = logs.lines().filter(|line| line.contains(" 200 "));
+        lines.any(|line| line.contains(&target) && line.contains(&bytes))
+    });
+}
+
+#[test]
+fn what_is_not_listed_is_refused_without_a_call() {
+    let (auth, echo) = (AuthServer::start(), Echo::start());
+    let port = echo.address.port();
+    let list = format!("{{tunnel: [\"127.0.0.1:1\", \"*.example.org:{port}\"]}}");
+    let sidekey = Sidekey::run_yaml(&tunnelling(&auth, &list));
+    for target in [&*format!("127.0.0.1:{port}"), "example.com:443"] {
+        let answer = ask(
+            &sidekey,
+            &format!("CONNECT {target} HTTP/1.1\nHost: {target}\n"),
+        );
+        assert_eq!(
+            (answer.status, answer.problem()),
+            (405, "method_not_allowed")
+        );
+        assert!(detail(&answer).contains("connect.tunnel"));
+    }
+    for (request, status) in [
+        ("CONNECT 127.0.0.1:1 HTTP/1.1\nHost: other:1\n", 400),
+        ("CONNECT 127.0.0.1:1 HTTP/1.1\n", 400),
+        (
+            "CONNECT 127.0.0.1:1 HTTP/1.1\nHost: 127.0.0.1:1\nContent-Length: 0\n",
+            400,
+        ),
+        // Nobody listens there.
+        ("CONNECT 127.0.0.1:1 HTTP/1.1\nHost: 127.0.0.1:1\n", 502),
+        ("CONNECT 127.0.0.1:1 HTTP/1.0\n", 502),
+    ] {
+        assert_eq!(ask(&sidekey, request).status, status, "{request}");
+    }
+    assert_eq!(echo.came.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn a_pattern_leads_to_no_address_of_this_machine() {
+    let (auth, echo) = (AuthServer::start(), Echo::start());
+    let list = format!("{{tunnel: [\"*.0.0.1:{}\"]}}", echo.address.port());
+    let sidekey = Sidekey::run_yaml(&tunnelling(&auth, &list));
+    let target = echo.address;
+    let answer = ask(
+        &sidekey,
+        &format!("CONNECT {target} HTTP/1.1\nHost: {target}\n"),
+    );
+    assert_eq!(answer.problem(), "upstream_unreachable");
+    assert!(detail(&answer).contains("list the host itself"));
+    assert_eq!(echo.came.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn a_silent_tunnel_ends_and_so_does_one_when_the_process_drains() {
+    let (auth, echo) = (AuthServer::start(), Echo::start());
+    let list = format!(
+        "{{tunnel: [\"{}\"], tunnel_idle_timeout: 200ms}}",
+        echo.address
+    );
+    let sidekey = Sidekey::run_yaml(&tunnelling(&auth, &list));
+    let (mut conn, status) = connect(&sidekey, &echo.address.to_string(), "");
+    assert_eq!(status, 200);
+    assert!(conn.closed(), "silent for too long");
+
+    let list = format!("{{tunnel: [\"{}\"]}}", echo.address);
+    let yaml = tunnelling(&auth, &list) + "drain: {timeout: 1s}\n";
+    let mut sidekey = Sidekey::run_yaml(&yaml);
+    let (mut conn, status) = connect(&sidekey, &echo.address.to_string(), "x");
+    assert_eq!((status, conn.exactly(1)), (200, b"x".to_vec()));
+    sidekey.signal("TERM");
+    assert!(conn.closed(), "the process ends");
+    sidekey.ended();
+}
+
+#[test]
+fn a_reload_changes_what_may_be_reached() {
+    let (auth, echo) = (AuthServer::start(), Echo::start());
+    let target = echo.address.to_string();
+    let sidekey = Sidekey::run_yaml(&tunnelling(&auth, "{tunnel: [\"127.0.0.1:1\"]}"));
+    assert_eq!(connect(&sidekey, &target, "").1, 405);
+    let list = format!("{{tunnel: [\"{target}\"]}}");
+    sidekey.configure(&tunnelling(&auth, &list));
+    sidekey.signal("HUP");
+    eventually("the new list", || connect(&sidekey, &target, "").1 == 200);
+}
+
+/// The answer comes by HTTPS from the API itself, which sees no token of ours.
+#[test]
+fn curl_calls_https_through_a_tunnel() {
+    let auth = AuthServer::start();
+    let api = Server::start(|_| Answer::ok("from the API"));
+    let authority = Authority::new("Works CA");
+    let tls = TlsFront::start(&authority.issue(&["127.0.0.1"]), None, api.address);
+    let list = format!("{{tunnel: [\"{}\"]}}", tls.address);
+    let sidekey = Sidekey::run_yaml(&tunnelling(&auth, &list));
+    sidekey.put("ca.pem", &authority.pem);
+    let mut curl = Command::new("curl");
+    curl.args([
+        "-sS",
+        "--fail",
+        "--max-time",
+        "60",
+        "--noproxy",
+        "",
+        "--cacert",
+    ]);
+    curl.arg(sidekey.folder().join("ca.pem"));
+    curl.arg("-x").arg(format!("http://{}", sidekey.proxy));
+    curl.arg(format!("https://{}/", tls.address));
+    assert_eq!(run(&mut curl, None), "from the API");
+    assert_eq!(api.only().bearer(), None);
 }

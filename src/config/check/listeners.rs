@@ -1,5 +1,6 @@
 //! Listeners for applications.
 
+use super::connect;
 use super::hosts::host_name;
 use super::settings::Placed;
 use super::tls;
@@ -62,6 +63,7 @@ fn short(reader: &Reader<'_, '_>) -> Option<Placed<Listener>> {
         address: address.value,
         hosts: Vec::new(),
         tls: None,
+        connect: None,
     };
     let place = address.place;
     Some(Placed { value, place })
@@ -81,6 +83,7 @@ fn long(ctx: &Context<'_>, node: &Node) -> Option<Placed<Listener>> {
     }
     // All of them before the first `?`: a mistake in one must not hide another's.
     let tls = reader.node("tls").map(|_| tls::read(&reader));
+    let connect = connect::read(&reader);
     let mode = mode(&reader);
     let mut address = address_of(&reader, "address")?;
     let written = reader.node("mode").is_some();
@@ -98,6 +101,7 @@ fn long(ctx: &Context<'_>, node: &Node) -> Option<Placed<Listener>> {
         hosts,
         // Written, and not to be had: the mistake is reported.
         tls: tls.map_or(Some(None), |tls| tls.map(Some))?,
+        connect,
     };
     let place = address.place;
     Some(Placed { value, place })

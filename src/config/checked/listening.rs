@@ -1,5 +1,6 @@
 //! Where applications call: addresses of every kind, and TLS.
 
+use super::connect::Connect;
 use rustls::RootCertStore;
 use rustls::sign::CertifiedKey;
 use std::fmt;
@@ -15,6 +16,8 @@ pub struct Listener {
     pub hosts: Vec<String>,
     /// `None`: plain HTTP.
     pub tls: Option<Tls>,
+    /// `None`: CONNECT is refused.
+    pub connect: Option<Connect>,
 }
 
 /// Where a listener is.
