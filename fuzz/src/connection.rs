@@ -95,6 +95,8 @@ impl Proxy {
             address: Local::Tcp(address),
             hosts: Vec::new(),
             tls: None,
+            callers: None,
+            connect: None,
             socket: Some(Socket::Tcp(listener)),
         };
         let config = config(upstream());

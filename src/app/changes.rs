@@ -99,6 +99,7 @@ mod tests {
                 hosts: Vec::new(),
                 tls: None,
                 callers: None,
+                connect: None,
             };
             Place::new(Local::Tcp(address), &listener, false)
         };

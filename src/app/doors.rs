@@ -6,6 +6,7 @@ use super::handover::{self, Named};
 use super::listeners::{Opened, open};
 use super::place::Place;
 use crate::config::checked::callers::Allowed;
+use crate::config::checked::connect::Connect;
 use crate::config::checked::listening::{Address, Listener, Tls};
 use crate::net::inherited::Inherited;
 use crate::net::listen::{Local, Socket};
@@ -35,6 +36,7 @@ struct Door {
     place: Place,
     hosts: Vec<String>,
     callers: Option<Arc<Allowed>>,
+    connect: Option<Connect>,
     /// With a digest of what it is made of.
     tls: Option<(Secured, [u8; 32])>,
     inherited: Option<RawFd>,
@@ -200,6 +202,7 @@ impl Doors {
         door.written = listener.address.clone();
         door.hosts.clone_from(&listener.hosts);
         door.callers.clone_from(&listener.callers);
+        door.connect.clone_from(&listener.connect);
         door.place = Place::new(door.bound.clone(), listener, door.inherited.is_some());
         door.tls = secured(listener.tls.as_ref(), door.tls.take())?;
         let listening = door.kept();
@@ -220,6 +223,7 @@ impl Doors {
             place,
             hosts: Vec::new(),
             callers: None,
+            connect: None,
             tls: None,
             inherited: opened.inherited,
             socket: Arc::new(opened.socket.to_pass_on()?),
@@ -253,6 +257,7 @@ impl Door {
             address: self.bound.clone(),
             hosts: self.hosts.clone(),
             callers: self.callers.clone(),
+            connect: self.connect.clone(),
             tls: self.tls.as_ref().map(|(secured, _)| secured.clone()),
             socket: None,
         }

@@ -2,6 +2,7 @@
 //! Made only by `config::load`, which reports every mistake with its place.
 
 pub mod callers;
+pub mod connect;
 pub mod edits;
 pub mod listening;
 pub mod streams;

@@ -102,8 +102,38 @@ impl Dialer {
         })
     }
 
+    /// Opens a plain connection to a name or address, without brackets; only to
+    /// other machines where it is to lead `elsewhere`: not to this one, by
+    /// whichever of its addresses, and not to its link.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn through(
+        &self,
+        host: &str,
+        port: u16,
+        elsewhere: bool,
+    ) -> Result<Connection, DialError> {
+        let addresses = self.resolve(host, port).await.map_err(DialError::Resolve)?;
+        let connected = race(&addresses, |address| async move {
+            if elsewhere && !may_lead_elsewhere(address.ip()) {
+                return Err(not_elsewhere());
+            }
+            let stream = TcpStream::connect(address).await?;
+            if elsewhere && stream.local_addr()?.ip() == stream.peer_addr()?.ip() {
+                return Err(not_elsewhere());
+            }
+            stream.set_nodelay(true)?;
+            Ok(stream)
+        });
+        let stream = connected.await.and_then(Stream::new);
+        let stream = stream.map_err(DialError::Connect)?;
+        Ok(ReadDecides::new(UpstreamStream::Plain(stream)))
+    }
+
     async fn connect_tcp(&self, origin: &Origin) -> Result<Stream, DialError> {
-        let addresses = self.resolve(origin).await.map_err(DialError::Resolve)?;
+        let addresses = self.resolve(&origin.host, origin.port).await;
+        let addresses = addresses.map_err(DialError::Resolve)?;
         let connected = race(&addresses, |address| async move {
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
@@ -117,11 +147,11 @@ impl Dialer {
 
     /// An address as it is; a name by the operating system's resolver, anew for
     /// each connection.
-    async fn resolve(&self, origin: &Origin) -> io::Result<Vec<SocketAddr>> {
-        if let Ok(ip) = origin.host.parse::<IpAddr>() {
-            return Ok(vec![SocketAddr::new(ip, origin.port)]);
+    async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        if let Ok(ip) = host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(ip, port)]);
         }
-        let (host, port) = (origin.host.clone(), origin.port);
+        let host = host.to_owned();
         self.cold
             .spawn_blocking(move || (host.as_str(), port).to_socket_addrs())
             .await
@@ -130,9 +160,54 @@ impl Dialer {
     }
 }
 
+/// False for addresses that lead to this machine, or no further than its link,
+/// where clouds answer with a machine's own credentials.
+fn may_lead_elsewhere(ip: IpAddr) -> bool {
+    let ip = ip.to_canonical();
+    let is_near = match ip {
+        IpAddr::V4(ip) => ip.is_link_local() || ip.is_broadcast(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    !(is_near || ip.is_loopback() || ip.is_unspecified() || ip.is_multicast())
+}
+
+fn not_elsewhere() -> io::Error {
+    let what = "the name leads to this machine or its link, and a pattern let it through: \
+                where that is meant, list the host itself under connect.tunnel";
+    io::Error::new(io::ErrorKind::PermissionDenied, what)
+}
+
 async fn connect_unix(path: &Path) -> io::Result<Stream> {
     let named =
         |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
     let connected = unix_dial::connect(path).await.map_err(named)?;
     Ok(Stream::Unix(TokioIo::new(connected)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::may_lead_elsewhere;
+
+    #[test]
+    fn this_machine_and_its_link_are_not_elsewhere() {
+        for near in [
+            "127.0.0.1",
+            "127.9.9.9",
+            "0.0.0.0",
+            "169.254.169.254",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::1",
+            "::",
+            "fe80::1",
+            "ff02::1",
+            "::ffff:127.0.0.1",
+            "::ffff:169.254.169.254",
+        ] {
+            assert!(!may_lead_elsewhere(near.parse().unwrap()), "{near}");
+        }
+        for far in ["10.0.0.1", "192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1"] {
+            assert!(may_lead_elsewhere(far.parse().unwrap()), "{far}");
+        }
+    }
 }

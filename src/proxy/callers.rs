@@ -1,11 +1,13 @@
 //! Who may ask at all: the request's form, its `Host`, and whether a foreign
 //! page sent it.
 
+use super::absolute;
 use super::hop::Noted;
 use super::refusal::{Code, Refusal};
 use super::route::{Routes, WorkerRoute};
 use super::{Listening, Secured};
 use crate::config::checked::callers::Allowed;
+use crate::config::checked::connect::Connect;
 use crate::net::listen::Local;
 use crate::net::tls::server::ServerTls;
 use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, TRANSFER_ENCODING};
@@ -13,6 +15,7 @@ use http::{Method, Version, request};
 use std::borrow::Cow;
 use std::cell::{Ref, RefCell};
 use std::net::{IpAddr, Ipv6Addr};
+use std::rc::Rc;
 use std::sync::Arc;
 
 static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -25,6 +28,8 @@ pub struct Listener {
     /// On loopback, or with `hosts` set: only known hosts are let in. At a Unix
     /// socket only with `hosts`: no page of a browser can call there.
     pub checks_host: bool,
+    /// What may be reached by CONNECT.
+    pub connect: Option<Rc<Connect>>,
     tls: RefCell<Option<Secured>>,
     callers: RefCell<Option<Arc<Allowed>>>,
 }
@@ -39,6 +44,7 @@ impl Listener {
         Self {
             checks_host: on_loopback || !listening.hosts.is_empty(),
             hosts: listening.hosts.clone(),
+            connect: listening.connect.clone().map(Rc::new),
             tls: RefCell::new(listening.tls.clone()),
             callers: RefCell::new(listening.callers.clone()),
         }
@@ -65,7 +71,15 @@ impl Listener {
     pub fn lets_in_as(&self, listening: &Listening) -> bool {
         let tls = self.tls.borrow();
         let asks = |tls: Option<&Secured>| tls.map(|secured| secured.clients);
-        self.hosts == listening.hosts && asks(tls.as_ref()) == asks(listening.tls.as_ref())
+        self.hosts == listening.hosts
+            && self.connect.as_deref() == listening.connect.as_ref()
+            && asks(tls.as_ref()) == asks(listening.tls.as_ref())
+    }
+
+    /// True for a host, in lower case, by which callers mean the listener itself.
+    #[must_use]
+    pub fn is_own_name(&self, host: &str) -> bool {
+        is_loopback_name(host) || self.hosts.iter().any(|h| h == host)
     }
 
     /// Who may call, of those who can reach it; `None`: all of them.
@@ -106,6 +120,9 @@ pub fn check<'h>(
     }
     let host = check_host(head)?;
     if listener.checks_host && !is_known(&host, listener, routes) {
+        if absolute::is_absolute(head) {
+            return Err(absolute::unnamed(&host));
+        }
         return Err(Refusal::new(
             Code::CallerNotAllowed,
             format!(
@@ -118,13 +135,11 @@ pub fn check<'h>(
 }
 
 fn check_method(head: &request::Parts) -> Result<(), Refusal> {
-    if head.method == Method::TRACE || head.method == Method::CONNECT {
-        return Err(Refusal::new(
-            Code::MethodNotAllowed,
-            format!("{} is not proxied", head.method),
-        ));
+    match head.method {
+        Method::CONNECT => Err(absolute::no_tunnel(head)),
+        Method::TRACE => Err(Refusal::new(Code::MethodNotAllowed, "TRACE is not proxied")),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// hyper has resolved lengths by now; what it lets pass are codings before
@@ -154,18 +169,7 @@ fn check_host(head: &request::Parts) -> Result<Cow<'_, str>, Refusal> {
     if hosts.next().is_some() {
         return Err(Refusal::bad_request("there is more than one Host header"));
     }
-    if let Some(authority) = head.uri.authority() {
-        // Absolute form: two names for one request must agree.
-        if !authority
-            .as_str()
-            .as_bytes()
-            .eq_ignore_ascii_case(first.as_bytes())
-        {
-            return Err(Refusal::bad_request(
-                "the request target's host and the Host header differ",
-            ));
-        }
-    }
+    absolute::check(&head.uri, first)?;
     if !head.uri.path().starts_with('/') {
         return Err(Refusal::bad_request("the request target is not a path"));
     }
@@ -212,7 +216,7 @@ fn is_name_or_literal(host: &str) -> bool {
 }
 
 fn is_known(host: &str, listener: &Listener, routes: &Routes) -> bool {
-    is_loopback_name(host) || listener.hosts.iter().any(|h| h == host) || routes.names_host(host)
+    listener.is_own_name(host) || routes.names_host(host)
 }
 
 /// `localhost`, a name under it (RFC 6761, 6.3), or a loopback address.

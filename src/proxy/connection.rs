@@ -1,9 +1,9 @@
 //! What a worker knows of a client's connection, whichever HTTP it speaks.
 
 use super::callers::Listener;
+use super::onward::Onward;
 use super::peer::Peer;
 use super::signs::{Doing, Signs, Verdict};
-use super::tunnel::Tunnel;
 use super::worker::Worker;
 use crate::net::listen;
 use crate::net::time::Deadlines;
@@ -60,7 +60,7 @@ pub struct Connection {
     /// It has been idle for a while and is to give its buffers back.
     pub(super) rest: Cell<bool>,
     /// What goes on over it once the answer under way is written.
-    tunnel: RefCell<Option<Box<Tunnel>>>,
+    tunnel: RefCell<Option<Box<Onward>>>,
     /// Whatever still runs over it has to say goodbye.
     farewell: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -268,11 +268,11 @@ impl Connection {
     }
 
     /// The connection is a tunnel's from the end of this answer on.
-    pub fn hand_over(&self, tunnel: Box<Tunnel>) {
+    pub fn hand_over(&self, tunnel: Box<Onward>) {
         self.tunnel.replace(Some(tunnel));
     }
 
-    pub fn take_tunnel(&self) -> Option<Box<Tunnel>> {
+    pub fn take_tunnel(&self) -> Option<Box<Onward>> {
         self.tunnel.take()
     }
 

@@ -57,9 +57,7 @@ pub async fn send(
             Failure::TimedOut => return Err(timed_out(route)),
             Failure::Body(refusal) => return Err(refusal),
             Failure::Unprocessed => first && upload.is_none_or(Upload::at_hand),
-            Failure::WantsHttp1
-                if multiplex.knows_http1() && upload.is_none_or(Upload::at_hand) =>
-            {
+            Failure::WantsHttp1 if upload.is_none_or(Upload::at_hand) => {
                 multiplex.require_http1(Instant::now());
                 return Ok(None);
             }

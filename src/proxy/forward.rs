@@ -1,8 +1,10 @@
 //! The whole way of a request, top to bottom.
 
+use super::absolute;
 use super::attach::Outbound;
 use super::body::Answer;
 use super::callers;
+use super::connect;
 use super::connection::{Connection, Reading};
 use super::credential;
 use super::edits;
@@ -57,8 +59,7 @@ pub fn forward(
             Err(refusal) if is_grpc => grpc::End::of(&refusal).trailers_only(seen.refused(refusal)),
             Err(refusal) => seen.refused(refusal),
         };
-        let is_last =
-            connection.is_let_go() && response.status() != StatusCode::SWITCHING_PROTOCOLS;
+        let is_last = connection.is_let_go() && seen.tunnel.is_none();
         if is_last || connection.is_doubtful() {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);
@@ -88,6 +89,9 @@ async fn pipeline(
         translate::to_http1(head, is_measured, &worker.limits)?;
     }
     who::let_in(connection, &head.headers, seen)?;
+    if let Some(tunnels) = connect::asked(head, connection) {
+        return Box::pin(connect::open(worker, &tunnels, head, seen)).await;
+    }
     let mut noted = Noted::in_fields(&head.headers);
     let route = &find_route(worker, connection, head, noted)?;
     seen.route(route);
@@ -181,7 +185,10 @@ fn find_route(
         ));
     }
     match routes.find(host, path, head) {
-        Found::Route(route) => Ok(route.clone()),
+        Found::Route(route) if absolute::is_meant(head, host, &connection.listener, route) => {
+            Ok(route.clone())
+        }
+        Found::Route(_) => Err(absolute::unnamed(host)),
         Found::MethodNotAllowed => Err(Refusal::new(
             Code::MethodNotAllowed,
             format!("a route matches {path:?}, but not with {}", head.method),

@@ -5,6 +5,7 @@ use super::attach::Outbound;
 use super::body::{Answer, Outgoing};
 use super::hop::{Noted, names_in};
 use super::observe::Seen;
+use super::onward::Onward;
 use super::received::Received;
 use super::refusal::{Code, Refusal};
 use super::respond;
@@ -177,7 +178,8 @@ impl Handshake {
         headers.remove(CONTENT_LENGTH);
         headers.remove(TRANSFER_ENCODING);
         put_upgrade(headers);
-        seen.tunnel = Some(Box::new(Tunnel::new(worker, route, credential, raw)));
+        let tunnel = Tunnel::new(worker, route, credential, raw);
+        seen.tunnel = Some(Box::new(Onward::WebSocket(tunnel)));
         Ok(response)
     }
 }

@@ -1,6 +1,7 @@
 //! The hot path: accept → callers → route → attach → upstream → verdict →
 //! (replay) → respond, on worker threads that share nothing but the seam.
 
+mod absolute;
 mod accept;
 #[cfg(test)]
 mod allocations;
@@ -8,6 +9,7 @@ mod attach;
 mod body;
 mod callers;
 mod circuit;
+mod connect;
 mod connection;
 mod credential;
 mod doors;
@@ -25,6 +27,7 @@ mod http2;
 mod lease;
 mod multiplex;
 mod observe;
+mod onward;
 mod oversized;
 mod path;
 mod peer;
@@ -59,6 +62,7 @@ mod worker;
 use crate::base::clock::SystemClock;
 use crate::base::id::AccountKey;
 use crate::config::checked::callers::Allowed;
+use crate::config::checked::connect::Connect;
 use crate::config::checked::{Limits, SharedRoutes};
 use crate::net::dial::Dialer;
 use crate::net::listen::{Local, Socket};
@@ -106,6 +110,8 @@ pub struct Listening {
     pub tls: Option<Secured>,
     /// Who may call; `None`: whoever can reach it.
     pub callers: Option<Arc<Allowed>>,
+    /// `None`: CONNECT is refused.
+    pub connect: Option<Connect>,
     /// `None`: it is open already.
     pub socket: Option<Socket>,
 }
@@ -223,6 +229,7 @@ fn shared(listeners: &[Listening]) -> io::Result<Vec<Listening>> {
             hosts: listening.hosts.clone(),
             tls: listening.tls.clone(),
             callers: listening.callers.clone(),
+            connect: listening.connect.clone(),
             socket: socket.transpose()?,
         })
     });

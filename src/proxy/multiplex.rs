@@ -39,7 +39,6 @@ const PING_PAUSE: Duration = Duration::from_secs(300);
 /// The shared connections to an origin.
 pub struct Multiplex {
     speaks: Cell<Speaks>,
-    versions: Versions,
     /// It has said that it wants HTTP/1.1 (RFC 9113, 7: `HTTP_1_1_REQUIRED`):
     /// until when it gets that. Most often it is a matter of some requests only.
     http1_until: Cell<Option<Instant>>,
@@ -65,7 +64,6 @@ impl Multiplex {
                 Versions::Http2 => Speaks::Http2,
                 Versions::Either => Speaks::Unknown,
             }),
-            versions,
             http1_until: Cell::new(None),
             connections: RefCell::default(),
             attempt: RefCell::default(),
@@ -81,12 +79,6 @@ impl Multiplex {
     /// A new connection has turned out to be one over HTTP/1.1.
     pub fn found_http1(&self) {
         self.speaks.set(Speaks::Http1);
-    }
-
-    /// Whether the origin may be spoken to in HTTP/1.1 at all.
-    #[must_use]
-    pub fn knows_http1(&self) -> bool {
-        self.versions != Versions::Http2
     }
 
     /// The origin serves this worker over HTTP/1.1 alone for a while.

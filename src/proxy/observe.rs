@@ -3,10 +3,11 @@
 use super::attach::Outbound;
 use super::body::Answer;
 use super::connection::Connection;
+use super::onward::Onward;
 use super::refusal::Refusal;
 use super::route::WorkerRoute;
 use super::trace::{Ended, Trace};
-use super::tunnel::{Told, Tunnel};
+use super::tunnel::Told;
 use super::upstream::Answered;
 use super::worker::Worker;
 use crate::telemetry::access::Entry;
@@ -32,7 +33,7 @@ pub struct Seen {
     /// Where traces are configured; rare, so kept elsewhere.
     trace: Option<Box<Trace>>,
     /// What begins when the answer is written; the log has its line at the end.
-    pub tunnel: Option<Box<Tunnel>>,
+    pub tunnel: Option<Box<Onward>>,
 }
 
 impl Seen {
@@ -175,14 +176,14 @@ impl Seen {
         }
         let trace = self.trace.as_ref().map(|trace| trace.id());
         if let Some(mut tunnel) = self.tunnel {
-            tunnel.told = Told {
+            tunnel.tell(Told {
                 path: head.uri.path().into(),
                 started: self.started,
                 upstream: self.upstream,
                 replayed: self.replayed,
                 caller: self.caller,
                 trace,
-            };
+            });
             return connection.hand_over(tunnel);
         }
         worker.log_access(&Entry {

@@ -21,6 +21,8 @@ thread_local! {
 /// One direction.
 pub struct Pump {
     frames: Frames,
+    /// False where the bytes are no frames: such a direction says no goodbye.
+    follows: bool,
     /// Read, and not yet taken by the other side.
     unwritten: Vec<u8>,
     written: usize,
@@ -52,6 +54,7 @@ impl Pump {
         frames.pass(read);
         Self {
             frames,
+            follows: true,
             unwritten: read.to_vec(),
             written: 0,
             has_ended: false,
@@ -59,6 +62,15 @@ impl Pump {
             bytes: read.len() as u64,
             moved: 0,
             goodbye: Goodbye::Done,
+        }
+    }
+
+    /// The same where the bytes are no frames.
+    #[must_use]
+    pub fn of_bytes(read: &[u8]) -> Self {
+        Self {
+            follows: false,
+            ..Self::new(read)
         }
     }
 
@@ -91,7 +103,9 @@ impl Pump {
                 return self.poll_shut(to, cx);
             }
             let passed = self.poll_read(from, cx, |pump, bytes, cx| {
-                pump.frames.pass(bytes);
+                if pump.follows {
+                    pump.frames.pass(bytes);
+                }
                 pump.bytes += bytes.len() as u64;
                 let written = match Pin::new(&mut *to).poll_write(cx, bytes) {
                     Poll::Ready(written) => written?,

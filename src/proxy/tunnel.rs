@@ -56,7 +56,7 @@ pub struct Told {
 }
 
 /// Both ends of it.
-struct Ends {
+pub(super) struct Ends {
     caller: ClientStream,
     upstream: dial::Connection,
     up: Pump,
@@ -86,34 +86,21 @@ impl Tunnel {
             upstream,
             lease: closes.then(|| worker.leases.open(route, credential)),
             first: first.map(|text| frames::text(To::Server, &text)),
-            told: Told {
-                path: Box::default(),
-                started: Instant::now(),
-                upstream: None,
-                replayed: false,
-                caller: None,
-                trace: None,
-            },
+            told: Told::default(),
             route: route.clone(),
         }
     }
 
     /// Goes on where HTTP has ended: with the caller's stream, and what was read
-    /// of it already, in two parts; with nothing where the caller was lost.
+    /// of it already; with nothing where the caller was lost.
     pub async fn begin(
         self,
         worker: &Worker,
         connection: &Rc<Connection>,
-        parts: Option<(ClientStream, Bytes, Bytes)>,
+        parts: Option<(ClientStream, Bytes)>,
     ) {
         match parts {
-            Some((caller, later, first)) => {
-                let read = match later.is_empty() {
-                    true => first,
-                    false => [first, later].concat().into(),
-                };
-                self.run(worker, connection, caller, read).await;
-            }
+            Some((caller, read)) => self.run(worker, connection, caller, read).await,
             None => self.log(worker, connection, 0, 0),
         }
     }
@@ -242,13 +229,48 @@ impl Tunnel {
     }
 }
 
+impl Default for Told {
+    fn default() -> Self {
+        Self {
+            path: Box::default(),
+            started: Instant::now(),
+            upstream: None,
+            replayed: false,
+            caller: None,
+            trace: None,
+        }
+    }
+}
+
 impl Ends {
-    fn moved(&self) -> u64 {
+    /// Of a tunnel whose bytes are no frames; with what was read of the caller's.
+    pub(super) fn of_bytes(caller: (ClientStream, &[u8]), upstream: dial::Connection) -> Self {
+        Self {
+            up: Pump::of_bytes(caller.1),
+            down: Pump::of_bytes(&[]),
+            caller: caller.0,
+            upstream,
+        }
+    }
+
+    /// Bytes of the caller's, and for it.
+    pub(super) fn bytes(&self) -> (u64, u64) {
+        (self.up.bytes(), self.down.bytes())
+    }
+
+    /// Closes both.
+    pub(super) fn poll_shut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let upstream = Pin::new(&mut self.upstream).poll_shutdown(cx);
+        let _ = ready!(Pin::new(&mut self.caller).poll_shutdown(cx));
+        upstream.map(drop)
+    }
+
+    pub(super) fn moved(&self) -> u64 {
         self.up.moved() + self.down.moved()
     }
 
     /// Ready when both directions have ended, or one has failed.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let up = self.up.poll(&mut self.caller, &mut self.upstream, cx)?;
         let down = self.down.poll(&mut self.upstream, &mut self.caller, cx)?;
         ready!(up);

@@ -23,6 +23,7 @@ mod edits;
 mod endings;
 mod expect;
 mod expiry;
+mod forward_proxy;
 mod framing;
 mod handover;
 mod hostile;

@@ -1,6 +1,7 @@
 //! Listeners for applications.
 
 use super::callers::{self, Proofs};
+use super::connect;
 use super::hosts::host_name;
 use super::settings::Placed;
 use super::tls;
@@ -75,6 +76,7 @@ fn short(reader: &Reader<'_, '_>) -> Option<Placed<Listener>> {
         hosts: Vec::new(),
         tls: None,
         callers: None,
+        connect: None,
     };
     let place = address.place;
     Some(Placed { value, place })
@@ -94,6 +96,7 @@ fn long(ctx: &Context<'_>, node: &Node, keys: Option<&[CallerKey]>) -> Option<Pl
     }
     // All of them before the first `?`: a mistake in one must not hide another's.
     let tls = reader.node("tls").map(|_| tls::read(&reader));
+    let connect = connect::read(&reader);
     let mode = mode(&reader);
     let mut address = address_of(&reader, "address")?;
     let written = reader.node("mode").is_some();
@@ -112,6 +115,7 @@ fn long(ctx: &Context<'_>, node: &Node, keys: Option<&[CallerKey]>) -> Option<Pl
         // Written, and not to be had: the mistake is reported.
         tls: tls.map_or(Some(None), |tls| tls.map(Some))?,
         callers: None,
+        connect,
     };
     value.callers = callers::of_listener(&reader, keys, Proofs::at(&value));
     let place = address.place;

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod callers;
+mod connect;
 mod edits;
 mod hosts;
 mod inputs;

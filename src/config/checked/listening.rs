@@ -1,6 +1,7 @@
 //! Where applications call: addresses of every kind, and TLS.
 
 use super::callers::Allowed;
+use super::connect::Connect;
 use rustls::RootCertStore;
 use rustls::sign::CertifiedKey;
 use std::fmt;
@@ -18,6 +19,8 @@ pub struct Listener {
     pub tls: Option<Tls>,
     /// `None`: whoever can reach it.
     pub callers: Option<Arc<Allowed>>,
+    /// `None`: CONNECT is refused.
+    pub connect: Option<Connect>,
 }
 
 /// Where a listener is.

@@ -2,7 +2,7 @@
 
 use super::callers::CALLERS;
 use crate::config::keys::{Choice, Kind, Need, Section, key, now};
-use Kind::{Any, List, Listening, Text};
+use Kind::{Any, Duration, List, Listening, Text};
 use Need::{Default, Optional, Required};
 
 /// The long form of `listen`.
@@ -34,6 +34,12 @@ pub static LISTENER: Section = Section {
             "HTTPS: the listener's certificate, and whose certificates callers show.",
         ),
         key(
+            "connect",
+            Kind::Section(&CONNECT),
+            Optional("CONNECT is refused"),
+            "Tunnels for callers that take sidekey for their HTTP proxy. No token goes into them.",
+        ),
+        key(
             "callers",
             CALLERS,
             Optional("whoever can reach the listener"),
@@ -46,6 +52,30 @@ pub static LISTENER: Section = Section {
             "The routes that this listener serves.",
         )
         .later(),
+    ],
+};
+
+static CONNECT: Section = Section {
+    what: "a listener's tunnels",
+    keys: &[
+        key(
+            "tunnel",
+            List(&Text),
+            Required,
+            "The hosts and ports that callers may reach by CONNECT: `api.example.com:443`, `*.example.com:443`. What a pattern matches may not lead to this machine or its link; a host that is written out may.",
+        ),
+        key(
+            "connect_timeout",
+            Duration,
+            Default("5s"),
+            "For connecting to the target, the look-up of its name included.",
+        ),
+        key(
+            "tunnel_idle_timeout",
+            Duration,
+            Default("1h"),
+            "How long a tunnel may be silent in both directions.",
+        ),
     ],
 };
 

@@ -1,0 +1,43 @@
+//! What goes on over a caller's connection where HTTP has ended.
+
+use super::connect::Through;
+use super::connection::Connection;
+use super::tunnel::{Told, Tunnel};
+use super::worker::Worker;
+use crate::net::stream::ClientStream;
+use bytes::Bytes;
+use std::rc::Rc;
+
+/// A tunnel of either kind, agreed on.
+pub enum Onward {
+    WebSocket(Tunnel),
+    Through(Through),
+}
+
+impl Onward {
+    /// What the access log will say of it.
+    pub fn tell(&mut self, told: Told) {
+        match self {
+            Self::WebSocket(tunnel) => tunnel.told = told,
+            Self::Through(through) => through.told = told,
+        }
+    }
+
+    /// Goes on where HTTP has ended: with the caller's stream, and what was read
+    /// of it already, in two parts; with nothing where the caller was lost.
+    pub async fn begin(
+        self,
+        worker: &Worker,
+        connection: &Rc<Connection>,
+        parts: Option<(ClientStream, Bytes, Bytes)>,
+    ) {
+        let parts = parts.map(|(caller, later, first)| match later.is_empty() {
+            true => (caller, first),
+            false => (caller, [first, later].concat().into()),
+        });
+        match self {
+            Self::WebSocket(tunnel) => tunnel.begin(worker, connection, parts).await,
+            Self::Through(through) => through.begin(worker, connection, parts).await,
+        }
+    }
+}
