@@ -144,9 +144,10 @@ impl Doors {
         }
     }
 
-    /// Their sockets, by their keys and addresses as configured.
+    /// Their sockets, by their keys and addresses as configured. What was handed
+    /// over to this process goes on as that.
     pub fn sockets(&self) -> Vec<Named> {
-        let doors = self.open.iter();
+        let doors = self.open.iter().filter(|door| door.inherited.is_none());
         let named = doors.flat_map(|door| {
             let name = |key| handover::name(key, &door.written);
             let lock = door

@@ -20,11 +20,12 @@ use super::doors::Doors;
 use crate::base::crypto::sha256_text;
 use crate::base::directories::state_directory;
 use crate::net::handover::{Passed, receive, send};
+use crate::net::inherited::{Inherited, PassedOn};
 use crate::net::unix::Bound;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -48,6 +49,33 @@ pub type Named = (String, Arc<OwnedFd>);
 /// `listen 127.0.0.1:7480`: the key, and the address as the configuration has it.
 pub fn name(key: &str, address: impl std::fmt::Display) -> String {
     format!("{key} {address}")
+}
+
+/// `inherited 3 web`, `inherited 4`: the number, and the name if it was announced.
+const INHERITED: &str = "inherited ";
+
+/// What whoever started the first process has opened for it.
+///
+/// # Errors
+/// When there are no more descriptors.
+pub fn inherited(all: &Inherited) -> io::Result<Vec<Named>> {
+    let named = all.to_pass_on()?.into_iter().map(|passed| {
+        let number = passed.number;
+        let name = passed.name.map(|name| format!(" {name}"));
+        let name = format!("{INHERITED}{number}{}", name.unwrap_or_default());
+        (name, Arc::new(passed.socket))
+    });
+    Ok(named.collect())
+}
+
+/// The number and the name.
+fn as_inherited(name: &str) -> Option<(RawFd, Option<String>)> {
+    let rest = name.strip_prefix(INHERITED)?;
+    let (number, name) = match rest.split_once(' ') {
+        Some((number, name)) => (number, Some(name.to_owned())),
+        None => (rest, None),
+    };
+    Some((number.parse().ok()?, name))
 }
 
 /// The sockets at which this process listens now; cheap to clone.
@@ -267,6 +295,24 @@ impl Predecessor {
         Some(self.sockets.swap_remove(at).socket)
     }
 
+    /// What it was started with, or its own predecessors.
+    pub fn take_inherited(&mut self) -> Vec<PassedOn> {
+        let (inherited, others) = std::mem::take(&mut self.sockets)
+            .into_iter()
+            .partition(|passed| as_inherited(&passed.name).is_some());
+        self.sockets = others;
+        let inherited: Vec<Passed> = inherited;
+        let named = inherited.into_iter().filter_map(|passed| {
+            let (number, name) = as_inherited(&passed.name)?;
+            Some(PassedOn {
+                number,
+                name,
+                socket: passed.socket,
+            })
+        });
+        named.collect()
+    }
+
     /// Lets it drain and end: this process serves. What it gives is to be dropped
     /// once this one waits for the next; `None` when the other is gone already.
     /// Blocks.
@@ -340,8 +386,8 @@ fn own_user() -> u32 {
 #[cfg(test)]
 mod tests {
     use super::{
-        HELLO, Held, PATIENCE, Predecessor, READY, YOURS, expect, file_name, hand_over,
-        set_patience,
+        HELLO, Held, PATIENCE, Predecessor, READY, YOURS, as_inherited, expect, file_name,
+        hand_over, set_patience,
     };
     use std::collections::HashSet;
     use std::io::{ErrorKind, Read, Write};
@@ -376,6 +422,17 @@ mod tests {
         assert_eq!(different.len(), places.len());
         for place in different {
             assert_eq!(place.len(), "take-over-0123456789abcdef.sock".len());
+        }
+    }
+
+    #[test]
+    fn an_inherited_socket_is_known_by_number_and_name() {
+        let read = |name| as_inherited(name);
+        assert_eq!(read("inherited 3"), Some((3, None)));
+        assert_eq!(read("inherited 3 "), Some((3, Some(String::new()))));
+        assert_eq!(read("inherited 4 a b"), Some((4, Some("a b".to_owned()))));
+        for none in ["inherited", "inherited x", "listen systemd:web"] {
+            assert_eq!(read(none), None, "{none}");
         }
     }
 

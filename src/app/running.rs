@@ -7,7 +7,6 @@ use super::doors::Doors;
 use super::failure::Failure;
 use super::fixed::Fixed;
 use super::handover::{self, Held, Named};
-use super::listeners::Bound;
 use super::reload::{self, InUse, Reloader};
 use super::rotated::Secrets;
 use super::route_plan::RoutePlan;
@@ -92,7 +91,7 @@ impl Running {
         reloading: Reloading,
     ) -> Result<Self, Failure> {
         let held = Held::default();
-        held.set_others(others(&config, &made.bound)?);
+        held.set_others(others(&config, &made)?);
         let (doors, listeners) = Doors::of(made.bound.proxy, &config.listeners, made.inherited)
             .map_err(Failure::system("a listener is gone"))?;
         held.set_proxy(&doors);
@@ -234,7 +233,8 @@ fn created_before(store: &dyn Store, config: &Config) -> Kept {
 }
 
 /// The listeners that are not for applications, to be handed over.
-fn others(config: &Config, bound: &Bound) -> Result<Vec<Named>, Failure> {
+fn others(config: &Config, made: &Made) -> Result<Vec<Named>, Failure> {
+    let bound = &made.bound;
     let named = |name: String, socket: &TcpListener| {
         let clone = socket
             .try_clone()
@@ -246,6 +246,8 @@ fn others(config: &Config, bound: &Bound) -> Result<Vec<Named>, Failure> {
     if let (Some(address), Some(probes)) = (config.probes, &bound.probes) {
         all.push(named(handover::name("probes.listen", address), probes)?);
     }
+    let inherited = handover::inherited(&made.inherited);
+    all.extend(inherited.map_err(Failure::system("a listener is gone"))?);
     Ok(all)
 }
 

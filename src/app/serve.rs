@@ -74,7 +74,7 @@ pub fn run(
     let start = Start {
         take_over,
         log: log.clone(),
-        inherited: Arc::new(inherited),
+        inherited,
     };
     let ended = start_and_serve(config, start, (source, watched));
     log.flush(LAST_WORDS);
@@ -101,10 +101,14 @@ pub(super) fn say_warnings(config: &Config) {
 struct Start {
     take_over: bool,
     log: Arc<Log>,
-    inherited: Arc<Inherited>,
+    inherited: Inherited,
 }
 
-fn start_and_serve(config: Config, start: Start, read: (Source, Watched)) -> Result<(), Failure> {
+fn start_and_serve(
+    config: Config,
+    mut start: Start,
+    read: (Source, Watched),
+) -> Result<(), Failure> {
     let format = format_of(config.log.format);
     // Fails only where a provider is installed already, which is as good.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -112,6 +116,9 @@ fn start_and_serve(config: Config, start: Start, read: (Source, Watched)) -> Res
         true => Predecessor::ask(config.admin.listen).map_err(Failure::TakeOver)?,
         false => None,
     };
+    if let Some(before) = &mut predecessor {
+        start.inherited.adopt(before.take_inherited());
+    }
     let made = Made {
         bound: listeners::bind_all(&config, &start.inherited, predecessor.as_mut())
             .map_err(Failure::Listen)?,
@@ -121,7 +128,7 @@ fn start_and_serve(config: Config, start: Start, read: (Source, Watched)) -> Res
         store: open_store(&config.store)?,
         format,
         log: start.log,
-        inherited: start.inherited,
+        inherited: Arc::new(start.inherited),
         tokens_first: predecessor.is_some(),
     };
     let cold = cold_runtime()?;

@@ -34,6 +34,16 @@ struct Entry {
     socket: Result<Socket, &'static str>,
 }
 
+/// One on its way from process to process.
+#[derive(Debug)]
+pub struct PassedOn {
+    /// By which it is known, whatever its number is now.
+    pub number: RawFd,
+    /// Of those that were announced; may be empty.
+    pub name: Option<String>,
+    pub socket: OwnedFd,
+}
+
 /// Why one can't be had; it is said what there is.
 #[derive(Debug, PartialEq, Eq)]
 pub struct NotInherited(String);
@@ -74,6 +84,42 @@ impl Inherited {
             .collect();
         entries.sort_by_key(|entry| entry.number);
         Self(entries)
+    }
+
+    /// Those of a process that was here before come first: its numbers and names
+    /// stay what they were.
+    pub fn adopt(&mut self, passed: Vec<PassedOn>) {
+        let mut entries: Vec<_> = passed
+            .into_iter()
+            .map(|passed| Entry {
+                number: passed.number,
+                name: passed.name,
+                socket: listening(passed.socket),
+            })
+            .collect();
+        self.0
+            .retain(|own| entries.iter().all(|entry| entry.number != own.number));
+        entries.append(&mut self.0);
+        self.0 = entries;
+    }
+
+    /// A copy of each that can be listened at, for a process that takes over.
+    ///
+    /// # Errors
+    /// When there are no more descriptors.
+    pub fn to_pass_on(&self) -> io::Result<Vec<PassedOn>> {
+        let usable = self.0.iter().filter_map(|entry| {
+            let socket = entry.socket.as_ref().ok()?;
+            Some((entry, socket))
+        });
+        let passed = usable.map(|(entry, socket)| {
+            Ok(PassedOn {
+                number: entry.number,
+                name: entry.name.clone(),
+                socket: socket.to_pass_on()?,
+            })
+        });
+        passed.collect()
     }
 
     /// A copy of the socket, and the number by which it is known; not one of
@@ -264,6 +310,23 @@ mod tests {
             assert!(why.contains(said), "{why}");
         }
         assert_eq!(inherited.unused(&[3]), ["fd:4 (systemd:web)"]);
+    }
+
+    #[test]
+    fn what_is_passed_on_keeps_its_number_and_its_name() {
+        let before = inherited();
+        let mut next = inherited();
+        next.adopt(before.to_pass_on().unwrap());
+        let local = |of: &Inherited, wanted| {
+            let (number, socket) = of.find(wanted, &[]).unwrap();
+            (number, socket.local().unwrap())
+        };
+        for wanted in [Wanted::Number(3), Wanted::Name("web"), Wanted::Number(4)] {
+            assert_eq!(local(&next, wanted), local(&before, wanted));
+        }
+        assert_eq!(next.unused(&[3]), ["fd:4 (systemd:web)"]);
+        let last = next.find(Wanted::Number(6), &[]).unwrap_err();
+        assert!(last.to_string().contains("a connection"), "its own");
     }
 
     #[test]

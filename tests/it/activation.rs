@@ -174,6 +174,31 @@ fn a_reload_gives_a_socket_back_and_takes_it_again() {
 }
 
 #[test]
+fn a_take_over_hands_all_of_them_on_as_what_they_are() {
+    let (first, second) = (free_port(), free_port());
+    let sockets = [format!("a,tcp,{first}"), format!("b,tcp,{second}")];
+    let mut stage = launch(&sockets, "\"systemd:a\"").ready();
+    for _ in 0..2 {
+        assert_eq!(stage.sidekey.take_over().code(), Some(0));
+        assert_eq!(status(first), 200);
+        for line in [
+            format!("http://127.0.0.1:{first} (systemd:a) for applications"),
+            "fd:4 (systemd:b) was handed over, and no listener names it".to_owned(),
+        ] {
+            eventually(&line, || stage.sidekey.logs().contains(&line));
+        }
+    }
+    stage.configure("\"systemd:b\"");
+    eventually("the other", || {
+        stage.sidekey.logs().contains("no longer on")
+    });
+    assert_eq!(status(second), 200);
+    stage.configure("[{address: \"systemd:b\"}, {address: \"fd:3\"}]");
+    assert_eq!(status(first), 200);
+    assert_eq!(status(second), 200);
+}
+
+#[test]
 fn systemd_socket_activate_starts_it() {
     let port = free_port();
     let auth = AuthServer::start();
