@@ -11,7 +11,7 @@ use crate::config::checked::listening::{Address, Listener, Tls};
 use crate::net::inherited::Inherited;
 use crate::net::listen::{Local, Socket};
 use crate::net::tls::server::{Clients, ServerTls};
-use crate::net::unix::Bound;
+use crate::net::unix::{self, Bound};
 use crate::proxy::{Listening, Secured};
 use std::fs::{self, Permissions};
 use std::io;
@@ -82,7 +82,9 @@ impl Doors {
             ..self.clone()
         };
         let kept = wanted.iter().map(|listener| {
-            let open = left.iter().position(|door| door.is_at(&listener.address));
+            let open = left
+                .iter()
+                .position(|door| door.is_at(&listener.address) && !door.is_lost());
             open.map(|at| left.remove(at))
         });
         // All of them first: what is handed over and kept is not there for another.
@@ -92,7 +94,7 @@ impl Doors {
         for (listener, door) in wanted.iter().zip(kept) {
             let added = match door {
                 Some(door) => doors.keep(door, listener),
-                None => open(&listener.address, &self.inherited, &in_use).and_then(|opened| {
+                None => self.open(&listener.address, &in_use).and_then(|opened| {
                     in_use.extend(opened.inherited);
                     doors.add(opened, listener)
                 }),
@@ -106,6 +108,17 @@ impl Doors {
             Ok((doors, listening))
         } else {
             Err(errors)
+        }
+    }
+
+    fn open(&self, address: &Address, in_use: &[RawFd]) -> io::Result<Opened> {
+        let here = self.open.iter().find(|door| door.is_at(address));
+        let lost = here.filter(|door| door.is_lost());
+        match (address, lost.and_then(|door| door.file.as_ref())) {
+            (Address::Unix { path, mode }, Some((_, lock))) => {
+                unix::bind_again(path, *mode, lock.try_clone()?).map(Opened::ours)
+            }
+            _ => open(address, &self.inherited, in_use),
         }
     }
 
@@ -245,6 +258,12 @@ fn file(socket: &Socket) -> io::Result<Option<(Weak<Bound>, Arc<OwnedFd>)>> {
 }
 
 impl Door {
+    /// Its file went in a take-over, so that it must be bound anew.
+    fn is_lost(&self) -> bool {
+        let file = self.file.as_ref().and_then(|(file, _)| file.upgrade());
+        file.is_some_and(|file| file.is_lost())
+    }
+
     fn is_at(&self, address: &Address) -> bool {
         match (&self.written, address) {
             (Address::Unix { path, .. }, Address::Unix { path: other, .. }) => path == other,

@@ -31,6 +31,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
+use tokio::sync::Notify;
 
 const HELLO: &[u8] = b"take-over 1\n";
 const READY: &[u8] = b"ready\n";
@@ -80,7 +81,10 @@ fn as_inherited(name: &str) -> Option<(RawFd, Option<String>)> {
 
 /// The sockets at which this process listens now; cheap to clone.
 #[derive(Clone, Default)]
-pub struct Held(Arc<Mutex<Sockets>>);
+pub struct Held {
+    sockets: Arc<Mutex<Sockets>>,
+    lost: Arc<Notify>,
+}
 
 #[derive(Default)]
 struct Sockets {
@@ -92,7 +96,7 @@ struct Sockets {
 
 impl Held {
     fn sockets(&self) -> MutexGuard<'_, Sockets> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn set_proxy(&self, doors: &Doors) {
@@ -107,10 +111,21 @@ impl Held {
         for (file, mode) in &self.sockets().files {
             let Some(file) = file.upgrade() else { continue };
             file.keep();
-            if let Err(why) = file.set_mode(*mode) {
-                tracing::warn!(target: "sidekey", "{file} keeps its mode: {why}");
+            match file.set_mode(*mode) {
+                Err(why) if why.kind() == io::ErrorKind::NotFound => {
+                    tracing::warn!(target: "sidekey", "{file} went while it was taken over; it is bound anew");
+                    file.lose();
+                    self.lost.notify_one();
+                }
+                Err(why) => tracing::warn!(target: "sidekey", "{file} keeps its mode: {why}"),
+                Ok(()) => {}
             }
         }
+    }
+
+    /// Waits until a file was found to be gone.
+    pub async fn lost(&self) {
+        self.lost.notified().await;
     }
 
     pub fn set_others(&self, sockets: Vec<Named>) {

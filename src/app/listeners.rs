@@ -121,7 +121,7 @@ impl Opened {
         Ok(Self::ours(socket))
     }
 
-    fn ours(socket: Socket) -> Self {
+    pub fn ours(socket: Socket) -> Self {
         Self {
             socket,
             inherited: None,

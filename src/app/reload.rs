@@ -84,6 +84,7 @@ impl Reloader {
             tokio::select! {
                 () = hangups.next() => {}
                 () = self.in_use.watched.changed() => {}
+                () = self.parts.held.lost() => {}
                 () = self.unread_again() => self.in_use.unread.clear(),
                 () = self.parts.core.accounts.people_changed() => {
                     self.route_anew().await;

@@ -26,6 +26,8 @@ pub struct Bound {
     lock: File,
     /// Another process goes on with it, or has not given it up yet.
     is_anothers: AtomicBool,
+    /// It went while it was another's.
+    is_lost: AtomicBool,
 }
 
 impl Bound {
@@ -46,6 +48,16 @@ impl Bound {
     /// before has given it up, or the next one did not take it.
     pub fn keep(&self) {
         self.is_anothers.store(false, Ordering::Relaxed);
+    }
+
+    /// Nobody finds the socket any more, for its file is gone.
+    pub fn lose(&self) {
+        self.is_lost.store(true, Ordering::Relaxed);
+    }
+
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.is_lost.load(Ordering::Relaxed)
     }
 
     /// Gives the file another mode.
@@ -83,7 +95,14 @@ impl Drop for Bound {
 /// `AddrInUse` when somebody listens there, `AlreadyExists` when what is there
 /// is no socket, and what the operating system says.
 pub fn bind(path: &Path, mode: u32) -> io::Result<Socket> {
-    let lock = lock(path)?;
+    bind_again(path, mode, lock(path)?.into())
+}
+
+/// The same, where this process has the lock already.
+///
+/// # Errors
+/// As [`bind`].
+pub fn bind_again(path: &Path, mode: u32, lock: OwnedFd) -> io::Result<Socket> {
     clear(path)?;
     let socket = RawSocket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
@@ -91,8 +110,9 @@ pub fn bind(path: &Path, mode: u32) -> io::Result<Socket> {
     let bound = Bound {
         path: path.to_owned(),
         place: place(path)?,
-        lock,
+        lock: lock.into(),
         is_anothers: AtomicBool::new(false),
+        is_lost: AtomicBool::new(false),
     };
     // Nobody can connect before it listens.
     fs::set_permissions(path, Permissions::from_mode(mode))?;
@@ -111,6 +131,7 @@ pub fn taken(path: &Path, socket: OwnedFd, lock: OwnedFd) -> io::Result<Socket> 
         place: place(path)?,
         lock: lock.into(),
         is_anothers: AtomicBool::new(true),
+        is_lost: AtomicBool::new(false),
     };
     Ok(Socket::Unix(socket.into(), Some(Arc::new(bound))))
 }

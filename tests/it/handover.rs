@@ -361,6 +361,28 @@ fn a_unix_socket_goes_on_in_its_place() {
     assert_eq!(inode(), None, "it goes with the last process");
 }
 
+#[test]
+fn a_unix_socket_whose_file_went_meanwhile_is_bound_anew() {
+    let auth = AuthServer::start();
+    let upstream = auth.upstream();
+    let yaml = Conf::new(&auth, &upstream).yaml();
+    let mut sidekey = Sidekey::run_yaml(&with_unix_socket(&yaml, "mode: 0600"));
+    let path = sidekey.configuration().with_file_name("app.sock");
+    // The next one needs a token before it is ready, and has its sockets by then.
+    let gate = auth.hold();
+    let next = sidekey.successor();
+    eventually("its request", || gate.came() > 0);
+    std::fs::remove_file(&path).unwrap();
+    gate.open();
+    assert_eq!(sidekey.succeeded_by(next).code(), Some(0));
+    eventually("another file", || path.exists());
+    eventually("an answer", || UnixStream::connect(&path).is_ok());
+    assert_eq!(ask_over(&path), "HTTP/1.1 200 Status");
+    sidekey.signal("TERM");
+    assert_eq!(sidekey.ended().code(), Some(0));
+    assert!(!path.exists());
+}
+
 /// A configuration that also listens at `app.sock`; `more` is what it has of keys.
 fn with_unix_socket(yaml: &str, more: &str) -> String {
     let first = "listen: 127.0.0.1:@PROXY@";

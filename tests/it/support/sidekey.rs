@@ -137,7 +137,12 @@ impl Sidekey {
 
     /// Starts another in the same place that takes over, and waits for the end of the old.
     pub fn take_over(&mut self) -> ExitStatus {
-        let mut next = self.successor();
+        let next = self.successor();
+        self.succeeded_by(next)
+    }
+
+    /// Waits for its end, and goes on as the next one.
+    pub fn succeeded_by(&mut self, mut next: Child) -> ExitStatus {
         let old_said = self.logs();
         let status = eventually_some("the end of the old one", || {
             if let Some(status) = next.try_wait().unwrap() {
