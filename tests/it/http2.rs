@@ -85,22 +85,10 @@ fn call(sidekey: &Sidekey, method: &str, path: &str, fields: &[(&str, &str)], bo
     })
 }
 
-/// Tells what came, to whoever has a live token.
-fn echoing(auth: &AuthServer) -> Server {
-    let live = auth.checker();
-    Server::start(move |request| {
-        let said = format!("{} {} ", request.method, request.target);
-        match live(request) {
-            true => Answer::ok([said.as_bytes(), &request.body].concat()),
-            false => Answer::rejected(),
-        }
-    })
-}
-
 #[test]
 fn requests_are_answered_as_by_http1() {
     let auth = AuthServer::start();
-    let upstream = echoing(&auth);
+    let upstream = auth.echo();
     let sidekey = Sidekey::run(&Conf::new(&auth, &upstream));
     let got = call(&sidekey, "GET", "/api/x?y=z", &[], b"");
     assert_eq!((got.status, &got.body[..]), (200, &b"GET /x?y=z "[..]));
@@ -198,7 +186,7 @@ fn a_hundred_requests_at_once_share_a_connection() {
 #[test]
 fn a_kept_body_is_sent_again_after_a_401() {
     let auth = AuthServer::start();
-    let upstream = echoing(&auth);
+    let upstream = auth.echo();
     let sidekey = Sidekey::run(&Conf::new(&auth, &upstream));
     assert_eq!(call(&sidekey, "GET", "/api/", &[], b"").status, 200);
     auth.revoke();
@@ -400,7 +388,7 @@ fn an_account_without_a_token_is_unavailable_and_a_timeout_a_deadline() {
 #[test]
 fn bodies_of_streams_have_the_same_limit() {
     let auth = AuthServer::start();
-    let upstream = echoing(&auth);
+    let upstream = auth.echo();
     let sidekey = Sidekey::run(&Conf::new(&auth, &upstream).route("max_body: 1000"));
     for length in [None, Some("1001")] {
         let fields: Vec<_> = length.map(|l| ("content-length", l)).into_iter().collect();

@@ -2,7 +2,7 @@
 //! servers in front of it.
 
 use crate::support::feature::shown;
-use crate::support::real::file;
+use crate::support::real::{file, output};
 use crate::support::relay::Relay;
 use crate::support::{Answer, AuthServer, Conf, Server, Sidekey};
 use std::net::SocketAddr;
@@ -105,21 +105,13 @@ fn java(base: &str) -> Command {
         let classes = tempfile::tempdir().unwrap();
         let mut javac = Command::new("javac");
         javac.arg("-d").arg(classes.path());
-        succeeds(javac.arg(file("callers/Calls.java")));
+        output(javac.arg(file("callers/Calls.java")));
         classes
     });
     let mut java = Command::new("java");
     let classes: &Path = CLASSES.path();
     java.arg("-cp").arg(classes).arg("Calls").arg(base);
     java
-}
-
-fn succeeds(command: &mut Command) -> String {
-    let output = command.output();
-    let output = output.unwrap_or_else(|e| panic!("{command:?}: {e}: ./test installs it"));
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    assert!(output.status.success(), "{command:?}: {said}");
-    said
 }
 
 /// Every caller, each with a token that the upstream takes no longer.
@@ -129,7 +121,7 @@ fn everybody_calls(auth: &AuthServer, proxy: SocketAddr, through: &str, upstream
     for caller in all.filter(|caller| through.is_empty() || caller.protocol == "HTTP/1.1") {
         let before = auth.count();
         auth.revoke();
-        let said = succeeds(&mut (caller.command)(&format!("http://{proxy}/api")));
+        let said = output(&mut (caller.command)(&format!("http://{proxy}/api")));
         assert!(said.contains("done"), "{}: {said}", caller.name);
         assert_eq!(auth.count(), before + 1, "{}: one refresh", caller.name);
         let name = format!("{}{through}", caller.name);

@@ -1,39 +1,13 @@
 //! curl and Python's requests as callers.
 
-use crate::support::real::file;
-use crate::support::{Answer, AuthServer, Conf, Server, Sidekey};
+use crate::support::real::{file, output};
+use crate::support::{AuthServer, Conf, Sidekey};
 use std::process::Command;
-
-fn echoing(auth: &AuthServer) -> Server {
-    let live = auth.checker();
-    Server::start(move |request| match live(request) {
-        true => Answer::ok(
-            [
-                request.method.as_bytes(),
-                b" ",
-                request.target.as_bytes(),
-                b" ",
-                &request.body,
-            ]
-            .concat(),
-        ),
-        false => Answer::rejected(),
-    })
-}
-
-fn output(command: &mut Command) -> String {
-    let output = command
-        .output()
-        .unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {errors}");
-    String::from_utf8(output.stdout).unwrap()
-}
 
 #[test]
 fn curl_needs_no_credential() {
     let auth = AuthServer::start();
-    let upstream = echoing(&auth);
+    let upstream = auth.echo();
     let sidekey = Sidekey::run(&Conf::new(&auth, &upstream));
     let url = format!("http://{}/api/x?y=z", sidekey.proxy);
     let curl = |arguments: &[&str]| {
@@ -57,7 +31,7 @@ fn curl_needs_no_credential() {
 #[test]
 fn python_requests_needs_no_credential() {
     let auth = AuthServer::start();
-    let upstream = echoing(&auth);
+    let upstream = auth.echo();
     let sidekey = Sidekey::run(&Conf::new(&auth, &upstream));
     let mut python = Command::new(file(".venv/bin/python"));
     python.env("NO_PROXY", "*");

@@ -1,32 +1,13 @@
 //! curl, h2load and Python's httpx as callers by HTTP/2.
 
-use crate::support::real::file;
-use crate::support::{Answer, AuthServer, Conf, Server, Sidekey};
+use crate::support::real::{file, output};
+use crate::support::{AuthServer, Conf, Sidekey};
 use std::process::Command;
-
-fn output(command: &mut Command) -> String {
-    let output = command.output();
-    let output = output.unwrap_or_else(|e| panic!("{command:?}: {e}: ./test installs it"));
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {errors}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn echoing(auth: &AuthServer) -> Server {
-    let live = auth.checker();
-    Server::start(move |request| {
-        let said = format!("{} {} ", request.method, request.target);
-        match live(request) {
-            true => Answer::ok([said.as_bytes(), &request.body].concat()),
-            false => Answer::rejected(),
-        }
-    })
-}
 
 #[test]
 fn curl_with_prior_knowledge() {
     let auth = AuthServer::start();
-    let upstream = echoing(&auth);
+    let upstream = auth.echo();
     let sidekey = Sidekey::run(&Conf::new(&auth, &upstream));
     let url = format!("http://{}/api/x?y=z", sidekey.proxy);
     let curl = |arguments: &[&str]| {
@@ -67,7 +48,7 @@ fn h2load_with_a_hundred_streams_on_each_connection() {
 #[test]
 fn python_httpx_over_http2() {
     let auth = AuthServer::start();
-    let upstream = echoing(&auth);
+    let upstream = auth.echo();
     let sidekey = Sidekey::run(&Conf::new(&auth, &upstream));
     let mut python = Command::new(file(".venv/bin/python"));
     python.env("NO_PROXY", "*").arg(file("caller_http2.py"));

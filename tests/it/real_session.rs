@@ -2,7 +2,7 @@
 //! sidekey: redirects and cookies must lead back to it.
 
 use crate::support::http::Request;
-use crate::support::real::{Nginx, file, node};
+use crate::support::real::{Nginx, file, node, output};
 use crate::support::{Answer, AuthServer, Conf, Server, Sidekey, eventually};
 use std::process::Command;
 
@@ -56,15 +56,6 @@ fn stage(more: &str) -> Stage {
         _nginx: nginx,
         sidekey,
     }
-}
-
-fn output(command: &mut Command) -> String {
-    let output = command
-        .output()
-        .unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {errors}");
-    String::from_utf8(output.stdout).unwrap()
 }
 
 /// One call after another, with a jar of cookies between them.

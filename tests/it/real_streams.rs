@@ -2,7 +2,7 @@
 //! middle; and what large bodies past slow readers take of memory.
 
 use crate::support::feature::shown;
-use crate::support::real::{Nginx, file, python, serving};
+use crate::support::real::{Nginx, file, output, python, serving};
 use crate::support::{AuthServer, Conf, Conn, Scripted, Sidekey, call};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
@@ -44,18 +44,11 @@ fn events() -> Parts {
     })
 }
 
-fn said(command: &mut Command) -> String {
-    let output = command.output().unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{errors}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
 #[test]
 fn pythons_websockets_at_both_ends() {
     let parts = websockets();
     let url = format!("ws://{}/api/chat?a=b", parts.sidekey.proxy);
-    let said = said(python("websocket.py").arg("call").arg(url));
+    let said = output(python("websocket.py").arg("call").arg(url));
     let token = parts.auth.token();
     assert_eq!(said, format!("/chat?a=b Bearer {token}\n1000\n"));
     let what = "handshake with a token, messages, close";
@@ -74,7 +67,7 @@ fn nodes_websocket_at_a_python_server() {
     let mut node = Command::new("node");
     // Newer ones have it without.
     node.arg("--experimental-websocket");
-    let said = said(node.arg(file("websocket.mjs")).arg(url));
+    let said = output(node.arg(file("websocket.mjs")).arg(url));
     let token = parts.auth.token();
     assert_eq!(said, format!("/chat Bearer {token}\nthe same\n1000 true\n"));
     let what = "handshake with a token, messages, close";
@@ -120,7 +113,7 @@ fn each_event_reaches_node_and_python_before_the_next_is_sent() {
     let mut node = Command::new("node");
     node.arg(file("listen.mjs"));
     for client in [&mut node, &mut python("listen.py")] {
-        let said = said(client.arg(&stream).arg(&next));
+        let said = output(client.arg(&stream).arg(&next));
         assert_eq!(said.trim(), "text/event-stream 5");
     }
     for client in ["Node fetch", "Python requests"] {

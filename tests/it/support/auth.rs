@@ -138,6 +138,18 @@ impl AuthServer {
             }
         })
     }
+
+    /// An upstream that tells what came, to whoever has a live token.
+    pub fn echo(&self) -> Server {
+        let live = self.checker();
+        Server::start(move |request| {
+            let said = format!("{} {} ", request.method, request.target);
+            match live(request) {
+                true => Answer::ok([said.as_bytes(), &request.body].concat()),
+                false => Answer::rejected(),
+            }
+        })
+    }
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {

@@ -89,6 +89,15 @@ pub fn serving(name: &'static str, command: impl FnOnce(u16) -> Command) -> (Soc
     (address, part.wait_until_it_listens(address))
 }
 
+/// Runs a real caller to its end, which must be a good one; gives what it has printed.
+pub fn output(command: &mut Command) -> String {
+    let output = command.output();
+    let output = output.unwrap_or_else(|e| panic!("{command:?}: {e}: ./test installs it"));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
 /// npm's oidc-provider.
 pub struct Oidc {
     pub address: SocketAddr,
