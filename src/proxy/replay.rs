@@ -277,8 +277,7 @@ impl Upload {
     /// or nothing came.
     #[must_use]
     pub fn at_hand(&self) -> bool {
-        let state = self.0.state.borrow();
-        state.fault.is_none() && (state.kept.is_some() || !state.begun)
+        self.0.state.borrow().fault.is_none() && self.replayable()
     }
 
     /// The answer to a body that failed on the caller's side.

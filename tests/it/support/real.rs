@@ -248,14 +248,9 @@ impl Nginx {
             .replace("@DIR@", dir.path().to_str().unwrap())
             .replace("@LISTEN@", &address.to_string())
             .replace("@UPSTREAM@", &upstream.to_string());
-        let conf = dir.path().join("nginx.conf");
-        fs::write(&conf, text).unwrap();
-        let mut nginx = Command::new("nginx");
-        nginx.arg("-c").arg(conf).arg("-e").arg("stderr");
-        let part = Part::start("nginx", dir, &mut nginx);
         Self {
             address,
-            part: part.wait_until_it_listens(address),
+            part: nginx(dir, &text).wait_until_it_listens(address),
         }
     }
 
@@ -271,14 +266,9 @@ impl Nginx {
         let text = text
             .replace("@DIR@", dir.path().to_str().unwrap())
             .replace("@LISTEN@", &address.to_string());
-        put("nginx.conf", &text);
-        let mut nginx = Command::new("nginx");
-        let conf = dir.path().join("nginx.conf");
-        nginx.arg("-c").arg(conf).arg("-e").arg("stderr");
-        let part = Part::start("nginx", dir, &mut nginx);
         Self {
             address,
-            part: part.wait_until_it_listens(address),
+            part: nginx(dir, &text).wait_until_it_listens(address),
         }
     }
 
@@ -292,6 +282,15 @@ impl Nginx {
         let log = fs::read_to_string(self.part.dir.path().join("access.log")).unwrap();
         log.lines().map(|l| l.parse().unwrap()).collect()
     }
+}
+
+/// nginx on a configuration, with what else is in its folder.
+fn nginx(dir: tempfile::TempDir, text: &str) -> Part {
+    let conf = dir.path().join("nginx.conf");
+    fs::write(&conf, text).unwrap();
+    let mut nginx = Command::new("nginx");
+    nginx.arg("-c").arg(conf).arg("-e").arg("stderr");
+    Part::start("nginx", dir, &mut nginx)
 }
 
 /// nginx that speaks HTTP/2, with TLS and without; `/echo` is `upstream`'s.
@@ -313,15 +312,10 @@ impl Http2Nginx {
             .replace("@PLAIN@", &plain.to_string())
             .replace("@TLS@", &tls.to_string())
             .replace("@UPSTREAM@", &upstream.to_string());
-        let conf = dir.path().join("nginx.conf");
-        fs::write(&conf, text).unwrap();
-        let mut nginx = Command::new("nginx");
-        nginx.arg("-c").arg(conf).arg("-e").arg("stderr");
-        let part = Part::start("nginx", dir, &mut nginx);
         Self {
             plain,
             tls,
-            _part: part.wait_until_it_listens(plain),
+            _part: nginx(dir, &text).wait_until_it_listens(plain),
         }
     }
 }
