@@ -1,5 +1,6 @@
 //! Leaves without I/O, shared by every wing.
 
+pub mod authority;
 pub mod backoff;
 pub mod caller_keys;
 pub mod client_tls;

@@ -20,9 +20,17 @@ use std::task::{Context, Poll, ready};
 /// Serves a connection to its end. While it is silent, at first or for a while
 /// between requests, hyper and its buffers have no part in it.
 pub async fn serve(worker: Rc<Worker>, connection: Rc<Connection>, accepted: Accepted) {
-    let Some(stream) = secure::open(&worker, &connection, accepted).await else {
-        return;
-    };
+    if let Some(stream) = secure::open(&worker, &connection, accepted).await {
+        serve_stream(&worker, &connection, stream).await;
+    }
+}
+
+/// Serves what comes over a stream on which HTTP begins.
+pub(super) async fn serve_stream(
+    worker: &Rc<Worker>,
+    connection: &Rc<Connection>,
+    stream: ClientStream,
+) {
     let mut io = Watched {
         stream,
         rest: Bytes::new(),
@@ -32,9 +40,9 @@ pub async fn serve(worker: Rc<Worker>, connection: Rc<Connection>, accepted: Acc
     // Whoever opened it may have said so: TLS, by ALPN.
     while connection.http2().is_some() || io.readable().await {
         if connection.http2().is_some() {
-            return Box::pin(http2::serve(worker, connection, io)).await;
+            return Box::pin(http2::serve(worker.clone(), connection.clone(), io)).await;
         }
-        match stretch(&worker, &connection, io).await {
+        match stretch(worker, connection, io).await {
             Some(resting) => io = resting,
             None => return,
         }

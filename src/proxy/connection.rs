@@ -4,6 +4,7 @@ use super::callers::Listener;
 use super::onward::Onward;
 use super::peer::Peer;
 use super::signs::{Doing, Signs, Verdict};
+use super::within::Origin;
 use super::worker::Worker;
 use crate::net::listen;
 use crate::net::time::Deadlines;
@@ -68,6 +69,8 @@ pub struct Connection {
     http2: OnceCell<Box<Signs>>,
     /// Called when its streams are to be cut off.
     cut: Notify,
+    /// Where it goes on as a connection of this origin's.
+    origin: OnceCell<Box<Origin>>,
 }
 
 /// How long a connection is idle before it gives its buffers back.
@@ -147,6 +150,30 @@ impl Connection {
             waker: RefCell::default(),
             http2: OnceCell::new(),
             cut: Notify::new(),
+            origin: OnceCell::new(),
+        }
+    }
+
+    /// After CONNECT: it goes on as one of this origin's, of which nothing has come.
+    pub fn begin_within(&self, origin: Origin) {
+        let _ = self.origin.set(Box::new(origin));
+        self.used.set(false);
+        self.unflushed.set(false);
+        self.rest.set(false);
+        self.enter(Phase::Idle);
+    }
+
+    /// The origin that its caller believes to speak to; `None` where that is the listener.
+    pub fn origin(&self) -> Option<&Origin> {
+        self.origin.get().map(|origin| &**origin)
+    }
+
+    /// The scheme of the addresses that its caller calls.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        match self.origin() {
+            Some(_) => "https",
+            None => self.listener.scheme(),
         }
     }
 

@@ -90,12 +90,12 @@ async fn pipeline(
     }
     who::let_in(connection, &head.headers, seen)?;
     if let Some(tunnels) = connect::asked(head, connection) {
-        return Box::pin(connect::open(worker, &tunnels, head, seen)).await;
+        return Box::pin(connect::open(worker, connection, &tunnels, head, seen)).await;
     }
     let mut noted = Noted::in_fields(&head.headers);
     let route = &find_route(worker, connection, head, noted)?;
     seen.route(route);
-    let origin = callers::check_origin(&head.headers, noted, &connection.listener, route)?;
+    let origin = callers::check_origin(&head.headers, noted, connection, route)?;
     if let Some(origin) = origin.as_ref().filter(|_| respond::is_preflight(head)) {
         return Ok(preflight(head, origin));
     }
@@ -167,7 +167,7 @@ fn find_route(
     noted: Noted,
 ) -> Result<Rc<WorkerRoute>, Refusal> {
     let routes = worker.routes();
-    let host = &callers::check(head, noted, &connection.listener, &routes)?;
+    let host = &callers::check(head, noted, connection, &routes)?;
     let path = head.uri.path();
     let target = head.uri.path_and_query().map_or(0, |t| t.as_str().len());
     if target > worker.limits.uri_bytes {
@@ -185,7 +185,7 @@ fn find_route(
         ));
     }
     match routes.find(host, path, head) {
-        Found::Route(route) if absolute::is_meant(head, host, &connection.listener, route) => {
+        Found::Route(route) if absolute::is_meant(head, host, connection, route) => {
             Ok(route.clone())
         }
         Found::Route(_) => Err(absolute::unnamed(host)),

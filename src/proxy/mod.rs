@@ -24,7 +24,9 @@ mod grpc;
 mod handshake;
 mod hop;
 mod http2;
+mod intercept;
 mod lease;
+mod leaves;
 mod multiplex;
 mod observe;
 mod onward;
@@ -57,6 +59,7 @@ mod upstream;
 mod verdict;
 mod wakes;
 mod who;
+mod within;
 mod worker;
 
 use crate::base::clock::SystemClock;

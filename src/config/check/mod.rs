@@ -2,8 +2,9 @@
 //! mistake collected.
 
 mod accounts;
+mod authority;
 mod callers;
-mod connect;
+pub(super) mod connect;
 mod edits;
 mod hosts;
 mod inputs;
