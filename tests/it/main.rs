@@ -31,9 +31,11 @@ mod http2;
 mod http2_frames;
 mod http2_upstream;
 mod http2_upstream_heads;
+mod intercept;
 #[cfg(feature = "fault-points")]
 mod kills;
 mod listener_tls;
+mod local_authority;
 mod mass;
 mod matrix;
 mod max_body;
