@@ -56,7 +56,14 @@ pub fn hosts_to_intercept(
     let mut hosts = listed.unwrap_or_default();
     if hosts.is_empty() {
         let config = run(&name, &folder_of(path), &text, env).0?;
-        let upstreams = config.routes.iter().map(|route| &route.upstream);
+        // Those that wait for their account lead nowhere yet.
+        let waits = |route: &usize| config.awaited.iter().any(|awaited| awaited.route == *route);
+        let known = config
+            .routes
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| !waits(at));
+        let upstreams = known.map(|(_, route)| &route.upstream);
         let secure = upstreams.filter(|upstream| upstream.scheme == UpstreamScheme::Https);
         hosts.extend(secure.map(|upstream| upstream.host.clone()));
     }

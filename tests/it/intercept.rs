@@ -22,7 +22,7 @@ use std::sync::Arc;
 const INTERCEPT: &str = "[api.example.com, \"*.crm.example.com\"]";
 /// The only route: for both hosts, of an upstream by HTTPS.
 const ROUTES: &str = "\
-\x20 - {match: {host: api.example.com}, upstream: \"@API@\", account: one, tls: {ca: works.pem}}
+\x20 - {match: {host: api.example.com}, upstream: \"@API@\", account: one, tls: {ca: works.pem}, rewrite_addresses: true}
 \x20 - {match: {host: \"*.crm.example.com\"}, upstream: \"@API@\", account: one, tls: {ca: works.pem}}
 ";
 /// Of several, one may have what a reload brings before another.
@@ -296,7 +296,7 @@ fn curl_by_http_1_1_and_by_http_2() {
     }
     let under = "https://eu.crm.example.com/v1/x";
     assert_eq!(parts.curled(&[under]), "GET /v1/x ");
-    parts.check_what_came(5);
+    parts.check_what_came(7);
     // Each request has its line, and so has each CONNECT.
     eventually("the access log", || {
         let logs = parts.sidekey.logs();
@@ -315,7 +315,7 @@ fn python_requests_and_urllib() {
     command.env("REQUESTS_CA_BUNDLE", parts.authority());
     command.env("SSL_CERT_FILE", parts.authority());
     done(&mut command);
-    parts.check_what_came(12);
+    parts.check_what_came(13);
     shown("HTTP/1.1", FEATURE, "Python requests", NGINX);
 }
 
@@ -328,7 +328,7 @@ fn node_https() {
     node.args([&parts.proxy(), "https://api.example.com"]);
     node.env("NODE_EXTRA_CA_CERTS", parts.authority());
     done(&mut node);
-    parts.check_what_came(6);
+    parts.check_what_came(7);
     shown("HTTP/1.1", FEATURE, "Node https", NGINX);
 }
 
@@ -352,7 +352,7 @@ fn java_http_client_and_url_connection() {
     java.arg(file("callers/ByProxy.java"));
     java.args([&parts.proxy(), "https://api.example.com"]);
     done(&mut java);
-    parts.check_what_came(9);
+    parts.check_what_came(10);
     shown("HTTP/2", FEATURE, "Java HttpClient", NGINX);
     shown("HTTP/1.1", FEATURE, "Java HttpURLConnection", NGINX);
 }

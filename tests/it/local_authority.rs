@@ -52,6 +52,7 @@ integrations:
 accounts: [{key: one, integration: crm}]
 routes:
   - {match: {host: api.example.com}, upstream: \"https://api.example.com/\", account: one}
+  - {match: {host: \"*.crm.example.com\"}, upstream: \"https://api.example.com/crm/\", account: one}
   - {path: /other/, upstream: \"https://other.example.com/x/\", account: one}
 ";
 
@@ -272,6 +273,16 @@ fn check_tells_of_an_authority_that_will_not_do() {
     fs::copy(other.path().join("ca-key.pem"), &key).unwrap();
     let (code, said) = check(&home);
     assert!(code == 1 && said.contains("does not go with"), "{said}");
+
+    let unrouted = CONFIGURATION.replace("host: api.example.com", "path: /api/");
+    let config = with_authority(&["api.example.com", "crm.example.com"]);
+    fs::write(config.path().join("sidekey.yaml"), unrouted).unwrap();
+    let (code, said) = check(&config);
+    assert!(code == 0 && said.contains("1 warning"), "{said}");
+    assert!(
+        said.contains("api.example.com is intercepted, and no route names it"),
+        "{said}"
+    );
 
     fs::remove_file(&key).unwrap();
     let (code, said) = check(&home);

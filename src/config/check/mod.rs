@@ -20,6 +20,7 @@ mod speakers;
 mod streams;
 mod tls;
 mod traces;
+mod unrouted;
 mod upstream;
 
 use super::checked::{Config, Store};
@@ -53,6 +54,7 @@ pub(super) fn check(ctx: &Context<'_>, root: &Node) -> Option<Config> {
     };
     let (routes, awaited) = routes::read(&reader, &parts);
     integrations::report_unused(ctx, &integrations);
+    unrouted::warn(ctx, &listeners, &routes);
     if reader.list("routes").is_empty() {
         let what = "there are no routes, so every call is answered with 404";
         ctx.report(Mistake::warning(reader.key_place("routes"), what));
