@@ -88,13 +88,31 @@ impl Authority {
         chain.iter().for_each(|one| digest.update(one));
         digest.update(key.0.serialized_der());
         let issuer = Issuer::from_ca_cert_der(own, key).map_err(|_| unreadable())?;
-        Ok(Self {
+        let authority = Self {
             issuer,
             between: chain.iter().filter(|one| !is_root(one)).cloned().collect(),
             constraints,
             from: at(parsed.validity().not_before.timestamp()),
             until: at(parsed.validity().not_after.timestamp()),
             digest: digest.finish().as_ref().try_into().unwrap_or_default(),
+        };
+        match authority.signs_as(parsed.subject().as_raw()) {
+            true => Ok(authority),
+            false => Err(of_certificate(
+                "its subject has parts that can't be written into what it signs, such as one \
+                 kind of name twice",
+            )),
+        }
+    }
+
+    /// Whether its name is written into a certificate as it stands in its own: else
+    /// nobody would find out who has signed.
+    fn signs_as(&self, subject: &[u8]) -> bool {
+        let any = self.issue("localhost", self.from);
+        let issued = any.ok().and_then(|any| any.cert.first().cloned());
+        issued.is_some_and(|issued| {
+            X509Certificate::from_der(&issued)
+                .is_ok_and(|(_, issued)| issued.issuer().as_raw() == subject)
         })
     }
 

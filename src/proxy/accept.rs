@@ -4,9 +4,8 @@ use super::connection::{Close, Connection, Phase};
 use super::forward::forward;
 use super::http2;
 use super::preface;
-use super::secure;
+use super::secure::{self, Opening};
 use super::worker::Worker;
-use crate::net::listen::Accepted;
 use crate::net::stream::ClientStream;
 use bytes::Bytes;
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -19,18 +18,10 @@ use std::task::{Context, Poll, ready};
 
 /// Serves a connection to its end. While it is silent, at first or for a while
 /// between requests, hyper and its buffers have no part in it.
-pub async fn serve(worker: Rc<Worker>, connection: Rc<Connection>, accepted: Accepted) {
-    if let Some(stream) = secure::open(&worker, &connection, accepted).await {
-        serve_stream(&worker, &connection, stream).await;
-    }
-}
-
-/// Serves what comes over a stream on which HTTP begins.
-pub(super) async fn serve_stream(
-    worker: &Rc<Worker>,
-    connection: &Rc<Connection>,
-    stream: ClientStream,
-) {
+pub async fn serve(worker: Rc<Worker>, connection: Rc<Connection>, opening: Opening) {
+    let Some(stream) = secure::open(&worker, &connection, opening).await else {
+        return;
+    };
     let mut io = Watched {
         stream,
         rest: Bytes::new(),
@@ -40,9 +31,9 @@ pub(super) async fn serve_stream(
     // Whoever opened it may have said so: TLS, by ALPN.
     while connection.http2().is_some() || io.readable().await {
         if connection.http2().is_some() {
-            return Box::pin(http2::serve(worker.clone(), connection.clone(), io)).await;
+            return Box::pin(http2::serve(worker, connection, io)).await;
         }
-        match stretch(worker, connection, io).await {
+        match stretch(&worker, &connection, io).await {
             Some(resting) => io = resting,
             None => return,
         }

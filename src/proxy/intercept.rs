@@ -1,12 +1,12 @@
 //! CONNECT to a host whose requests get their tokens here: the connection goes
 //! on as one of that host's, by TLS, with a certificate of the local authority.
 
-use super::accept;
+use super::accept::serve;
 use super::connection::Connection;
 use super::observe::Seen;
 use super::onward::Onward;
 use super::refusal::{Code, Refusal};
-use super::secure;
+use super::secure::{self, Opening};
 use super::tunnel::Told;
 use super::within::Origin;
 use super::worker::Worker;
@@ -92,9 +92,9 @@ impl Intercepted {
             tunnelled: None,
         });
         if let Some(stream) = shaken {
-            let stream = ClientStream::Within(Box::new(stream));
+            let opening = Opening::Within(Box::new(stream));
             // What follows is a whole connection's life, once more.
-            Box::pin(accept::serve_stream(worker, connection, stream)).await;
+            Box::pin(serve(worker.clone(), connection.clone(), opening)).await;
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::connection::Connection;
 use super::refusal::Refusal;
 use super::worker::Worker;
+use crate::net::begun::Begun;
 use crate::net::listen::Accepted;
 use crate::net::stream::{ClientStream, Stream};
 use crate::net::tls::server::{self, HandshakeError, SecureStream, ServerTls};
@@ -17,13 +18,23 @@ const REFUSAL_TIME: Duration = Duration::from_secs(1);
 /// How often failed handshakes are told of at the level `info`.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// The stream of what was accepted; `None` where there is nothing to serve.
+/// How a connection begins.
+pub enum Opening {
+    Accepted(Accepted),
+    /// Within another, when all hands are shaken.
+    Within(Box<SecureStream<Begun>>),
+}
+
+/// The stream of what was opened; `None` where there is nothing to serve.
 pub async fn open(
     worker: &Worker,
     connection: &Connection,
-    accepted: Accepted,
+    opening: Opening,
 ) -> Option<ClientStream> {
-    let stream = accepted.into_stream().ok()?;
+    let stream = match opening {
+        Opening::Accepted(accepted) => accepted.into_stream().ok()?,
+        Opening::Within(stream) => return Some(ClientStream::Within(stream)),
+    };
     if let Some(process) = connection.peer.credentials() {
         tracing::debug!(process.uid, process.gid, "a call over a Unix socket");
     }

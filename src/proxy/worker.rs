@@ -13,7 +13,7 @@ use super::pool::{self, Pool};
 use super::refusal::{Code, Refusal};
 use super::replay::Upload;
 use super::route::{Routes, WorkerRoute};
-use super::secure::Handshakes;
+use super::secure::{Handshakes, Opening};
 use super::seed::{Commons, Seed};
 use super::tables::Tables;
 use super::tally::Tally;
@@ -340,7 +340,7 @@ impl Worker {
         let worker = self.clone();
         spawn_local(async move {
             let _leave = leave;
-            serve(worker, connection, accepted).await;
+            serve(worker, connection, Opening::Accepted(accepted)).await;
         });
         self.deadlines.wake();
     }

@@ -10,6 +10,7 @@ use crate::support::scripted::{ACCEPTED, ASKING, masked};
 use crate::support::sidekey::{Launch, command};
 use crate::support::{
     Answer, AuthServer, Conf, Gate, Response, Scripted, Server, Sidekey, eventually,
+    eventually_some,
 };
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -557,6 +558,51 @@ fn another_authority_is_used_from_the_reload_on() {
     assert_eq!(
         parts.curled(&["https://eu.crm.example.com/v1/x"]),
         "GET /v1/x "
+    );
+}
+
+#[test]
+fn an_authority_of_ones_own_serves_until_it_expires() {
+    let parts = launched(&connect(""), ONE_WORKER, || Answer::new(200));
+    let mut openssl = Command::new("openssl");
+    openssl.args([
+        "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "9", "-utf8",
+    ]);
+    openssl.args([
+        "-subj",
+        "/C=DE/O=Wörks/CN=Works CA",
+        "-keyout",
+        "new.key",
+        "-out",
+        "new.pem",
+    ]);
+    let made = run(openssl.current_dir(parts.sidekey.folder()));
+    assert!(made.status.success(), "{made:?}");
+    let read = |name: &str| std::fs::read_to_string(parts.file(name)).unwrap();
+    parts.sidekey.put("ca-key.pem", &read("new.key"));
+    parts.sidekey.put("ca.pem", &read("new.pem"));
+    let url = "https://api.example.com/v1/x";
+    eventually("it is shown", || parts.curl(&[url]).status.success());
+
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let expired = params.self_signed(&key).unwrap().pem();
+    parts.sidekey.put("ca-key.pem", &key.serialize_pem());
+    parts.sidekey.put("ca.pem", &expired);
+    let refused = eventually_some("it is not used", || {
+        let mut conn = Conn::to(parts.sidekey.proxy);
+        conn.send(CONNECT);
+        conn.until("\r\n\r\n")
+            .starts_with("HTTP/1.1 502 ")
+            .then(|| conn.response())
+    });
+    assert_eq!(refused.problem(), "upstream_tls_error");
+    assert!(
+        refused.text().contains("sidekey ca init"),
+        "{}",
+        refused.text()
     );
 }
 

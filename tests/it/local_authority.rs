@@ -343,3 +343,18 @@ fn check_wants_an_authority_and_something_to_do() {
     let (code, said) = check(&home(&bad));
     assert!(code == 1 && said.contains("sidekey.yaml:4:"), "{said}");
 }
+
+#[test]
+fn check_tells_of_an_authority_whose_name_cannot_be_written() {
+    for (subject, expected) in [("/DC=com/CN=Works", 0), ("/DC=com/DC=example/CN=Works", 1)] {
+        let home = home(CONFIGURATION);
+        let new = [
+            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "9",
+        ];
+        let to = ["-keyout", "ca-key.pem", "-out", "ca.pem", "-subj", subject];
+        openssl(&home, &[&new[..], &to].concat());
+        let (code, said) = check(&home);
+        assert_eq!(code, expected, "{subject}: {said}");
+        assert_eq!(said.contains("its subject has parts"), code == 1, "{said}");
+    }
+}
