@@ -28,6 +28,7 @@ mod lease;
 mod multiplex;
 mod observe;
 mod onward;
+mod outgoing;
 mod oversized;
 mod path;
 mod peer;

@@ -1,9 +1,9 @@
 //! Connected accounts: an integration each, with its parameters filled in.
 
-use super::hosts::is_loopback;
 use super::inputs::{Input, Shape};
 use super::integrations::IntegrationDraft;
 use super::parameters::Parameter;
+use crate::base::hosts::is_loopback;
 use crate::base::id::{AccountKey, InvalidKey};
 use crate::base::secret::Secret;
 use crate::config::checked::{Account, GrantType, ParameterValue};

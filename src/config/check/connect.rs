@@ -1,6 +1,6 @@
 //! `connect` of a listener: what its callers may reach by CONNECT.
 
-use super::hosts::host_name;
+use crate::base::hosts::host_name;
 use crate::config::checked::HostMatch;
 use crate::config::checked::connect::{Connect, Target};
 use crate::config::mistakes::Mistake;

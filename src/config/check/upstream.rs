@@ -1,8 +1,8 @@
 //! Where a route leads.
 
 use super::accounts::AccountDraft;
-use super::hosts::{is_loopback, reaches};
 use super::integrations::IntegrationDraft;
+use crate::base::hosts::{is_loopback, reaches};
 use crate::base::template::UrlTemplate;
 use crate::config::checked::{Upstream, UpstreamScheme};
 use crate::config::mistakes::Mistake;
