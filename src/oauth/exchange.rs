@@ -179,7 +179,8 @@ fn network_failure(error: reqwest::Error, proxy: Option<&Proxy>) -> Failure {
 
 /// What the client calls the refusals of a proxy, in words that say who refuses.
 fn in_words_of_proxies(why: String, proxy: Option<&Proxy>) -> String {
-    match (proxy, why.as_str()) {
+    let said = why.trim_start_matches("tunnel error: ");
+    match (proxy, said) {
         (Some(_), "unsuccessful") => "the proxy refused to connect to it".to_owned(),
         (Some(_), "proxy authorization required") => LOGIN_WANTED.to_owned(),
         _ => why,
