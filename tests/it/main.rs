@@ -40,6 +40,7 @@ mod max_body;
 mod observed;
 mod outgoing_faults;
 mod outgoing_proxy;
+mod outgoing_reload;
 mod own_upstream;
 mod page;
 mod paths;

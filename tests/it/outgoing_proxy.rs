@@ -5,10 +5,8 @@ use crate::support::outgoing::Tunnels;
 use crate::support::scripted::{ACCEPTED, ask};
 use crate::support::sidekey::{Launch, run_to_end};
 use crate::support::{
-    Answer, AuthServer, Conf, Scripted, Server, Sidekey, call, eventually, eventually_some,
-    free_port, get, local,
+    Answer, AuthServer, Conf, Scripted, Server, Sidekey, call, eventually, free_port,
 };
-use std::net::SocketAddr;
 
 fn launched(yaml: String, environment: &[(&str, &str)], files: &[(&str, &str)]) -> Sidekey {
     let owned = |list: &[(&str, &str)]| -> Vec<(String, String)> {
@@ -23,7 +21,8 @@ fn launched(yaml: String, environment: &[(&str, &str)], files: &[(&str, &str)]) 
     })
 }
 
-fn run(yaml: String, environment: &[(&str, &str)], files: &[(&str, &str)]) -> Sidekey {
+/// Runs it and waits until it is ready.
+pub fn run(yaml: String, environment: &[(&str, &str)], files: &[(&str, &str)]) -> Sidekey {
     let mut sidekey = launched(yaml, environment, files);
     sidekey.wait_for("/readyz");
     sidekey
@@ -119,6 +118,29 @@ fn plain_requests_are_said_to_the_proxy_whole() {
 }
 
 #[test]
+fn token_requests_go_by_the_environment_too() {
+    let token_proxy = AuthServer::start();
+    let upstream = Server::start(|_| Answer::ok("ok"));
+    let conf = Conf::at("http://as.test/token", &format!("{}/", upstream.url()));
+    let url = format!("http://u:p@{}", token_proxy.server.address);
+    let environment = [
+        ("http_proxy", url.as_str()),
+        ("https_proxy", "socks5://u:hunter2@p.test:1080"),
+    ];
+    let sidekey = run(conf.yaml(), &environment, &[]);
+    assert_eq!(sidekey.get("/api/").status, 200);
+    let asked = &token_proxy.requests()[0];
+    assert_eq!(asked.target, "http://as.test/token");
+    assert_eq!(asked.header("proxy-authorization"), Some("Basic dTpw"));
+    assert_eq!(upstream.only().bearer(), Some(token_proxy.token().as_str()));
+    eventually("the warning", || {
+        let said = sidekey.logs();
+        said.contains("https_proxy is ignored: SOCKS proxies are not supported")
+    });
+    assert!(!sidekey.logs().contains("hunter2"));
+}
+
+#[test]
 fn loopback_and_unix_sockets_need_no_proxy_of_the_environment() {
     let auth = AuthServer::start();
     let upstream = Server::start(|_| Answer::ok("ok"));
@@ -140,7 +162,7 @@ fn loopback_and_unix_sockets_need_no_proxy_of_the_environment() {
 
 /// An address that is of this machine, though it does not look like that: what the
 /// environment says goes for it.
-fn elsewhere(upstream: &Server) -> String {
+pub fn elsewhere(upstream: &Server) -> String {
     format!("http://0.0.0.0:{}/", upstream.address.port())
 }
 
@@ -296,101 +318,6 @@ fn a_websocket_passes_by_tunnel_even_without_tls() {
     assert_eq!(caller.response().status, 101);
     assert_eq!(caller.exactly(7), b"\x81\x05hello");
     assert_eq!(proxy.asked()[0].target, "api.test:80");
-}
-
-const IGNORED: &str = "is sidekey's own listener";
-const READ_AGAIN: &str = "the configuration was read again";
-
-#[test]
-fn a_proxy_that_is_sidekey_itself_is_ignored() {
-    let auth = AuthServer::start();
-    let upstream = Server::start(|_| Answer::ok("direct"));
-    let port = free_port();
-    let conf = Conf::at(&auth.endpoint(), &elsewhere(&upstream)).route("allow_plaintext: true");
-    let yaml = conf.yaml().replace("@PROXY@", &port.to_string());
-    let own = format!("http://u:hunter2@localhost:{port}");
-    let environment = [("http_proxy", own.as_str()), ("HTTPS_PROXY", &own)];
-    let sidekey = run(yaml.clone(), &environment, &[]);
-    assert_eq!(get(local(port), "/api/").text(), "direct");
-    let named = format!("the proxy http://localhost:{port} (of http_proxy) {IGNORED}");
-    let warnings = || sidekey.logs().matches(IGNORED).count();
-    eventually("the warning", || sidekey.logs().contains(&named));
-    assert_eq!(warnings(), 1);
-    sidekey.configure(&format!("{yaml}# another\n"));
-    eventually("the reload", || sidekey.logs().contains(READ_AGAIN));
-    assert!(warnings() >= 2);
-    assert_eq!(get(local(port), "/api/").text(), "direct");
-    assert!(!sidekey.logs().contains("hunter2"));
-}
-
-#[test]
-fn so_it_is_with_a_port_of_the_systems_choice() {
-    let auth = AuthServer::start();
-    let upstream = Server::start(|_| Answer::ok("ok"));
-    let conf = || Conf::new(&auth, &upstream);
-    let yaml = conf().yaml().replace("127.0.0.1:@PROXY@", "127.0.0.1:0");
-    let sidekey = run(yaml, &[], &[]);
-    let address: SocketAddr = eventually_some("its address", || {
-        let said = sidekey.logs();
-        let (before, _) = said.split_once(" for applications")?;
-        before.rsplit_once("http://")?.1.parse().ok()
-    });
-    let url = format!("http://localhost:{}", address.port());
-    let top = format!("proxy: {{upstreams: \"{url}\", token_requests: \"{url}\"}}");
-    let yaml = conf()
-        .top(&top)
-        .yaml()
-        .replace("127.0.0.1:@PROXY@", "127.0.0.1:0");
-    sidekey.configure(&yaml);
-    eventually("the warning", || sidekey.logs().contains(IGNORED));
-    eventually("the reload", || sidekey.logs().contains(READ_AGAIN));
-    assert_eq!(get(address, "/api/").status, 200);
-    assert_eq!(upstream.count(), 1);
-}
-
-#[test]
-fn a_reload_brings_another_proxy_or_none() {
-    let auth = AuthServer::start();
-    let upstream = Server::start(|_| Answer::ok("direct"));
-    let [one, two] = ["one", "two"].map(|name| Server::start(move |_| Answer::ok(name)));
-    let by = |way: &str| {
-        let conf = Conf::new(&auth, &upstream).top("workers: {count: 1}");
-        conf.top(&format!("proxy: {{upstreams: {way}}}")).yaml()
-    };
-    let url = |server: &Server| format!("\"http://{}\"", server.address);
-    let sidekey = run(by(&url(&one)), &[], &[]);
-    assert_eq!(sidekey.get("/api/").text(), "one");
-    sidekey.configure(&by(&url(&two)));
-    eventually("the other", || sidekey.get("/api/").text() == "two");
-    let said = format!("the proxy http://{} for", two.address);
-    eventually("what it says", || sidekey.logs().contains(&said));
-    sidekey.configure(&by("none"));
-    eventually("none", || sidekey.get("/api/").text() == "direct");
-    eventually("that", || {
-        sidekey.logs().contains("nothing goes through a proxy")
-    });
-}
-
-/// The account's next token comes the new way.
-#[test]
-fn a_reload_changes_the_way_of_token_requests() {
-    let (auth, token_proxy) = (AuthServer::start(), AuthServer::start());
-    let upstream = Server::start(|_| Answer::ok("ok"));
-    let conf = |way: &str| {
-        let conf = Conf::new(&auth, &upstream);
-        conf.top(&format!("proxy: {{token_requests: {way}}}"))
-            .yaml()
-    };
-    let sidekey = run(conf("none"), &[], &[]);
-    assert_eq!((auth.count(), token_proxy.count()), (1, 0));
-    sidekey.configure(&conf(&format!("\"http://{}\"", token_proxy.server.address)));
-    eventually("the reload", || sidekey.logs().contains(READ_AGAIN));
-    assert_eq!(
-        sidekey.api("POST", "/api/accounts/one/refresh", "").status,
-        200
-    );
-    assert!(token_proxy.count() >= 1);
-    assert_eq!(auth.count(), 1);
 }
 
 #[test]
