@@ -4,9 +4,7 @@ use crate::support::authority::{Authority, TlsFront};
 use crate::support::outgoing::Tunnels;
 use crate::support::scripted::{ACCEPTED, ask};
 use crate::support::sidekey::{Launch, run_to_end};
-use crate::support::{
-    Answer, AuthServer, Conf, Scripted, Server, Sidekey, call, eventually, free_port,
-};
+use crate::support::{Answer, AuthServer, Conf, Scripted, Server, Sidekey, call, eventually};
 
 fn launched(yaml: String, environment: &[(&str, &str)], files: &[(&str, &str)]) -> Sidekey {
     let owned = |list: &[(&str, &str)]| -> Vec<(String, String)> {
@@ -146,13 +144,13 @@ fn loopback_and_unix_sockets_need_no_proxy_of_the_environment() {
     let upstream = Server::start(|_| Answer::ok("ok"));
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("none.sock");
-    let nowhere = format!("http://127.0.0.1:{}", free_port());
+    let nowhere = "http://127.0.0.1:1";
     let yaml = Conf::new(&auth, &upstream).yaml()
         + &format!(
             "  - {{path: /unix/, upstream: \"http://api.test/\", account: one, unix_socket: {}}}\n",
             socket.display()
         );
-    let environment = [("http_proxy", nowhere.as_str()), ("ALL_PROXY", &nowhere)];
+    let environment = [("http_proxy", nowhere), ("ALL_PROXY", nowhere)];
     let sidekey = run(yaml, &environment, &[]);
     assert_eq!(sidekey.get("/api/").status, 200);
     let unix = sidekey.get("/unix/");
@@ -320,18 +318,16 @@ fn a_websocket_passes_by_tunnel_even_without_tls() {
     assert_eq!(proxy.asked()[0].target, "api.test:80");
 }
 
+fn check(yaml: &str) -> (i32, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("sidekey.yaml");
+    let yaml = yaml.replace("@PROXY@", "7480").replace("@ADMIN@", "7481");
+    std::fs::write(&file, yaml).unwrap();
+    run_to_end(&["check", "--config", file.to_str().unwrap()])
+}
+
 #[test]
 fn check_says_what_goes_through_which_and_what_is_wrong() {
-    let check = |yaml: &str| {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("sidekey.yaml");
-        std::fs::write(
-            &file,
-            yaml.replace("@PROXY@", "7480").replace("@ADMIN@", "7481"),
-        )
-        .unwrap();
-        run_to_end(&["check", "--config", file.to_str().unwrap()])
-    };
     let conf = || Conf::at("https://as.test/token", "https://api.test/");
     let good = "proxy: {upstreams: {url: \"http://p.test:3128\", username: u, password: hunter2}, \
                 token_requests: \"http://localhost:7480\"}";
@@ -387,4 +383,36 @@ fn check_says_what_goes_through_which_and_what_is_wrong() {
             "{bad}: {said}"
         );
     }
+}
+
+/// What stays on this machine by itself does not, through a proxy.
+#[test]
+fn no_token_goes_to_a_far_proxy_in_the_clear_unasked() {
+    let conf = |top: &str| Conf::at("https://as.test/token", "http://127.0.0.1:8080/").top(top);
+    let far = "proxy: {upstreams: \"http://p.test:3128\"}";
+    let (code, said) = check(&conf(far).yaml());
+    assert_eq!(code, 1, "{said}");
+    let what = "the token would travel over plain HTTP through the proxy http://p.test:3128";
+    assert!(said.contains(what), "{said}");
+    let except = "proxy: {upstreams: {url: \"http://p.test:3128\", except: [127.0.0.1]}}";
+    for good in [
+        conf(far).route("allow_plaintext: true"),
+        conf(except),
+        conf(far).integration("proxy: none"),
+        conf(far).route("unix_socket: /run/app.sock"),
+    ] {
+        let (code, said) = check(&good.yaml());
+        assert_eq!(code, 0, "{said}");
+    }
+    let endpoint = Conf::at("http://127.0.0.1/token", "https://api.test/");
+    let (code, said) = check(
+        &endpoint
+            .top(&far.replace("upstreams", "token_requests"))
+            .yaml(),
+    );
+    assert_eq!(code, 0, "{said}");
+    assert!(
+        said.contains("the client secret and the token travel over plain HTTP"),
+        "{said}"
+    );
 }
