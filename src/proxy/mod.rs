@@ -30,6 +30,7 @@ mod leaves;
 mod multiplex;
 mod observe;
 mod onward;
+mod outgoing;
 mod oversized;
 mod path;
 mod peer;

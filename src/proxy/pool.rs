@@ -4,6 +4,7 @@
 use super::body::Outgoing;
 use super::circuit::Circuit;
 use super::multiplex::Multiplex;
+use super::outgoing;
 use super::wakes::Wakes;
 use crate::config::checked::{self, Route, UpstreamScheme};
 use crate::net::dial::Origin;
@@ -42,6 +43,7 @@ impl Key {
                 port: upstream.port,
                 unix_socket: route.reach.unix_socket.clone(),
                 settings: route.reach.tls.clone(),
+                via: outgoing::via(route),
             },
             versions: match upstream.scheme {
                 UpstreamScheme::Http => Versions::Http1,
@@ -86,6 +88,8 @@ pub struct Pool {
     swept: Cell<Instant>,
     /// Whether to wait for new ones.
     pub circuit: Circuit,
+    /// When it was last said that the proxy refuses.
+    pub told: Cell<Option<Instant>>,
     /// `None`: HTTP/1.1 alone.
     pub multiplex: Option<Box<Multiplex>>,
 }
@@ -115,6 +119,7 @@ impl Pool {
             key,
             idle: RefCell::default(),
             circuit: Circuit::default(),
+            told: Cell::default(),
             limits,
             swept: Cell::new(Instant::now()),
         }

@@ -1,6 +1,7 @@
 //! Which route a request takes: the most specific host, then the longest path,
 //! then the one that asks for most.
 
+use super::outgoing::Whole;
 use super::pool::Pool;
 use crate::config::checked::callers::Speaks;
 use crate::config::checked::{HostMatch, PathMatch, Route};
@@ -23,6 +24,8 @@ pub struct WorkerRoute {
     /// Statuses that lead to a refresh and one replay.
     pub retry_on: Arc<[u16]>,
     pub pool: Rc<Pool>,
+    /// Where a proxy gets its requests whole.
+    pub whole: Option<Box<Whole>>,
     /// For the access log, if there is one.
     pub labels: Option<Labels>,
     /// Shared with the routes of this name before and after.

@@ -1,6 +1,7 @@
 //! A worker's routes, made of the route set that all workers share. What is as
 //! it was before a reload stays: counters, connections, copies of tokens.
 
+use super::outgoing::Whole;
 use super::pool::{Key, Limits, Pool};
 use super::route::{Routes, WorkerRoute};
 use super::{RouteSet, Seam};
@@ -60,6 +61,7 @@ impl Tables<'_> {
             credential: seam.shared.reader(),
             retry_on: seam.retry_on.clone(),
             pool: pool.clone(),
+            whole: Whole::of(route, pool),
             labels: self.labels(route),
             route: route.clone(),
             stats: old.map(|old| old.stats.clone()).unwrap_or_default(),

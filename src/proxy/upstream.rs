@@ -5,6 +5,7 @@ use super::body::{Outgoing, SendError};
 use super::circuit;
 use super::exchange;
 use super::multiplex::Place;
+use super::outgoing;
 use super::pool::{Open, Pool, Versions};
 use super::received::{ReceiveError, Received};
 use super::refusal::{Code, Refusal};
@@ -196,10 +197,13 @@ pub async fn send(
             },
         };
         let body = upload.map_or(Outgoing::Empty, |upload| Outgoing::Kept(upload.send()));
-        let request = outbound.request(attach, body)?;
+        let mut request = outbound.request(attach, body)?;
+        if let Some(whole) = &route.whole {
+            whole.address(&mut request);
+        }
         let answer = pin!(open.sender.try_send_request(request));
         let mut error = match worker.deadlines.until(deadline, answer).await {
-            Ok(Ok(response)) => return Ok(answered(route, open, response, upload)),
+            Ok(Ok(response)) => return answered(route, open, response, upload),
             Ok(Err(error)) => error,
             Err(_) => return Err(timed_out(route)),
         };
@@ -217,14 +221,19 @@ fn answered(
     open: Open,
     response: Response<Incoming>,
     upload: Option<&Upload>,
-) -> Answered {
+) -> Result<Answered, Refusal> {
+    if route.whole.is_some()
+        && let Some(refusal) = outgoing::refused(route, response.status())
+    {
+        return Err(refusal);
+    }
     let back = Return {
         open: Some(open),
         pool: route.pool.clone(),
         upload: upload.cloned(),
         stream: None,
     };
-    Answered::new(response.map(Received::Http1), back)
+    Ok(Answered::new(response.map(Received::Http1), back))
 }
 
 /// Whether a request whose connection died without an answer may be sent again
@@ -241,13 +250,14 @@ fn is_io(error: &hyper::Error) -> bool {
         .is_some_and(<dyn Error>::is::<std::io::Error>)
 }
 
-/// A new connection for HTTP/1.1, on which nothing has been said.
+/// A new connection for HTTP/1.1 that may become something else, on which nothing
+/// has been said.
 ///
 /// # Errors
 /// When there is none in time.
 pub async fn dial(worker: &Worker, route: &WorkerRoute) -> Result<Connection, Refusal> {
     let dialing = async {
-        let dialed = worker.dialer.connect(&route.pool.key.origin, false).await;
+        let dialed = worker.dialer.connect_past(&route.pool.key.origin).await;
         dialed.map_err(|error| not_connected(route, &error))
     };
     Ok(in_time(worker, route, dialing).await?.stream)
@@ -355,6 +365,7 @@ fn not_connected(route: &WorkerRoute, error: &DialError) -> Refusal {
     let code = match error {
         DialError::Tls(_) => Code::UpstreamTlsError,
         DialError::Resolve(_) | DialError::Connect(_) => Code::UpstreamUnreachable,
+        DialError::Proxy(why) => return outgoing::no_way(route, why),
     };
     Refusal::new(
         code,
@@ -375,8 +386,10 @@ pub fn connect_timed_out(route: &WorkerRoute) -> Refusal {
     Refusal::new(
         Code::UpstreamTimeout,
         format!(
-            "upstream {} took no connection within {:?} (connect_timeout)",
-            route.route.upstream.authority, route.route.connect_timeout
+            "upstream {}{} took no connection within {:?} (connect_timeout)",
+            route.route.upstream.authority,
+            outgoing::through(route),
+            route.route.connect_timeout
         ),
     )
 }

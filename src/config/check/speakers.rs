@@ -64,8 +64,7 @@ pub(super) fn leads(
             (Some(key), upstream, template, Some(integration))
         }
     };
-    let tls = integration.and_then(|integration| integration.tls.as_ref());
-    let reach = reach::read(reader, upstream.as_ref(), tls, &parts.own.sockets);
+    let reach = reach::read(reader, upstream.as_ref(), integration, &parts.own.sockets);
     (key, (upstream, reach), template)
 }
 

@@ -1,8 +1,8 @@
 //! Where a route leads.
 
 use super::accounts::AccountDraft;
-use super::hosts::{is_loopback, reaches};
 use super::integrations::IntegrationDraft;
+use crate::base::hosts::{is_loopback, reaches};
 use crate::base::template::UrlTemplate;
 use crate::config::checked::{Upstream, UpstreamScheme};
 use crate::config::mistakes::Mistake;
@@ -22,7 +22,7 @@ pub(super) fn read(
     let integration = integrations.get(account.integration?)?;
     check_parameters(route, &located, integration);
     let upstream = expand(route, &located, account)?;
-    check_plaintext(route, &located, &upstream);
+    check_plaintext(route, &located, &upstream, integration);
     check_own(route, &located, &upstream, own);
     Some(upstream)
 }
@@ -41,7 +41,7 @@ pub(super) fn unfilled(
     match located.value.expand(&|_| Some("1")) {
         Ok(url) => {
             let upstream = Upstream::at(&located.value, &url);
-            check_plaintext(route, &located, &upstream);
+            check_plaintext(route, &located, &upstream, integration);
             check_own(route, &located, &upstream, own);
         }
         Err(error) => {
@@ -163,16 +163,31 @@ impl Upstream {
     }
 }
 
-fn check_plaintext(route: &Reader<'_, '_>, located: &Located<UrlTemplate>, upstream: &Upstream) {
-    let plain = upstream.scheme != UpstreamScheme::Https
-        && !is_loopback(&upstream.host)
-        && !has_socket(route);
-    if plain && !route.boolean("allow_plaintext") {
-        let what = "the token would travel over plain HTTP to another machine";
-        let expected = "`https`, or `allow_plaintext: true` on this route";
-        let mistake = Mistake::error(located.from.place, what);
-        route.ctx.report(mistake.expected(expected));
+fn check_plaintext(
+    route: &Reader<'_, '_>,
+    located: &Located<UrlTemplate>,
+    upstream: &Upstream,
+    integration: &IntegrationDraft,
+) {
+    if upstream.has_tls() || has_socket(route) || route.boolean("allow_plaintext") {
+        return;
     }
+    let way = integration.proxy.as_ref();
+    let proxy = way.and_then(|way| way.choose(false, &upstream.host, upstream.port));
+    let far = proxy.filter(|proxy| !is_loopback(&proxy.host));
+    let (what, expected) = match far {
+        Some(proxy) => (
+            format!("the token would travel over plain HTTP through the proxy {proxy}"),
+            "`https`, no proxy for this upstream, or `allow_plaintext: true` on this route",
+        ),
+        None if is_loopback(&upstream.host) => return,
+        None => (
+            "the token would travel over plain HTTP to another machine".to_owned(),
+            "`https`, or `allow_plaintext: true` on this route",
+        ),
+    };
+    let mistake = Mistake::error(located.from.place, what);
+    route.ctx.report(mistake.expected(expected));
 }
 
 /// Whether the connection goes to a Unix socket, which is on this machine.

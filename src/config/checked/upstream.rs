@@ -1,6 +1,7 @@
 //! How the upstream of a route is reached, besides by its URL.
 
 use crate::base::client_tls::ClientTls;
+use crate::base::outgoing::Outgoing;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,6 +11,8 @@ pub struct Reach {
     /// `None`: the system's authorities, and no client certificate. Never
     /// there for an upstream without TLS.
     pub tls: Option<Arc<ClientTls>>,
+    /// `None`: it goes there by itself.
+    pub proxy: Option<Arc<Outgoing>>,
     /// Where the connection goes instead of the URL's host and port.
     pub unix_socket: Option<Arc<Path>>,
 }
