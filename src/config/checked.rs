@@ -358,6 +358,10 @@ pub struct Limits {
     pub replay_buffer_total: usize,
     /// Open connections on all proxy listeners together.
     pub connections: usize,
+    /// Of one IP address, or of one user over Unix sockets; `None`: any number.
+    pub connections_per_caller: Option<usize>,
+    /// Requests at once in the whole process.
+    pub requests: usize,
     /// Bytes of a request's head.
     pub header_bytes: usize,
     pub header_count: usize,
@@ -371,6 +375,11 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// Requests at once on one HTTP/2 connection.
     pub http2_streams: usize,
+    /// Open upstream connections per origin and worker; `None`: as many as are
+    /// needed.
+    pub pool_connections_per_origin: Option<usize>,
+    /// Requests that wait for one of them, per origin and worker.
+    pub pool_queue: usize,
     /// Idle upstream connections kept per origin and worker.
     pub pool_idle_per_origin: usize,
     /// How long an upstream connection may stay idle.

@@ -23,6 +23,7 @@ use hyper::body::Body;
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 /// Our own cookies never leave for an upstream.
 const OWN_COOKIE: &[u8] = b"__sidekey-";
@@ -43,6 +44,8 @@ pub struct Outbound<'a> {
     /// The upstream says when the body may come.
     expects: bool,
     shelf: &'a Shelf,
+    /// How long it may wait for a connection.
+    pub connect_time: Duration,
     /// Where traces are configured: whose child the upstream's span is.
     pub traceparent: Option<Box<HeaderValue>>,
 }
@@ -109,6 +112,7 @@ impl<'a> Outbound<'a> {
             wants_trailers,
             expects: noted.goes_on.expect,
             shelf,
+            connect_time: route.route.connect_timeout,
             headers: Some(headers),
             traceparent: None,
         })

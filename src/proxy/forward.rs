@@ -43,7 +43,7 @@ pub fn forward(
     connection: Rc<Connection>,
     request: Request<Incoming>,
 ) -> impl Future<Output = Result<Response<Answer>, Infallible>> {
-    let in_request = connection.in_request();
+    let in_request = connection.in_request(worker.permits.take());
     let (mut head, body) = request.into_parts();
     let body = (!body.is_end_stream()).then(|| {
         let in_chunks = body.size_hint().exact().is_none() && head.version != Version::HTTP_2;
@@ -54,7 +54,11 @@ pub fn forward(
     async move {
         let mut seen = Seen::start();
         seen.traced(&worker, &mut head);
-        let mut response = match pipeline(&worker, &connection, &mut head, body, &mut seen).await {
+        let outcome = match in_request.is_permitted() {
+            true => pipeline(&worker, &connection, &mut head, body, &mut seen).await,
+            false => Err(worker.permits.used_up()),
+        };
+        let mut response = match outcome {
             Ok(response) => response,
             Err(refusal) if is_grpc => grpc::End::of(&refusal).trailers_only(seen.refused(refusal)),
             Err(refusal) => seen.refused(refusal),

@@ -41,6 +41,7 @@ pub fn route(name: &str, matcher: RouteMatch) -> Rc<WorkerRoute> {
         streams: Streams::default(),
     });
     let limits = Limits {
+        open: None,
         idle: 1,
         idle_time: Duration::ZERO,
         age: Duration::MAX,

@@ -6,6 +6,7 @@ mod support;
 mod activation;
 mod answers;
 mod callers;
+mod caps;
 mod check;
 mod circuit;
 mod clocks;
