@@ -259,7 +259,8 @@ pub struct Route {
 pub struct Awaited {
     /// Its place among the routes.
     pub route: usize,
-    pub upstream: UrlTemplate,
+    /// One or more.
+    pub upstreams: Vec<UrlTemplate>,
     pub integration: Arc<Integration>,
 }
 
@@ -287,7 +288,7 @@ pub enum PathMatch {
     Exact(String),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum UpstreamScheme {
     Http,
     Https,
@@ -307,7 +308,7 @@ impl UpstreamScheme {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Upstream {
     pub scheme: UpstreamScheme,
     /// Host as it goes into `Host` and SNI: no brackets around IPv6 here.

@@ -9,6 +9,7 @@ use super::hop::{self, GoesOn, Noted, names_in, take_connection};
 use super::path::{Rewrite, without_pairs};
 use super::refusal::{Code, Refusal};
 use super::route::WorkerRoute;
+use super::several;
 use super::trace::TRACEPARENT;
 use super::verdict;
 use crate::config::checked::edits::Edits;
@@ -112,7 +113,7 @@ impl<'a> Outbound<'a> {
             wants_trailers,
             expects: noted.goes_on.expect,
             shelf,
-            connect_time: route.route.connect_timeout,
+            connect_time: several::first_connect_time(route),
             headers: Some(headers),
             traceparent: None,
         })
@@ -148,6 +149,23 @@ impl<'a> Outbound<'a> {
             await_continue(&mut request);
         }
         Ok(request)
+    }
+
+    /// The next sending goes to another address of the route's upstream, and may
+    /// wait so long for a connection to it.
+    pub fn lead_to(&mut self, route: &'a WorkerRoute, connect_time: Duration) {
+        let edits = route.route.edits.as_ref();
+        if !edits.is_some_and(|edits| edits.preserve_host) {
+            let mut kept = self.kept.iter_mut();
+            if let Some((_, host)) = kept.find(|(name, _)| *name == HOST) {
+                host.clone_from(&route.authority);
+            }
+            if let Some(headers) = &mut self.headers {
+                headers.insert(HOST, route.authority.clone());
+            }
+        }
+        self.route = route;
+        self.connect_time = connect_time;
     }
 
     /// What of an answer to this request rejects the token, if anything does.

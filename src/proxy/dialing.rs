@@ -108,7 +108,7 @@ async fn in_time<T>(
             Err(refusal)
         }
         Err(_) => {
-            if circuit.ran_out(attempt, Instant::now()) {
+            if circuit.in_vain(attempt, Instant::now()) {
                 tracing::warn!(
                     "upstream {upstream} takes no connections: for now requests are answered \
                      without waiting for one, and now and then one tries"

@@ -19,6 +19,7 @@ use super::refusal::{Code, Refusal};
 use super::replay::Upload;
 use super::respond;
 use super::route::{Found, WorkerRoute};
+use super::several::Choice;
 use super::translate;
 use super::upstream::{self, Answered};
 use super::who;
@@ -104,9 +105,11 @@ async fn pipeline(
         return Ok(preflight(head, origin));
     }
 
-    let route = &who::admitted(worker, connection, route.clone(), &head.headers, seen)?;
+    let lead = &who::admitted(worker, connection, route.clone(), &head.headers, seen)?;
+    let mut choice = Choice::of(lead, seen.started());
+    let mut route = choice.route;
     let upload = body.map(|body| worker.upload(body, route)).transpose()?;
-    let reached = edits::reached(connection, head, route);
+    let mut reached = edits::reached(connection, head, route);
     let upload = upload.as_ref();
     let mut handshake = None;
     if noted.asks_for_more() {
@@ -116,12 +119,21 @@ async fn pipeline(
     let handshake = handshake.as_deref();
     let mut outbound = Outbound::prepare(head, noted, route, &worker.shelf)?;
     let mut credential = credential::current(worker, route, seen).await?;
-    let way = Way {
+    let mut way = Way {
         route,
         upload,
         handshake,
     };
-    let mut answered = sent(worker, way, &mut outbound, &credential, seen).await?;
+    let mut answered = sent(worker, way, &mut outbound, &credential, seen).await;
+    if choice.is_one_of_several() {
+        let sending = (worker, way, &mut outbound, &*credential);
+        answered = Box::pin(choice.settled(sending, seen, answered)).await;
+        (route, way.route) = (choice.route, choice.route);
+        if let Some(reached) = &mut reached {
+            reached.answered_by(&route.route);
+        }
+    }
+    let mut answered = answered?;
 
     if let Some(status) = outbound.rejection(&answered.response) {
         let newer = newer_credential(worker, route, &credential, status, upload, seen);
@@ -129,9 +141,9 @@ async fn pipeline(
             answered.discard(worker, upload);
             credential = newer;
             let replay = sent(worker, way, &mut outbound, &credential, seen);
-            answered = Box::pin(replay)
-                .await
-                .inspect_err(|_| seen.replay(ReplayOutcome::UpstreamFailed))?;
+            let replayed = Box::pin(replay).await;
+            choice.replayed(&replayed);
+            answered = replayed.inspect_err(|_| seen.replay(ReplayOutcome::UpstreamFailed))?;
             let cured = outbound.rejection(&answered.response).is_none();
             judge_replay(worker, route, &credential, status, cured, seen);
         }
@@ -206,14 +218,14 @@ fn find_route(
 
 /// What every sending of a request has in common.
 #[derive(Clone, Copy)]
-struct Way<'a> {
-    route: &'a WorkerRoute,
-    upload: Option<&'a Upload>,
-    handshake: Option<&'a Handshake>,
+pub(super) struct Way<'a> {
+    pub(super) route: &'a WorkerRoute,
+    pub(super) upload: Option<&'a Upload>,
+    pub(super) handshake: Option<&'a Handshake>,
 }
 
 /// One sending, its time counted as the upstream's.
-async fn sent(
+pub(super) async fn sent(
     worker: &Worker,
     way: Way<'_>,
     outbound: &mut Outbound<'_>,

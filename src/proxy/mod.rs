@@ -48,6 +48,7 @@ mod sample;
 mod secure;
 mod seed;
 mod set_cookie;
+mod several;
 mod signs;
 mod slots;
 mod streamed;

@@ -56,5 +56,6 @@ pub fn route(name: &str, matcher: RouteMatch) -> Rc<WorkerRoute> {
         retry_on: Arc::from([401, 403]),
         labels: None,
         stats: Rc::default(),
+        several: None,
     })
 }

@@ -58,6 +58,7 @@ mod reload;
 mod reload_keeps;
 mod replay;
 mod resting;
+mod several_upstreams;
 mod store;
 mod store_bad_disk;
 mod store_full;

@@ -33,6 +33,7 @@ pub(super) fn read(
     Reach {
         tls,
         unix_socket: unix_socket(route, own),
+        others: Vec::new(),
     }
 }
 

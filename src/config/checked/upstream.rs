@@ -1,6 +1,8 @@
 //! How the upstream of a route is reached, besides by its URL.
 
+use super::{Route, Upstream};
 use crate::base::client_tls::ClientTls;
+use std::iter;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,4 +14,13 @@ pub struct Reach {
     pub tls: Option<Arc<ClientTls>>,
     /// Where the connection goes instead of the URL's host and port.
     pub unix_socket: Option<Arc<Path>>,
+    /// Where else the same upstream is: of its scheme, path and query.
+    pub others: Vec<Upstream>,
+}
+
+impl Route {
+    /// Every address of the upstream; most routes have one.
+    pub fn upstreams(&self) -> impl Iterator<Item = &Upstream> {
+        iter::once(&self.upstream).chain(&self.reach.others)
+    }
 }
