@@ -111,7 +111,8 @@ pub fn first_connect_time(route: &WorkerRoute) -> Duration {
 pub struct Choice<'a> {
     /// What leads there; the route itself, where it has one address.
     pub route: &'a Rc<WorkerRoute>,
-    among: Option<Tries<'a>>,
+    /// Elsewhere: most routes have one address.
+    among: Option<Box<Tries<'a>>>,
 }
 
 /// The tries of one request.
@@ -138,14 +139,14 @@ impl<'a> Choice<'a> {
             && let Some((at, attempt)) = several.pick(0, now)
         {
             route = &several.members[at].route;
-            among = Some(Tries {
+            among = Some(Box::new(Tries {
                 several,
                 at,
                 tried: 1 << at,
                 attempt: Some(attempt),
                 lost: false,
                 until: now + lead.route.connect_timeout,
-            });
+            }));
         }
         Self { route, among }
     }
@@ -246,5 +247,78 @@ impl<'a> Tries<'a> {
         let is_last = self.tried.count_ones() as usize == self.several.members.len();
         let time = if is_last { left } else { left / 2 };
         Some((&self.several.members[at].route, time))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Circuit, Member, Several};
+    use crate::config::checked::{PathMatch, RouteMatch};
+    use crate::proxy::sample;
+    use proptest::prelude::{any, proptest};
+    use std::cell::Cell;
+    use std::rc::Rc;
+    use std::time::{Duration, Instant};
+
+    fn several(count: usize) -> Several {
+        let matcher = || RouteMatch {
+            host: None,
+            path: PathMatch::Prefix(String::new()),
+            methods: Vec::new(),
+            headers: Vec::new(),
+        };
+        let member = |_| Member {
+            route: sample::route("sample", matcher()),
+            health: Rc::new(Circuit::of_address()),
+        };
+        Several {
+            members: (0..count).map(member).collect(),
+            next: Cell::new(0),
+        }
+    }
+
+    fn fail(several: &Several, at: usize, now: Instant) {
+        for _ in 0..3 {
+            let attempt = several.members[at].health.admit(now).unwrap();
+            several.members[at].health.in_vain(attempt, now);
+        }
+    }
+
+    #[test]
+    fn turns_pass_by_who_is_left_out_until_a_try_is_due() {
+        let (several, now) = (several(3), Instant::now());
+        let turns = |now| {
+            let picked = (0..4).map(|_| several.pick(0, now).unwrap().0);
+            picked.collect::<Vec<_>>()
+        };
+        assert_eq!(turns(now), [0, 1, 2, 0]);
+        fail(&several, 2, now);
+        assert_eq!(turns(now), [1, 0, 1, 0]);
+        let later = now + Duration::from_secs(1);
+        assert_eq!(turns(later), [1, 2, 0, 1], "one tries");
+        assert_eq!(turns(later), [0, 1, 0, 1]);
+        fail(&several, 0, later);
+        fail(&several, 1, later);
+        assert_eq!(turns(later), [2, 0, 1, 2], "there is none that is well");
+    }
+
+    proptest! {
+        #[test]
+        fn a_request_tries_each_once(count in 2_usize..=16, unwell in any::<u16>(), turn in 0_usize..16) {
+            let (several, now) = (several(count), Instant::now());
+            several.next.set(turn % count);
+            for at in (0..count).filter(|at| unwell & (1 << at) != 0) {
+                fail(&several, at, now);
+            }
+            let mut tried = 0;
+            let mut order = Vec::new();
+            while let Some((at, _)) = several.pick(tried, now) {
+                assert_eq!(tried & (1 << at), 0);
+                tried |= 1 << at;
+                order.push(unwell & (1 << at) != 0);
+            }
+            assert_eq!(order.len(), count);
+            assert!(order.is_sorted(), "those that are well come first");
+        }
     }
 }
