@@ -263,7 +263,8 @@ pub struct Route {
 pub struct Awaited {
     /// Its place among the routes.
     pub route: usize,
-    pub upstream: UrlTemplate,
+    /// One or more.
+    pub upstreams: Vec<UrlTemplate>,
     pub integration: Arc<Integration>,
 }
 
@@ -291,7 +292,7 @@ pub enum PathMatch {
     Exact(String),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum UpstreamScheme {
     Http,
     Https,
@@ -311,7 +312,7 @@ impl UpstreamScheme {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Upstream {
     pub scheme: UpstreamScheme,
     /// Host as it goes into `Host` and SNI: no brackets around IPv6 here.
@@ -362,6 +363,10 @@ pub struct Limits {
     pub replay_buffer_total: usize,
     /// Open connections on all proxy listeners together.
     pub connections: usize,
+    /// Of one IP address, or of one user over Unix sockets; `None`: any number.
+    pub connections_per_caller: Option<usize>,
+    /// Requests at once in the whole process.
+    pub requests: usize,
     /// Bytes of a request's head.
     pub header_bytes: usize,
     pub header_count: usize,
@@ -375,6 +380,11 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// Requests at once on one HTTP/2 connection.
     pub http2_streams: usize,
+    /// Open upstream connections per origin and worker; `None`: as many as are
+    /// needed.
+    pub pool_connections_per_origin: Option<usize>,
+    /// Requests that wait for one of them, per origin and worker.
+    pub pool_queue: usize,
     /// Idle upstream connections kept per origin and worker.
     pub pool_idle_per_origin: usize,
     /// How long an upstream connection may stay idle.

@@ -3,6 +3,7 @@
 
 use super::outgoing::Whole;
 use super::pool::Pool;
+use super::several::Several;
 use crate::config::checked::callers::Speaks;
 use crate::config::checked::{HostMatch, PathMatch, Route};
 use crate::telemetry::access::Labels;
@@ -30,6 +31,8 @@ pub struct WorkerRoute {
     pub labels: Option<Labels>,
     /// Shared with the routes of this name before and after.
     pub stats: Rc<RefCell<RouteStats>>,
+    /// Of a route whose upstream has several addresses: what leads to each.
+    pub several: Option<Box<Several>>,
 }
 
 /// All routes of one worker.
@@ -87,7 +90,10 @@ impl Routes {
         routes
             .host_suffixes
             .sort_by_key(|(suffix, _)| std::cmp::Reverse(suffix.len()));
-        routes.pools = all.iter().map(|route| route.pool.clone()).collect();
+        let members = all.iter().filter_map(|route| route.several.as_deref());
+        let members = members.flat_map(Several::routes);
+        let every = all.iter().chain(members);
+        routes.pools = every.map(|route| route.pool.clone()).collect();
         routes.pools.sort_unstable_by_key(Rc::as_ptr);
         routes.pools.dedup_by(|a, b| Rc::ptr_eq(a, b));
         routes.all = all;

@@ -41,6 +41,7 @@ pub fn route(name: &str, matcher: RouteMatch) -> Rc<WorkerRoute> {
         streams: Streams::default(),
     });
     let limits = Limits {
+        open: None,
         idle: 1,
         idle_time: Duration::ZERO,
         age: Duration::MAX,
@@ -56,5 +57,6 @@ pub fn route(name: &str, matcher: RouteMatch) -> Rc<WorkerRoute> {
         whole: None,
         labels: None,
         stats: Rc::default(),
+        several: None,
     })
 }

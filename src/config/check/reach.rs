@@ -35,6 +35,7 @@ pub(super) fn read(
         tls: written.or(default).filter(|_| !plain),
         proxy: integration.and_then(|integration| integration.proxy.clone()),
         unix_socket: unix_socket(route, own),
+        others: Vec::new(),
     }
 }
 

@@ -65,9 +65,9 @@ struct Read {
 impl Read {
     fn push(&mut self, route: Route, template: Unfilled) {
         self.awaited
-            .extend(template.map(|(upstream, integration)| Awaited {
+            .extend(template.map(|(upstreams, integration)| Awaited {
                 route: self.routes.len(),
-                upstream,
+                upstreams,
                 integration,
             }));
         self.routes.push(route);
