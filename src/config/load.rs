@@ -105,8 +105,27 @@ pub fn check_report(
         report.push('\n');
     }
     let to_register = config.as_ref().map(to_register).unwrap_or_default();
-    let report = format!("{report}{name}: {counted}\n{to_register}");
+    let through = config.as_ref().map(through_proxies).unwrap_or_default();
+    let report = format!("{report}{name}: {counted}\n{through}{to_register}");
     (report, config.is_some())
+}
+
+/// What goes through which proxy, and which of them `run` will ignore.
+fn through_proxies(config: &Config) -> String {
+    let said = config.proxies_in_words();
+    let said = said
+        .iter()
+        .map(|line| format!("through the proxy {line}\n"));
+    let ours = config.addresses();
+    let proxies = config.proxies();
+    let own = proxies.iter().filter_map(|proxy| {
+        let ours = ours.iter().find(|ours| proxy.is_at(**ours))?;
+        let proxy = proxy.in_words();
+        Some(format!(
+            "the proxy {proxy} is sidekey's own listener {ours}, and `run` will ignore it\n"
+        ))
+    });
+    said.chain(own).collect()
 }
 
 /// What a person must enter at the authorization servers.

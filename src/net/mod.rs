@@ -7,6 +7,7 @@ pub mod handover;
 pub mod heard;
 pub mod inherited;
 pub mod listen;
+pub mod own;
 mod race;
 #[cfg(target_os = "linux")]
 pub mod ring;
@@ -16,4 +17,5 @@ pub mod time;
 pub mod tls;
 pub mod unix;
 mod unix_dial;
+pub mod via;
 pub mod worker;

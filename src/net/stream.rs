@@ -107,6 +107,8 @@ impl Stream {
 pub enum UpstreamStream {
     Plain(Stream),
     Tls(Box<TokioIo<TlsStream<TokioIo<Stream>>>>),
+    /// TLS with the origin, within that with a proxy.
+    Within(Box<TokioIo<TlsStream<TokioIo<UpstreamStream>>>>),
 }
 
 /// Lets *reading* decide how a broken connection ends. A server that rejects an
@@ -305,7 +307,7 @@ macro_rules! pass_on {
 
 pass_on!(Stream: Poll, Unix, #[cfg(target_os = "linux")] Ring);
 pass_on!(ClientStream: Plain, Tls, Within);
-pass_on!(UpstreamStream: Plain, Tls);
+pass_on!(UpstreamStream: Plain, Tls, Within);
 
 #[cfg(test)]
 mod tests {

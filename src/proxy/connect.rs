@@ -139,7 +139,7 @@ impl Through {
         } = self;
         let mut carried = (0, 0);
         if let Some((caller, read)) = parts {
-            let _busy = connection.in_request();
+            let _busy = connection.in_request(None);
             let mut ends = Ends::of_bytes((caller, &read), upstream);
             carry(worker, connection, &mut ends, patience).await;
             carried = ends.bytes();

@@ -3,6 +3,7 @@
 use super::callers::Listener;
 use super::onward::Onward;
 use super::peer::Peer;
+use super::permits::Permit;
 use super::signs::{Doing, Signs, Verdict};
 use super::within::Origin;
 use super::worker::Worker;
@@ -80,7 +81,16 @@ const REST_AFTER: Duration = Duration::from_secs(1);
 const LET_GO_AFTER: Duration = Duration::from_secs(1);
 
 /// Marks its connection as busy while it lives. HTTP/2 has many at once.
-pub struct InRequest(Rc<Connection>);
+/// `None`: a tunnel, or one request too many in the process.
+pub struct InRequest(Rc<Connection>, Option<Permit>);
+
+impl InRequest {
+    /// True of a request that may run.
+    #[must_use]
+    pub fn is_permitted(&self) -> bool {
+        self.1.is_some()
+    }
+}
 
 impl Drop for InRequest {
     fn drop(&mut self) {
@@ -201,13 +211,13 @@ impl Connection {
         !self.used.get()
     }
 
-    /// A request has begun.
+    /// A request has begun, or a tunnel, which has no permit and needs none.
     #[must_use]
-    pub fn in_request(self: &Rc<Self>) -> InRequest {
+    pub fn in_request(self: &Rc<Self>, permit: Option<Permit>) -> InRequest {
         self.used.set(true);
         self.running.set(self.running.get() + 1);
         self.enter(Phase::Request);
-        InRequest(self.clone())
+        InRequest(self.clone(), permit)
     }
 
     /// A request has a body, in chunks or in another way that leaves no doubt

@@ -12,6 +12,8 @@ mod circuit;
 mod connect;
 mod connection;
 mod credential;
+mod crowd;
+mod dialing;
 mod doors;
 mod edits;
 mod exchange;
@@ -30,9 +32,11 @@ mod leaves;
 mod multiplex;
 mod observe;
 mod onward;
+mod outgoing;
 mod oversized;
 mod path;
 mod peer;
+mod permits;
 mod pool;
 mod preface;
 mod pump;
@@ -47,7 +51,9 @@ mod sample;
 mod secure;
 mod seed;
 mod set_cookie;
+mod several;
 mod signs;
+mod slots;
 mod streamed;
 mod streaming;
 mod tables;
@@ -75,6 +81,7 @@ use crate::telemetry::access::AccessLog;
 use crate::telemetry::requests::WorkerStats;
 use crate::telemetry::spans::Tracing;
 use crate::token::{Asker, Shared};
+use crowd::Crowd;
 use replay::Budget;
 use seed::{Commons, Seed};
 use std::collections::HashMap;
@@ -187,6 +194,8 @@ pub fn start(parts: Parts) -> io::Result<Workers> {
         loads: (0..count).map(|_| AtomicUsize::new(0)).collect(),
         peers: commands.clone().into(),
         budget: Arc::new(Budget::new(parts.limits.replay_buffer_total)),
+        crowd: Crowd::new(parts.limits.connections_per_caller),
+        permits: permits::Common::new(parts.limits.requests, count),
     });
     let routes = Arc::new(RouteSet {
         routes: parts.routes,

@@ -1,7 +1,7 @@
 //! `connect` of a listener: what its callers may reach by CONNECT.
 
 use super::authority;
-use super::hosts::host_name;
+use crate::base::hosts::host_name;
 use crate::config::checked::HostMatch;
 use crate::config::checked::connect::{Connect, Interception, Target};
 use crate::config::mistakes::Mistake;

@@ -6,11 +6,11 @@ mod authority;
 mod callers;
 pub(super) mod connect;
 mod edits;
-mod hosts;
 mod inputs;
 mod integrations;
 mod listeners;
 mod oauth2;
+mod outgoing;
 mod parameters;
 mod paths;
 mod reach;
@@ -34,7 +34,8 @@ use super::written::{Node, Place};
 /// Reads the whole file. The result is good only if no mistake was reported.
 pub(super) fn check(ctx: &Context<'_>, root: &Node) -> Option<Config> {
     let reader = Reader::open(ctx, &ROOT, root, Place::first())?;
-    let integrations = integrations::read(&reader);
+    let proxies = outgoing::read(&reader);
+    let integrations = integrations::read(&reader, &proxies);
     let accounts = accounts::read(&reader, &integrations);
     let keys = callers::file(&reader);
     let listeners = listeners::read(&reader, keys.as_deref());

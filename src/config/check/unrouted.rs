@@ -1,8 +1,8 @@
 //! Hosts that are intercepted, and named by no route: all their requests would be
 //! refused.
 
-use super::hosts::is_loopback;
 use super::settings::Placed;
+use crate::base::hosts::is_loopback;
 use crate::config::checked::listening::Listener;
 use crate::config::checked::{HostMatch, Route};
 use crate::config::mistakes::Mistake;
