@@ -174,6 +174,7 @@ impl Reloader {
         self.parts.refreshes.name(named);
         core.accounts.reload(plan).await;
         let plan = RoutePlan::of(&mut config, &doors.among(&self.parts.addresses));
+        core.issuers.trust(&plan.issuers(&config.listeners)).await;
         let given = Given::of(&plan, &core.accounts.by_key());
         // To make a worker's tables anew may take a while: not without need.
         let is_same = given.is(&self.in_use.given);

@@ -9,6 +9,8 @@ pub mod counting;
 pub mod crypto;
 pub mod directories;
 pub mod id;
+pub mod issuer;
+pub mod jwt;
 pub mod key;
 pub mod secret;
 pub mod template;

@@ -4,6 +4,7 @@
 mod answer;
 mod exchange;
 mod failure;
+pub mod jwks;
 mod redact;
 mod request;
 mod response;

@@ -88,7 +88,7 @@ async fn pipeline(
             .map(|(body, _)| body.size_hint().exact().is_some());
         translate::to_http1(head, is_measured, &worker.limits)?;
     }
-    who::let_in(connection, &head.headers, seen)?;
+    who::let_in(worker, connection, &head.headers, seen)?;
     if let Some(tunnels) = connect::asked(head, connection) {
         return Box::pin(connect::open(worker, &tunnels, head, seen)).await;
     }
@@ -100,7 +100,7 @@ async fn pipeline(
         return Ok(preflight(head, origin));
     }
 
-    let route = &who::admitted(worker, connection, route.clone(), &head.headers, seen)?;
+    let route = &who::admitted(worker, connection, route.clone(), &mut head.headers, seen)?;
     let upload = body.map(|body| worker.upload(body, route)).transpose()?;
     let reached = edits::reached(connection, head, route);
     let upload = upload.as_ref();

@@ -24,6 +24,7 @@ mod grpc;
 mod handshake;
 mod hop;
 mod http2;
+mod jwt;
 mod lease;
 mod multiplex;
 mod observe;
@@ -71,7 +72,7 @@ use crate::net::worker::{Io, spawn};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::requests::WorkerStats;
 use crate::telemetry::spans::Tracing;
-use crate::token::{Asker, Shared};
+use crate::token::{Asker, Issuers, Shared};
 use replay::Budget;
 use seed::{Commons, Seed};
 use std::collections::HashMap;
@@ -153,6 +154,8 @@ pub struct Parts {
     /// `None`: no traces.
     pub traces: Option<Tracing>,
     pub clock: SystemClock,
+    /// By whose keys callers' tokens are verified.
+    pub issuers: Issuers,
     /// The admin listener's public address, for the link at which to reconnect.
     pub public_url: String,
     /// Opens connections to upstreams.
@@ -202,6 +205,7 @@ pub fn start(parts: Parts) -> io::Result<Workers> {
             access: parts.access.as_ref().map(AccessLog::writer),
             traces: parts.traces.clone(),
             clock: parts.clock,
+            issuers: parts.issuers.clone(),
             public_url: parts.public_url.clone(),
         };
         start_one(

@@ -8,6 +8,7 @@ use super::attach::Shelf;
 use super::callers::Listener;
 use super::connection::{Connection, Reading};
 use super::doors::{Doors, ListenerId};
+use super::jwt::Jwts;
 use super::lease::Leases;
 use super::pool::{self, Pool};
 use super::refusal::{Code, Refusal};
@@ -69,6 +70,7 @@ pub struct Worker {
     pub token_wait: Duration,
     pub asker: Asker,
     pub clock: SystemClock,
+    pub jwts: Jwts,
     pub public_url: String,
     pub deadlines: Rc<Deadlines>,
     pub shelf: Shelf,
@@ -111,6 +113,7 @@ impl Worker {
             token_wait: seed.token_wait,
             asker: seed.asker,
             clock: seed.clock,
+            jwts: Jwts::new(seed.issuers),
             public_url: seed.public_url,
             deadlines: Rc::default(),
             shelf: Shelf::default(),

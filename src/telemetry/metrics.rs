@@ -2,6 +2,7 @@
 
 use super::accounts::AccountFigures;
 use super::families::{count, counter, family, float, gauge, labelled, level};
+use super::issuers::{self, KeyFetches};
 use super::process;
 use super::refreshes::RefreshMetrics;
 use super::requests::{BOUNDS, Histogram, RouteStats, WorkerStats};
@@ -15,10 +16,11 @@ pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
 /// Every `Sidekey-Error` of the proxy, and what fails before there could be one, so
 /// that each counts from 0: a first refusal would otherwise be no increase.
-const REASONS: [&str; 14] = [
+const REASONS: [&str; 15] = [
     "account_not_connected",
     "bad_request",
     "caller_not_allowed",
+    "caller_not_authenticated",
     "method_not_allowed",
     "overloaded",
     "payload_too_large",
@@ -49,6 +51,8 @@ pub struct Snapshot {
     pub reloads: (u64, u64),
     /// The last one failed.
     pub reload_failed: bool,
+    /// How fetches of each issuer's keys have ended.
+    pub issuers: Vec<KeyFetches>,
     /// How workers wait for sockets.
     pub io: &'static str,
 }
@@ -61,6 +65,7 @@ pub fn render(snapshot: &Snapshot, refreshes: &RefreshMetrics) -> String {
     families.extend(snapshot.accounts.families());
     families.extend(refreshes.collect());
     families.extend(own_families(snapshot));
+    families.extend(issuers::families(&snapshot.issuers));
     families.extend(process::collect());
     // The encoder takes a family without series for a mistake.
     families.retain(|family| !family.get_metric().is_empty());
@@ -281,7 +286,7 @@ mod tests {
     use super::super::accounts::AccountSample;
     use super::super::refreshes::{NamedAccounts, Outcome, RefreshMetrics, Trigger};
     use super::super::requests::{ReplayOutcome, RouteStats, WorkerStats};
-    use super::{AccountFigures, Snapshot, render};
+    use super::{AccountFigures, KeyFetches, Snapshot, render};
     use std::io::Write;
     use std::process::{Command, Stdio};
     use std::time::Duration;
@@ -331,6 +336,12 @@ mod tests {
             reload_failed: true,
             log_dropped: 0,
             spans: Some([5, 0, 1]),
+            issuers: vec![KeyFetches {
+                issuer: "https://a.example".into(),
+                succeeded: 3,
+                failed: 1,
+                keys: 2,
+            }],
         };
         render(&snapshot, &refreshes)
     }
@@ -360,6 +371,9 @@ mod tests {
              trigger=\"scheduled\"} 1"
                 .into(),
             "sidekey_store_write_failures_total 0".into(),
+            "sidekey_issuer_key_fetches_total{issuer=\"https://a.example\",outcome=\"failure\"} 1"
+                .into(),
+            "sidekey_issuer_keys{issuer=\"https://a.example\"} 2".into(),
             "sidekey_access_log_dropped_total 4".into(),
             "sidekey_spans_total{outcome=\"exported\"} 5".into(),
             "sidekey_spans_total{outcome=\"failed\"} 1".into(),

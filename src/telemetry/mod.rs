@@ -4,6 +4,7 @@ pub mod access;
 pub mod accounts;
 pub mod context;
 mod families;
+pub mod issuers;
 pub mod lines;
 pub mod log;
 pub mod metrics;

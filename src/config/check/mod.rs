@@ -8,6 +8,7 @@ mod edits;
 mod hosts;
 mod inputs;
 mod integrations;
+mod jwt;
 mod listeners;
 mod oauth2;
 mod parameters;
