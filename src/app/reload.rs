@@ -174,7 +174,8 @@ impl Reloader {
         self.parts.refreshes.name(named);
         core.accounts.reload(plan).await;
         let plan = RoutePlan::of(&mut config, &doors.among(&self.parts.addresses));
-        core.issuers.trust(&plan.issuers(&config.listeners)).await;
+        let issuers = plan.issuers(&config.listeners);
+        core.issuers.trust(&issuers).await;
         let given = Given::of(&plan, &core.accounts.by_key());
         // To make a worker's tables anew may take a while: not without need.
         let is_same = given.is(&self.in_use.given);
@@ -183,6 +184,7 @@ impl Reloader {
             listeners: listening,
         };
         core.workers.change(change).await;
+        core.issuers.only(&issuers);
         doors.set_modes(&self.in_use.doors);
         let changes = Changes::new(
             counts,

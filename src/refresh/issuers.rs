@@ -7,7 +7,7 @@ use crate::base::issuer::{KeysFrom, TrustedIssuer};
 use crate::oauth::jwks;
 use crate::telemetry::issuers::KeyFetches;
 use crate::token::{Issuers, KeyRing};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -68,13 +68,12 @@ impl Fetchers {
         self.shared.clone()
     }
 
-    /// Goes on with these issuers and no others; waits a little for the keys of
-    /// new ones.
+    /// Trusts these issuers too; waits a little for the keys of new ones.
     pub async fn trust(&self, wanted: &[Arc<TrustedIssuer>]) {
-        self.shared.trust(wanted);
         let tried: Vec<_> = {
             let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-            running.retain(|issuer, _| wanted.contains(issuer));
+            let all: HashSet<_> = running.keys().chain(wanted).cloned().collect();
+            self.shared.trust(&all);
             for issuer in wanted {
                 if let Some(ring) = self.shared.of(issuer) {
                     let start = || self.start(issuer.clone(), ring);
@@ -89,6 +88,16 @@ impl Fetchers {
             }
         };
         let _ = timeout(FIRST, all).await;
+    }
+
+    /// Trusts no others any more: nothing refers to them now.
+    pub fn only(&self, wanted: &[Arc<TrustedIssuer>]) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = running.len();
+        running.retain(|issuer, _| wanted.contains(issuer));
+        if running.len() != before {
+            self.shared.trust(&running.keys().cloned().collect());
+        }
     }
 
     /// For `/metrics`, by the names of the issuers.

@@ -4,7 +4,7 @@
 use crate::base::issuer::TrustedIssuer;
 use crate::base::jwt::keys::KeySet;
 use arc_swap::{ArcSwap, ArcSwapOption};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Notify;
@@ -42,7 +42,7 @@ impl Issuers {
 
     /// Trusts these and no others. What is the same keeps its keys; so does what
     /// has the name of one of before, until its own are there.
-    pub fn trust(&self, wanted: &[Arc<TrustedIssuer>]) {
+    pub fn trust(&self, wanted: &HashSet<Arc<TrustedIssuer>>) {
         let before = self.0.rings.load_full();
         let ring = |issuer: &Arc<TrustedIssuer>| {
             if let Some(kept) = before.get(issuer) {

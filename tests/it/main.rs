@@ -68,3 +68,4 @@ mod upstream_tls;
 mod websocket;
 mod who;
 mod who_connects;
+mod who_jwt;
