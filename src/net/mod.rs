@@ -5,6 +5,7 @@ pub mod dial;
 pub mod handover;
 pub mod heard;
 pub mod inherited;
+pub mod interim;
 pub mod listen;
 mod race;
 #[cfg(target_os = "linux")]

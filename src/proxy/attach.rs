@@ -9,6 +9,7 @@ use super::hop::{self, GoesOn, Noted, names_in, take_connection};
 use super::path::{Rewrite, without_pairs};
 use super::refusal::{Code, Refusal};
 use super::route::WorkerRoute;
+use super::spelling::Spelling;
 use super::trace::TRACEPARENT;
 use super::verdict;
 use crate::config::checked::edits::Edits;
@@ -43,6 +44,7 @@ pub struct Outbound<'a> {
     /// The upstream says when the body may come.
     expects: bool,
     shelf: &'a Shelf,
+    spelling: Spelling,
     /// Where traces are configured: whose child the upstream's span is.
     pub traceparent: Option<Box<HeaderValue>>,
 }
@@ -88,6 +90,7 @@ impl<'a> Outbound<'a> {
         shelf: &'a Shelf,
     ) -> Result<Self, Refusal> {
         let mut headers = std::mem::take(&mut head.headers);
+        let spelling = Spelling::of(head, route);
         let wants_trailers = noted.te() && hop::wants_trailers(&headers);
         strip_hop_by_hop(&mut headers, noted)?;
         if noted.asks_for_more() {
@@ -109,6 +112,7 @@ impl<'a> Outbound<'a> {
             wants_trailers,
             expects: noted.goes_on.expect,
             shelf,
+            spelling,
             headers: Some(headers),
             traceparent: None,
         })
@@ -140,6 +144,7 @@ impl<'a> Outbound<'a> {
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = Uri::from(target);
         *request.headers_mut() = headers;
+        self.spelling.put(&mut request);
         if self.expects {
             await_continue(&mut request);
         }

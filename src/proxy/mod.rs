@@ -47,6 +47,7 @@ mod secure;
 mod seed;
 mod set_cookie;
 mod signs;
+mod spelling;
 mod streamed;
 mod streaming;
 mod tables;

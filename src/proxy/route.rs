@@ -36,6 +36,7 @@ pub struct Routes {
     /// By `.suffix`, longest first.
     host_suffixes: Vec<(String, Paths)>,
     any_host: Paths,
+    keep_case: bool,
     all: Vec<Rc<WorkerRoute>>,
     /// What serves each caller of a route by the caller's own account.
     own: HashMap<Arc<str>, HashMap<Arc<str>, Rc<WorkerRoute>>>,
@@ -65,6 +66,7 @@ impl Routes {
     pub fn new(all: Vec<Rc<WorkerRoute>>) -> Self {
         let mut routes = Self::default();
         for route in &all {
+            routes.keep_case |= route.route.keep_header_case;
             if let Speaks::For {
                 caller,
                 route: lead,
@@ -124,6 +126,12 @@ impl Routes {
     #[must_use]
     pub fn of_caller(&self, route: &str, caller: &str) -> Option<&Rc<WorkerRoute>> {
         self.own.get(route)?.get(caller)
+    }
+
+    /// True where a route keeps the spelling of fields' names.
+    #[must_use]
+    pub fn keep_case(&self) -> bool {
+        self.keep_case
     }
 
     /// True when a route names this host, so that callers may use it.

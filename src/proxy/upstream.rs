@@ -10,6 +10,7 @@ use super::received::{ReceiveError, Received};
 use super::refusal::{Code, Refusal};
 use super::replay::{CALLER_FAILED, Upload};
 use super::route::WorkerRoute;
+use super::spelling;
 use super::streaming::Ending;
 use super::wakes::Woken;
 use super::worker::Worker;
@@ -197,6 +198,7 @@ pub async fn send(
         };
         let body = upload.map_or(Outgoing::Empty, |upload| Outgoing::Kept(upload.send()));
         let request = outbound.request(attach, body)?;
+        open.interim.await_head();
         let answer = pin!(open.sender.try_send_request(request));
         let mut error = match worker.deadlines.until(deadline, answer).await {
             Ok(Ok(response)) => return Ok(answered(route, open, response, upload)),
@@ -218,6 +220,10 @@ fn answered(
     response: Response<Incoming>,
     upload: Option<&Upload>,
 ) -> Answered {
+    let before = open.interim.answered();
+    if !before.is_empty() {
+        route.stats.borrow_mut().came_before(&before);
+    }
     let back = Return {
         open: Some(open),
         pool: route.pool.clone(),
@@ -332,9 +338,11 @@ async fn settle(worker: &Worker, route: &WorkerRoute) -> Result<Connected, Refus
 }
 
 async fn open_http1(dialed: Dialed, route: &WorkerRoute) -> Result<Open, Refusal> {
-    let trouble = dialed.stream.trouble();
-    let (sender, connection) = http1::Builder::new()
-        .max_buf_size(UPSTREAM_BUFFER)
+    let (trouble, interim) = (dialed.stream.trouble(), dialed.stream.interim());
+    let mut http = http1::Builder::new();
+    http.max_buf_size(UPSTREAM_BUFFER);
+    spelling::to_upstreams(&mut http, route);
+    let (sender, connection) = http
         .handshake::<_, Outgoing>(dialed.stream)
         .await
         .map_err(|error| failed(route, trouble.as_ref(), &error))?;
@@ -347,6 +355,7 @@ async fn open_http1(dialed: Dialed, route: &WorkerRoute) -> Result<Open, Refusal
         sender,
         wakes,
         trouble,
+        interim,
         born,
     })
 }

@@ -134,6 +134,12 @@ fn route_families(workers: &WorkerStats) -> Vec<MetricFamily> {
             series(oversized_bytes),
         ),
         family(
+            "sidekey_informational_answers_total",
+            "Interim answers of upstreams (1xx but 100), which end here.",
+            MetricType::COUNTER,
+            series(interim),
+        ),
+        family(
             "sidekey_streams_closed_total",
             "WebSockets and streamed answers that sidekey ended before their own end.",
             MetricType::COUNTER,
@@ -153,6 +159,14 @@ fn requests(route: &str, stats: &RouteStats) -> Vec<Metric> {
         .into_iter()
         .map(|(code, n)| count(&[("route", route), ("code", &code.to_string())], float(n)))
         .collect()
+}
+
+fn interim(route: &str, stats: &RouteStats) -> Vec<Metric> {
+    let one = |(code, n): (u16, u64)| {
+        let code = code.to_string();
+        count(&[("route", route), ("code", &code)], float(n))
+    };
+    stats.interim().map(one).collect()
 }
 
 fn replays(route: &str, stats: &RouteStats) -> Vec<Metric> {
@@ -308,6 +322,7 @@ mod tests {
         route.answered(200);
         route.answered(404);
         route.replay(ReplayOutcome::Cured);
+        route.came_before(&[103]);
         route.duration.observe(Duration::from_micros(60));
         route.duration.observe(Duration::from_secs(60));
         let mut workers = WorkerStats::default();
@@ -353,6 +368,7 @@ mod tests {
         for line in [
             format!("sidekey_requests_total{{{route},code=\"200\"}} 2"),
             format!("sidekey_requests_total{{{route},code=\"404\"}} 1"),
+            format!("sidekey_informational_answers_total{{{route},code=\"103\"}} 1"),
             format!("sidekey_replays_total{{{route},outcome=\"cured\"}} 1"),
             format!("sidekey_replays_total{{{route},outcome=\"budget\"}} 0"),
             format!("sidekey_request_duration_seconds_bucket{{{route},le=\"0.00005\"}} 0"),

@@ -31,6 +31,7 @@ mod http2;
 mod http2_frames;
 mod http2_upstream;
 mod http2_upstream_heads;
+mod interim;
 #[cfg(feature = "fault-points")]
 mod kills;
 mod listener_tls;
@@ -57,6 +58,7 @@ mod reload;
 mod reload_keeps;
 mod replay;
 mod resting;
+mod spelling;
 mod store;
 mod store_bad_disk;
 mod store_full;
