@@ -53,7 +53,7 @@ pub fn forward(
     // An `async fn` would hold its arguments twice, and hyper moves this future.
     async move {
         let mut seen = Seen::start();
-        seen.traced(&worker, &mut head);
+        seen.traced(&worker, &connection, &mut head);
         let mut response = match pipeline(&worker, &connection, &mut head, body, &mut seen).await {
             Ok(response) => response,
             Err(refusal) if is_grpc => grpc::End::of(&refusal).trailers_only(seen.refused(refusal)),

@@ -62,6 +62,7 @@ pub struct Snapshot {
 pub fn render(snapshot: &Snapshot, refreshes: &RefreshMetrics) -> String {
     let mut families = route_families(&snapshot.workers);
     families.extend(worker_families(&snapshot.workers));
+    families.extend(snapshot.workers.tunnels.families());
     families.extend(snapshot.accounts.families());
     families.extend(refreshes.collect());
     families.extend(own_families(snapshot));
@@ -300,6 +301,7 @@ mod tests {
     use super::super::accounts::AccountSample;
     use super::super::refreshes::{NamedAccounts, Outcome, RefreshMetrics, Trigger};
     use super::super::requests::{ReplayOutcome, RouteStats, WorkerStats};
+    use super::super::tunnels::TunnelEnd;
     use super::{AccountFigures, KeyFetches, Snapshot, render};
     use std::io::Write;
     use std::process::{Command, Stdio};
@@ -328,6 +330,8 @@ mod tests {
         let mut workers = WorkerStats::default();
         workers.routes.insert("c\"rm\\\n".into(), route);
         workers.refused.insert("route_not_found", 3);
+        workers.tunnels.ended(TunnelEnd::Idle);
+        workers.tunnels.carried((1, 2));
         let mut unrouted = RouteStats::default();
         unrouted.answered(404);
         unrouted.duration.observe(Duration::from_micros(60));
@@ -386,6 +390,9 @@ mod tests {
             "sidekey_token_refreshes_total{account=\"_other\",outcome=\"success\",\
              trigger=\"scheduled\"} 1"
                 .into(),
+            "sidekey_tunnels_total{outcome=\"idle\"} 1".into(),
+            "sidekey_tunnel_bytes_total{direction=\"to_caller\"} 2".into(),
+            "sidekey_tunnels_open 0".into(),
             "sidekey_store_write_failures_total 0".into(),
             "sidekey_issuer_key_fetches_total{issuer=\"https://a.example\",outcome=\"failure\"} 1"
                 .into(),

@@ -15,6 +15,7 @@ pub mod reloads;
 pub mod requests;
 pub mod spans;
 mod stamp;
+pub mod tunnels;
 
 /// How the log and the access log are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

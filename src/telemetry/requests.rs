@@ -1,6 +1,7 @@
 //! What workers count. Each worker owns its counters, so that a request touches
 //! no memory of another core; a scrape asks every worker for a copy and sums.
 
+use super::tunnels::Tunnels;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -296,6 +297,7 @@ fn add(counts: &mut Vec<(u16, u64)>, code: u16, count: u64) {
 pub struct WorkerStats {
     pub routes: BTreeMap<Arc<str>, RouteStats>,
     pub refused: BTreeMap<&'static str, u64>,
+    pub tunnels: Tunnels,
     /// Open client connections now.
     pub connections: u64,
     /// Bytes held now for replays.
@@ -311,6 +313,7 @@ impl WorkerStats {
         for (reason, count) in other.refused {
             *self.refused.entry(reason).or_default() += count;
         }
+        self.tunnels.merge(&other.tunnels);
         self.connections += other.connections;
         self.replay_buffer_bytes += other.replay_buffer_bytes;
     }
