@@ -188,7 +188,7 @@ impl Fetcher {
         match jwks::fetch(&self.issuer, self.timeout).await {
             Ok(keys) => {
                 self.counts.succeeded.fetch_add(1, Ordering::Relaxed);
-                let count = keys.len() as u64;
+                let count = keys.count() as u64;
                 self.counts.keys.store(count, Ordering::Relaxed);
                 self.shared.publish(&self.ring, keys);
                 if std::mem::take(&mut self.in_trouble) {

@@ -49,7 +49,7 @@ impl KeySet {
 
     /// How many keys there are.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.keys.len()
     }
 

@@ -130,7 +130,7 @@ fn a_public_key_is_no_shared_secret_and_nothing_is_unsigned() {
     let jwk = key.jwk("1");
     let secret = json!({"kty": "oct", "k": b64(b"secret"), "kid": "2"});
     let keys = set(&[jwk.clone(), secret]);
-    assert_eq!(keys.len(), 1);
+    assert_eq!(keys.count(), 1);
     for secret in [jwk["n"].as_str().unwrap().as_bytes(), b"secret"] {
         let signed = format!("{}.{}", of(&json!({"alg": "HS256"})), of(&claims()));
         let hmac = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret);
@@ -167,7 +167,7 @@ fn a_key_is_for_what_it_says() {
     let with = |name: &str, value: Value| {
         let mut jwk = key.jwk("1");
         jwk[name] = value;
-        KeySet::read(json!({"keys": [jwk]}).to_string().as_bytes()).map(|set| set.len())
+        KeySet::read(json!({"keys": [jwk]}).to_string().as_bytes()).map(|set| set.count())
     };
     assert_eq!(with("use", "sig".into()), Ok(1));
     assert_eq!(with("alg", "ES256".into()), Ok(1));
