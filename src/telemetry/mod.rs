@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod accounts;
+mod by_route;
 pub mod context;
 mod families;
 pub mod issuers;
