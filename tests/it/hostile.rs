@@ -2,17 +2,21 @@
 //! recording server behind, with nginx between the two, and, to show what that
 //! is good for, at the recording server itself.
 
+mod answers;
 mod arrivals;
 mod caller;
+mod callers;
 mod corpus;
 mod frames;
 mod http2;
 mod notation;
+mod play_answers;
 mod readings;
 mod recorder;
 mod stage;
 #[path = "../../fuzz/src/strict.rs"]
 mod strict;
+mod upstreams;
 
 use arrivals::Faults;
 use caller::{Caller, Got};
@@ -22,6 +26,7 @@ use recorder::Recorder;
 use stage::Stage;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use strict::Message;
 
 fn request(what: &str, number: usize, host: &str) -> Vec<u8> {
@@ -132,4 +137,24 @@ fn nothing_hostile_comes_through_from_http2() {
     );
     let faults = [("alone", &plain), ("with nginx", &nginx)];
     conclude("hostile-http2.txt", &figures, &faults);
+}
+
+#[test]
+fn nothing_hostile_comes_through_from_upstreams() {
+    let cases = |folder| -> Vec<Arc<answers::Case>> {
+        answers::read(folder).into_iter().map(Arc::new).collect()
+    };
+    let (http1, http2) = (cases("answers"), cases("answers_http2"));
+    let (of_http1, of_http2) = std::thread::scope(|scope| {
+        let http2 = scope.spawn(|| play_answers::play(&http2, true));
+        (play_answers::play(&http1, false), http2.join().unwrap())
+    });
+    let figures = format!(
+        "{} answers over HTTP/1.1 and {} over HTTP/2; {} reached the next request",
+        http1.len(),
+        http2.len(),
+        of_http1.reached.len() + of_http2.reached.len()
+    );
+    let faults = [("HTTP/1.1", &of_http1), ("HTTP/2", &of_http2)];
+    conclude("hostile-answers.txt", &figures, &faults);
 }
