@@ -71,7 +71,7 @@ fn join_cookies(headers: &mut HeaderMap) {
 #[cfg(test)]
 mod tests {
     use super::join_cookies;
-    use http::header::{CONTENT_LENGTH, COOKIE, HeaderMap, HeaderValue};
+    use http::header::{COOKIE, HeaderMap, HeaderValue};
 
     #[test]
     fn crumbs_become_one_cookie_in_their_order() {
