@@ -16,6 +16,7 @@ mod held;
 mod holder;
 mod keeping;
 mod listeners;
+mod own_proxies;
 mod pages;
 mod place;
 mod reload;

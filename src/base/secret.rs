@@ -3,17 +3,19 @@
 
 use secrecy::{ExposeSecret, SecretString};
 use std::fmt;
+use std::sync::Arc;
 use subtle::ConstantTimeEq;
 
-/// A secret text: a client secret, a token, an admin token.
+/// A secret text: a client secret, a token, an admin token. A clone is the same
+/// text in the same place.
 #[derive(Clone)]
-pub struct Secret(SecretString);
+pub struct Secret(Arc<SecretString>);
 
 impl Secret {
     /// Takes ownership of the text; the given allocation is the one zeroed on drop.
     #[must_use]
     pub fn new(text: String) -> Self {
-        Self(SecretString::from(text))
+        Self(Arc::new(SecretString::from(text)))
     }
 
     /// The text itself. Every call is a place where a secret may leak: write it
@@ -57,6 +59,12 @@ mod tests {
         let secret = Secret::new("hunter2".into());
         assert_eq!(format!("{secret:?}"), "[secret]");
         assert_eq!(secret.expose(), "hunter2");
+    }
+
+    #[test]
+    fn a_clone_is_no_further_copy() {
+        let secret = Secret::new("hunter2".into());
+        assert_eq!(secret.clone().expose().as_ptr(), secret.expose().as_ptr());
     }
 
     #[test]

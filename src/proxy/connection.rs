@@ -3,7 +3,9 @@
 use super::callers::Listener;
 use super::onward::Onward;
 use super::peer::Peer;
+use super::permits::Permit;
 use super::signs::{Doing, Signs, Verdict};
+use super::within::Origin;
 use super::worker::Worker;
 use crate::net::listen;
 use crate::net::time::Deadlines;
@@ -68,6 +70,8 @@ pub struct Connection {
     http2: OnceCell<Box<Signs>>,
     /// Called when its streams are to be cut off.
     cut: Notify,
+    /// Where it goes on as a connection of this origin's.
+    origin: OnceCell<Box<Origin>>,
 }
 
 /// How long a connection is idle before it gives its buffers back.
@@ -77,7 +81,16 @@ const REST_AFTER: Duration = Duration::from_secs(1);
 const LET_GO_AFTER: Duration = Duration::from_secs(1);
 
 /// Marks its connection as busy while it lives. HTTP/2 has many at once.
-pub struct InRequest(Rc<Connection>);
+/// `None`: a tunnel, or one request too many in the process.
+pub struct InRequest(Rc<Connection>, Option<Permit>);
+
+impl InRequest {
+    /// True of a request that may run.
+    #[must_use]
+    pub fn is_permitted(&self) -> bool {
+        self.1.is_some()
+    }
+}
 
 impl Drop for InRequest {
     fn drop(&mut self) {
@@ -147,6 +160,30 @@ impl Connection {
             waker: RefCell::default(),
             http2: OnceCell::new(),
             cut: Notify::new(),
+            origin: OnceCell::new(),
+        }
+    }
+
+    /// After CONNECT: it goes on as one of this origin's, of which nothing has come.
+    pub fn begin_within(&self, origin: Origin) {
+        let _ = self.origin.set(Box::new(origin));
+        self.used.set(false);
+        self.unflushed.set(false);
+        self.rest.set(false);
+        self.enter(Phase::Idle);
+    }
+
+    /// The origin that its caller believes to speak to; `None` where that is the listener.
+    pub fn origin(&self) -> Option<&Origin> {
+        self.origin.get().map(|origin| &**origin)
+    }
+
+    /// The scheme of the addresses that its caller calls.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        match self.origin() {
+            Some(_) => "https",
+            None => self.listener.scheme(),
         }
     }
 
@@ -174,13 +211,13 @@ impl Connection {
         !self.used.get()
     }
 
-    /// A request has begun.
+    /// A request has begun, or a tunnel, which has no permit and needs none.
     #[must_use]
-    pub fn in_request(self: &Rc<Self>) -> InRequest {
+    pub fn in_request(self: &Rc<Self>, permit: Option<Permit>) -> InRequest {
         self.used.set(true);
         self.running.set(self.running.get() + 1);
         self.enter(Phase::Request);
-        InRequest(self.clone())
+        InRequest(self.clone(), permit)
     }
 
     /// A request has a body, in chunks or in another way that leaves no doubt

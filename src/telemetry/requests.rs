@@ -275,6 +275,9 @@ impl RouteStats {
 pub struct WorkerStats {
     pub routes: BTreeMap<Arc<str>, RouteStats>,
     pub refused: BTreeMap<&'static str, u64>,
+    /// Of routes with several: the route and the address, and whether no worker
+    /// leaves it out.
+    pub upstreams: BTreeMap<(Arc<str>, Arc<str>), bool>,
     /// Open client connections now.
     pub connections: u64,
     /// Bytes held now for replays.
@@ -289,6 +292,9 @@ impl WorkerStats {
         }
         for (reason, count) in other.refused {
             *self.refused.entry(reason).or_default() += count;
+        }
+        for (upstream, is_well) in other.upstreams {
+            *self.upstreams.entry(upstream).or_insert(true) &= is_well;
         }
         self.connections += other.connections;
         self.replay_buffer_bytes += other.replay_buffer_bytes;
