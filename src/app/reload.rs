@@ -8,7 +8,7 @@ use super::created::{self, Kept};
 use super::doors::Doors;
 use super::failure::Failure;
 use super::fixed::Fixed;
-use super::handover::Held;
+use super::held::Held;
 use super::listeners;
 use super::own_proxies;
 use super::rotated::Secrets;

@@ -209,7 +209,7 @@ async fn over(
         Ok(Ok(response)) => {
             place.answered();
             let (head, stream) = response.into_parts();
-            let body = Received::Http2(Box::new(Streamed::new(stream, &head.headers)));
+            let body = Received::Http2(Box::new(Streamed::new(stream, &head)));
             let response = http::Response::from_parts(head, body);
             Ok(Answered::new(response, Return::of_stream(ending, route)))
         }
