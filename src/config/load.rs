@@ -63,7 +63,7 @@ pub fn hosts_to_intercept(
             .iter()
             .enumerate()
             .filter(|(at, _)| !waits(at));
-        let upstreams = known.map(|(_, route)| &route.upstream);
+        let upstreams = known.flat_map(|(_, route)| route.upstreams());
         let secure = upstreams.filter(|upstream| upstream.scheme == UpstreamScheme::Https);
         hosts.extend(secure.map(|upstream| upstream.host.clone()));
     }
