@@ -2,7 +2,8 @@
 
 use super::announce::Addresses;
 use super::failure::ListenError;
-use super::handover::{self, Named};
+use super::handover;
+use super::held::Named;
 use super::listeners::{Opened, open};
 use super::place::Place;
 use crate::config::checked::callers::Allowed;

@@ -16,12 +16,12 @@
 //! One that is not answered looks whether the running one still waits for a next
 //! one. If so, that one goes on, and the next one ends: never do both stay.
 
-use super::doors::Doors;
+use super::held::{Held, Named};
 use crate::base::crypto::sha256_text;
 use crate::base::directories::state_directory;
 use crate::net::handover::{Passed, receive, send};
 use crate::net::inherited::{Inherited, PassedOn};
-use crate::net::unix::Bound;
+use crate::net::unix::remove_unwanted;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -29,9 +29,8 @@ use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Notify;
 
 const HELLO: &[u8] = b"take-over 1\n";
 const READY: &[u8] = b"ready\n";
@@ -44,9 +43,6 @@ const START: Duration = Duration::from_secs(120);
 /// The longest path of a Unix socket, in bytes.
 const LONGEST_PATH: usize = 107;
 
-/// A socket as it is handed over: what it is for, and the socket.
-pub type Named = (String, Arc<OwnedFd>);
-
 /// `listen 127.0.0.1:7480`: the key, and the address as the configuration has it.
 pub fn name(key: &str, address: impl std::fmt::Display) -> String {
     format!("{key} {address}")
@@ -54,6 +50,9 @@ pub fn name(key: &str, address: impl std::fmt::Display) -> String {
 
 /// `inherited 3 web`, `inherited 4`: the number, and the name if it was announced.
 const INHERITED: &str = "inherited ";
+
+/// What the name of a Unix socket begins with; its path follows.
+const UNIX: &str = "listen unix:";
 
 /// What whoever started the first process has opened for it.
 ///
@@ -77,87 +76,6 @@ fn as_inherited(name: &str) -> Option<(RawFd, Option<String>)> {
         None => (rest, None),
     };
     Some((number.parse().ok()?, name))
-}
-
-/// The sockets at which this process listens now; cheap to clone.
-#[derive(Clone, Default)]
-pub struct Held {
-    sockets: Arc<Mutex<Sockets>>,
-    lost: Arc<Notify>,
-}
-
-#[derive(Default)]
-struct Sockets {
-    /// For applications, which a reload may change.
-    proxy: Vec<Named>,
-    files: Vec<(Weak<Bound>, u32)>,
-    others: Vec<Named>,
-}
-
-impl Held {
-    fn sockets(&self) -> MutexGuard<'_, Sockets> {
-        self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub fn set_proxy(&self, doors: &Doors) {
-        let mut sockets = self.sockets();
-        sockets.proxy = doors.sockets();
-        sockets.files = doors.files();
-    }
-
-    /// The files of Unix sockets that were taken over are this process's now:
-    /// they get the modes of its configuration, and go with it.
-    pub fn keep_files(&self) {
-        for (file, mode) in &self.sockets().files {
-            let Some(file) = file.upgrade() else { continue };
-            file.keep();
-            match file.set_mode(*mode) {
-                Err(why) if why.kind() == io::ErrorKind::NotFound => {
-                    tracing::warn!(target: "sidekey", "{file} went while it was taken over; it is bound anew");
-                    file.lose();
-                    self.lost.notify_one();
-                }
-                Err(why) => tracing::warn!(target: "sidekey", "{file} keeps its mode: {why}"),
-                Ok(()) => {}
-            }
-        }
-    }
-
-    /// Waits until a file was found to be gone.
-    pub async fn lost(&self) {
-        self.lost.notified().await;
-    }
-
-    pub fn set_others(&self, sockets: Vec<Named>) {
-        self.sockets().others = sockets;
-    }
-
-    /// What is held no more can be closed.
-    pub fn clear(&self) {
-        *self.sockets() = Sockets::default();
-    }
-
-    /// For the next process. The files are its own from before it has them: this
-    /// one may end at any time.
-    fn pass_on(&self) -> (Vec<Named>, Files) {
-        let sockets = self.sockets();
-        let files = sockets.files.iter().map(|(file, _)| file.clone());
-        let files = Files(files.collect());
-        files.each(Bound::pass_on);
-        let all = sockets.proxy.iter().chain(&sockets.others);
-        (all.cloned().collect(), files)
-    }
-}
-
-/// The files of Unix sockets that were handed over together.
-struct Files(Vec<Weak<Bound>>);
-
-impl Files {
-    fn each(&self, what: impl Fn(&Bound)) {
-        for file in self.0.iter().filter_map(Weak::upgrade) {
-            what(&file);
-        }
-    }
 }
 
 /// Where this process waits for the next.
@@ -245,7 +163,7 @@ fn hand_over(stream: tokio::net::UnixStream, held: &Held) -> io::Result<()> {
     let (sockets, files) = held.pass_on();
     let passed = pass(&mut stream, sockets);
     if passed.is_err() {
-        files.each(Bound::keep);
+        files.keep();
     }
     passed
 }
@@ -337,12 +255,24 @@ impl Predecessor {
     pub fn ready(mut self) -> Result<Option<Succession>, String> {
         let told = self.stream.write_all(READY);
         let Err(why) = told.and_then(|()| expect(&mut self.stream, YOURS)) else {
+            self.clear_away();
             return Ok(Some(Succession(self.stream)));
         };
         // One that ends waits for nobody.
         match UnixStream::connect(&self.path) {
-            Err(error) if is_nobody(&error) => Ok(None),
+            Err(error) if is_nobody(&error) => {
+                self.clear_away();
+                Ok(None)
+            }
             _ => Err(format!("it no longer waits for this one ({why})")),
+        }
+    }
+
+    /// What this process does not listen at has no use for its file any more.
+    fn clear_away(&self) {
+        let names = self.sockets.iter().map(|passed| passed.name.as_str());
+        for path in names.filter_map(|name| name.strip_prefix(UNIX)) {
+            remove_unwanted(Path::new(path));
         }
     }
 }
@@ -357,7 +287,13 @@ fn is_nobody(error: &io::Error) -> bool {
 }
 
 /// One for each admin listener: several sidekeys of a user may run side by side.
+/// Port 0 would be the same place for all of them.
 fn place(admin: SocketAddr) -> Result<PathBuf, String> {
+    if admin.port() == 0 {
+        let why = "admin.listen has port 0, by which no process can be told from another; \
+                   a take-over needs a port that is written";
+        return Err(why.to_owned());
+    }
     let env = |name: &str| std::env::var(name).ok();
     let folder =
         state_directory(&env).ok_or("none of STATE_DIRECTORY, XDG_STATE_HOME, HOME is set")?;
@@ -402,12 +338,14 @@ fn own_user() -> u32 {
 mod tests {
     use super::{
         HELLO, Held, PATIENCE, Predecessor, READY, YOURS, as_inherited, expect, file_name,
-        hand_over, set_patience,
+        hand_over, place, receive, set_patience,
     };
+    use crate::net::unix;
     use std::collections::HashSet;
     use std::io::{ErrorKind, Read, Write};
     use std::os::unix::net::{UnixListener, UnixStream};
     use std::path::PathBuf;
+    use std::sync::Arc;
 
     /// The next process at `path`, and the other's end of its connection.
     fn next(path: PathBuf) -> (Predecessor, UnixStream) {
@@ -479,6 +417,38 @@ mod tests {
         assert_eq!(open.kind(), ErrorKind::WouldBlock);
         drop(succession);
         assert_eq!(other.read(&mut [0]).unwrap(), 0);
+    }
+
+    #[test]
+    fn port_0_is_no_place() {
+        assert!(
+            place("127.0.0.1:0".parse().unwrap())
+                .unwrap_err()
+                .contains("port 0")
+        );
+    }
+
+    /// A reload takes the listener away while the next process starts, and that fails.
+    #[tokio::test]
+    async fn a_file_whose_listener_went_meanwhile_goes_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let socket = unix::bind(&path, 0o600).unwrap();
+        let file = Arc::downgrade(socket.file().unwrap());
+        let named = Arc::new(socket.to_pass_on().unwrap());
+        let held = Held::of_unix_socket(file, ("listen".to_owned(), named));
+        let (mut next, running) = UnixStream::pair().unwrap();
+        running.set_nonblocking(true).unwrap();
+        let running = tokio::net::UnixStream::from_std(running).unwrap();
+        let handing = tokio::task::spawn_blocking(move || hand_over(running, &held));
+        next.write_all(HELLO).unwrap();
+        let sockets = receive(&next).unwrap();
+        assert_eq!(sockets.len(), 1);
+        drop(socket);
+        assert!(path.exists(), "it may be the next one's");
+        drop(next);
+        handing.await.unwrap().unwrap_err();
+        assert!(!path.exists());
     }
 
     #[tokio::test]

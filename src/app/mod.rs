@@ -12,6 +12,7 @@ mod doors;
 mod failure;
 mod fixed;
 mod handover;
+mod held;
 mod holder;
 mod keeping;
 mod listeners;

@@ -2,7 +2,8 @@
 
 use super::announce::{self, Addresses};
 use super::failure::Failure;
-use super::handover::{Held, Offer, Predecessor, Succession};
+use super::handover::{Offer, Predecessor, Succession};
+use super::held::Held;
 use super::listeners::{self, Bound};
 use super::own_proxies;
 use super::pages;

@@ -13,13 +13,48 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::net::UnixStream;
 
+/// A socket's file as it was when it was bound.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    path: PathBuf,
+    /// Device and inode.
+    place: (u64, u64),
+}
+
+impl Seen {
+    fn at(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            place: place(path)?,
+            path: path.to_owned(),
+        })
+    }
+
+    fn is_there(&self) -> io::Result<bool> {
+        Ok(place(&self.path)? == self.place)
+    }
+
+    /// Removes it, if no other is in its place.
+    pub fn remove(&self) {
+        if self.is_there().is_ok_and(|is_there| is_there) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Removes the file of a socket that was handed over and that nobody wants;
+/// whoever calls has its lock.
+pub fn remove_unwanted(path: &Path) {
+    let found = fs::symlink_metadata(path);
+    if found.is_ok_and(|found| found.file_type().is_socket()) {
+        let _ = fs::remove_file(path);
+    }
+}
+
 /// The file of a socket that this process listens on. Dropped, it is removed if
 /// it is still this one, and the next process may have the place.
 #[derive(Debug)]
 pub struct Bound {
-    path: PathBuf,
-    /// Device and inode.
-    place: (u64, u64),
+    file: Seen,
     /// Held for as long as we listen: of two processes that start at once only
     /// one comes to look at the socket's file. Never removed, for somebody may
     /// be about to lock it.
@@ -60,13 +95,19 @@ impl Bound {
         self.is_lost.load(Ordering::Relaxed)
     }
 
+    /// The file, also when this is gone.
+    #[must_use]
+    pub fn seen(&self) -> Seen {
+        self.file.clone()
+    }
+
     /// Gives the file another mode.
     ///
     /// # Errors
     /// `NotFound` when the file is gone, or another is in its place.
     pub fn set_mode(&self, mode: u32) -> io::Result<()> {
-        match place(&self.path)? == self.place {
-            true => fs::set_permissions(&self.path, Permissions::from_mode(mode)),
+        match self.file.is_there()? {
+            true => fs::set_permissions(&self.file.path, Permissions::from_mode(mode)),
             false => Err(io::ErrorKind::NotFound.into()),
         }
     }
@@ -75,15 +116,14 @@ impl Bound {
 /// Its path.
 impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.path.display().fmt(f)
+        self.file.path.display().fmt(f)
     }
 }
 
 impl Drop for Bound {
     fn drop(&mut self) {
-        let is_ours = !self.is_anothers.load(Ordering::Relaxed);
-        if is_ours && place(&self.path).is_ok_and(|now| now == self.place) {
-            let _ = fs::remove_file(&self.path);
+        if !self.is_anothers.load(Ordering::Relaxed) {
+            self.file.remove();
         }
     }
 }
@@ -108,8 +148,7 @@ pub fn bind_again(path: &Path, mode: u32, lock: OwnedFd) -> io::Result<Socket> {
     socket.set_nonblocking(true)?;
     socket.bind(&SockAddr::unix(path)?)?;
     let bound = Bound {
-        path: path.to_owned(),
-        place: place(path)?,
+        file: Seen::at(path)?,
         lock: lock.into(),
         is_anothers: AtomicBool::new(false),
         is_lost: AtomicBool::new(false),
@@ -127,8 +166,7 @@ pub fn bind_again(path: &Path, mode: u32, lock: OwnedFd) -> io::Result<Socket> {
 /// When its file is gone.
 pub fn taken(path: &Path, socket: OwnedFd, lock: OwnedFd) -> io::Result<Socket> {
     let bound = Bound {
-        path: path.to_owned(),
-        place: place(path)?,
+        file: Seen::at(path)?,
         lock: lock.into(),
         is_anothers: AtomicBool::new(true),
         is_lost: AtomicBool::new(false),

@@ -1,9 +1,9 @@
 //! The body of an upstream's answer, over either version of HTTP.
 
 use bytes::Bytes;
-use h2::RecvStream;
-use http::HeaderMap;
+use h2::{Reason, RecvStream};
 use http::header::CONTENT_LENGTH;
+use http::{StatusCode, response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::error::Error;
@@ -34,6 +34,9 @@ impl Error for ReceiveError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Http1(error) => Some(error),
+            // Its code becomes that of the caller's stream, where this one would
+            // say that all is well.
+            Self::Http2(error) if error.reason() == Some(Reason::NO_ERROR) => None,
             Self::Http2(error) => Some(error),
         }
     }
@@ -43,21 +46,28 @@ impl Error for ReceiveError {
 pub struct Streamed {
     stream: RecvStream,
     length: Option<u64>,
+    /// The status has no content (RFC 9110, 6.4.1), whatever DATA may come.
+    is_bare: bool,
     trailers_next: bool,
 }
 
 impl Streamed {
-    /// The body that follows a head with these fields.
+    /// The body that follows this head.
     #[must_use]
-    pub fn new(stream: RecvStream, head: &HeaderMap) -> Self {
-        let length = head.get(CONTENT_LENGTH);
+    pub fn new(stream: RecvStream, head: &response::Parts) -> Self {
+        let length = head.headers.get(CONTENT_LENGTH);
         let length = length.and_then(|value| value.to_str().ok()?.parse().ok());
+        let is_bare = matches!(
+            head.status,
+            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+        );
         Self {
-            length: if stream.is_end_stream() {
+            length: if is_bare || stream.is_end_stream() {
                 Some(0)
             } else {
                 length
             },
+            is_bare,
             stream,
             trailers_next: false,
         }
@@ -69,6 +79,9 @@ impl Streamed {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        if self.is_bare {
+            return Poll::Ready(None);
+        }
         if !self.trailers_next {
             if let Some(data) = ready!(self.stream.poll_data(cx)) {
                 let data = data.and_then(|data| {
@@ -107,7 +120,7 @@ impl Body for Received {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Http1(incoming) => incoming.is_end_stream(),
-            Self::Http2(streamed) => streamed.stream.is_end_stream(),
+            Self::Http2(streamed) => streamed.is_bare || streamed.stream.is_end_stream(),
         }
     }
 

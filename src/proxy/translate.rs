@@ -7,7 +7,7 @@
 
 use super::refusal::{Code, Refusal};
 use crate::config::checked::Limits;
-use http::header::{COOKIE, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use http::request;
 
 /// What the body is told to be like, `None` for no body.
@@ -22,6 +22,10 @@ pub fn to_http1(
         return Err(Refusal::bad_request("the scheme is neither http nor https"));
     }
     let headers = &mut head.headers;
+    // Lengths that agree come this far; HTTP/1.1 has room for one alone.
+    if headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some() {
+        return Err(Refusal::bad_request("Content-Length came more than once"));
+    }
     join_cookies(headers);
     // Where both are there they are compared, as with an absolute target.
     if let Some(authority) = head.uri.authority()

@@ -40,6 +40,19 @@ pub struct StoredTokens {
     pub expires_at: Option<Wall>,
     /// When these tokens came.
     pub refreshed_at: Wall,
+    /// When a person connected the account, which all refreshes since go back to;
+    /// `None` for a client's own, and in records of versions before this field.
+    pub connected_at: Option<Wall>,
+}
+
+impl StoredTokens {
+    /// True when these replace the others: those of a later connection before
+    /// those of a later refresh, for a refresh may answer long after a person
+    /// has connected the account anew by another process.
+    #[must_use]
+    pub fn are_newer_than(&self, others: &Self) -> bool {
+        (self.connected_at, self.refreshed_at) > (others.connected_at, others.refreshed_at)
+    }
 }
 
 /// A rotation that was begun.
@@ -140,6 +153,8 @@ struct TokensForm {
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<u64>,
     refreshed_at: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connected_at: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -196,6 +211,7 @@ impl From<&StoredTokens> for TokensForm {
             issued_at: millis(tokens.issued_at),
             expires_at: tokens.expires_at.map(millis),
             refreshed_at: millis(tokens.refreshed_at),
+            connected_at: tokens.connected_at.map(millis),
         }
     }
 }
@@ -227,6 +243,7 @@ impl From<TokensForm> for StoredTokens {
             issued_at: wall(form.issued_at),
             expires_at: form.expires_at.map(wall),
             refreshed_at: wall(form.refreshed_at),
+            connected_at: form.connected_at.map(wall),
         }
     }
 }
@@ -256,6 +273,7 @@ mod tests {
                 issued_at: wall(1_700_000_000_123),
                 expires_at: Some(wall(1_700_003_600_123)),
                 refreshed_at: wall(1_700_000_000_456),
+                connected_at: Some(wall(1_600_000_000_789)),
             }),
             intent: Some(Intent {
                 started_at: wall(5),

@@ -383,6 +383,37 @@ fn a_unix_socket_whose_file_went_meanwhile_is_bound_anew() {
     assert!(!path.exists());
 }
 
+#[test]
+fn a_unix_socket_that_the_next_one_does_not_want_goes() {
+    let auth = AuthServer::start();
+    let upstream = auth.upstream();
+    let yaml = Conf::new(&auth, &upstream).store(STORE).yaml();
+    let mut sidekey = Sidekey::run_yaml(&with_unix_socket(&yaml, "mode: 0600"));
+    let path = sidekey.configuration().with_file_name("app.sock");
+    assert!(path.exists());
+    std::fs::write(sidekey.configuration(), sidekey.with_ports(&yaml)).unwrap();
+    assert_eq!(sidekey.take_over().code(), Some(0));
+    assert!(!path.exists());
+    assert_eq!(get(sidekey.proxy, "/api/").status, 200);
+}
+
+#[test]
+fn port_0_cannot_be_taken_over() {
+    let auth = AuthServer::start();
+    let upstream = auth.upstream();
+    let home = tempfile::tempdir().unwrap();
+    let yaml = Conf::new(&auth, &upstream).yaml();
+    let yaml = yaml.replace("@PROXY@", "0").replace("@ADMIN@", "0");
+    let file = home.path().join("sidekey.yaml");
+    std::fs::write(&file, yaml).unwrap();
+    let mut command = command(&home);
+    command.args(["run", "--take-over", "--config"]).arg(file);
+    let ended = command.output().unwrap();
+    assert!(!ended.status.success());
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(said.contains("admin.listen has port 0"), "{said}");
+}
+
 /// A configuration that also listens at `app.sock`; `more` is what it has of keys.
 fn with_unix_socket(yaml: &str, more: &str) -> String {
     let first = "listen: 127.0.0.1:@PROXY@";

@@ -38,7 +38,7 @@ impl Machine {
         };
         let held = self.held.as_ref().map(|h| &h.tokens);
         let is_newer = held.is_none_or(|held| {
-            let later = tokens.refreshed_at > held.refreshed_at;
+            let later = tokens.are_newer_than(held);
             held != tokens && changed && (later || self.store.pending.unsaved.is_none())
         });
         if !is_newer {

@@ -11,6 +11,7 @@ mod absorb;
 mod asks;
 mod budget;
 mod change;
+mod conflict;
 mod look;
 mod outcome;
 mod people;

@@ -26,7 +26,21 @@ impl Machine {
     /// Takes a token answer in. A person's is shown once it is durable; a
     /// client's at once.
     pub(super) fn succeed(&mut self, now: Now, sent: Now, answer: TokenAnswer) {
-        let fresh = self.make_held(now, sent, answer);
+        let old = self.held.as_ref();
+        let connected_at = old.and_then(|held| held.tokens.connected_at);
+        self.take_answer(now, sent, answer, connected_at);
+    }
+
+    /// The same for an answer that goes back to a connection at that time.
+    pub(super) fn take_answer(
+        &mut self,
+        now: Now,
+        sent: Now,
+        answer: TokenAnswer,
+        connected_at: Option<Wall>,
+    ) {
+        let mut fresh = self.make_held(now, sent, answer);
+        fresh.tokens.connected_at = connected_at;
         let outcome = if self.is_same(&fresh) {
             Outcome::SameToken
         } else {
@@ -67,6 +81,7 @@ impl Machine {
             issued_at: sent.wall,
             expires_at: times.expiry.map(|expiry| expiry.wall),
             refreshed_at: now.wall,
+            connected_at: None,
         };
         Held {
             tokens,

@@ -75,7 +75,7 @@ impl Machine {
             held.tokens.refresh_token = None;
             held.tokens.scope = None;
         }
-        self.succeed(now, sent, answer);
+        self.take_answer(now, sent, answer, Some(now.wall));
     }
 
     /// Forgets the tokens, here and in the store.

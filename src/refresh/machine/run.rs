@@ -350,7 +350,7 @@ impl Machine {
         self.install_fresh(now);
     }
 
-    fn not_stored(&mut self, now: Now, error: &StoreError) {
+    pub(super) fn not_stored(&mut self, now: Now, error: &StoreError) {
         self.store.pending.conflicts = 0;
         self.out.push(Action::CountWriteFailed);
         if !self.store.dirty {
@@ -373,33 +373,6 @@ impl Machine {
         let what = format!("{what}: {error}; writing it is tried again");
         self.log(level, what.clone());
         self.store.pending.unsaved = Some(LastError { at: now.wall, what });
-    }
-
-    fn read_after_conflict(&mut self, now: Now, result: Result<Option<Loaded>, StoreError>) {
-        let loaded = match result {
-            Ok(loaded) => loaded,
-            Err(error) => {
-                self.not_stored(now, &error);
-                return self.install_fresh(now);
-            }
-        };
-        let ours = self.fresh.as_deref().or(self.held.as_ref());
-        let theirs = loaded.as_ref().and_then(|l| l.record.tokens.as_ref());
-        let theirs_is_newer = match (ours, theirs) {
-            (Some(ours), Some(theirs)) => theirs.refreshed_at > ours.tokens.refreshed_at,
-            (None, theirs) => theirs.is_some(),
-            (_, None) => false,
-        };
-        if theirs_is_newer && !self.store.force {
-            self.fresh = None;
-            self.store.give_up_ours();
-            self.absorb(now, loaded);
-            self.plan(now);
-            self.publish(now);
-            return self.tell_success(now, false);
-        }
-        self.see(now, loaded.as_ref());
-        self.write_outcome();
     }
 
     /// Tries once more to write what is only in memory.

@@ -1,53 +1,27 @@
 //! The program with a recording server behind, at once or behind nginx, and
 //! the cases played on it.
 
+use super::arrivals::{Allowed, Faults};
 use super::caller::{Caller, Got};
-use super::corpus::{Case, End, Expected, Then};
-use super::recorder::{self, Mark, Recorder};
-use super::strict::Message;
-use super::{readings, request};
+use super::corpus::{Case, End, Then};
+use super::notation::Expected;
+use super::recorder::Recorder;
+use super::request;
 use crate::support::real::Nginx;
 use crate::support::{Answer, AuthServer, Conf, Server, Sidekey};
-use std::collections::BTreeSet;
 
 /// Small, so that a case reaches them in no time.
-const LIMITS: &str =
-    "limits: {header_bytes: 8KiB, header_count: 50, uri_bytes: 2KiB, header_timeout: 3s}";
+const LIMITS: &str = "limits: {header_bytes: 8KiB, header_count: 50, uri_bytes: 2KiB, header_timeout: 3s, \
+     idle_timeout: 30s}";
 const TIMEOUT: &str = "timeout: 3s";
 /// Enough to learn from; each may have taken as long as a limit allows.
 const MOST_FAULTS: usize = 60;
 
 pub struct Stage {
-    sidekey: Sidekey,
-    recorder: Recorder,
+    pub sidekey: Sidekey,
+    pub recorder: Recorder,
     nginx: Option<(Nginx, Server)>,
     _auth: AuthServer,
-}
-
-/// What went wrong.
-#[derive(Default)]
-pub struct Faults {
-    pub lines: Vec<String>,
-    /// Cases of which something reached the upstream that must not.
-    pub reached: BTreeSet<String>,
-}
-
-impl Faults {
-    fn say(&mut self, case: &str, what: &str) {
-        self.lines.push(format!("{case}: {what}"));
-    }
-
-    fn reached(&mut self, case: &str, what: &str) {
-        self.reached.insert(case.to_owned());
-        self.say(case, what);
-    }
-}
-
-/// What may come to the upstream of one case.
-#[derive(Default)]
-struct Allowed<'c> {
-    requests: Vec<Expected>,
-    gone: &'c [String],
 }
 
 impl Stage {
@@ -82,11 +56,7 @@ impl Stage {
                 break;
             }
         }
-        let everything = self.recorder.since(&Mark::default());
-        let smuggled = |bytes: &Vec<u8>| bytes.windows(13).any(|w| w == b"GET /smuggled");
-        if everything.iter().any(smuggled) {
-            faults.reached("at last", "a smuggled request came through");
-        }
+        faults.check_smuggled(&self.recorder);
         faults
     }
 
@@ -97,11 +67,9 @@ impl Stage {
             self.check_answers(case, 0, &mut caller, faults);
         }
         self.check_fresh("those that wait", 0, faults);
-        let allowed = Allowed {
-            requests: vec![Expected::get("/fresh/0")],
-            ..Allowed::default()
-        };
-        self.check_arrivals("those that wait", &mark, &allowed, faults);
+        let requests = vec![Expected::get("/fresh/0")];
+        let allowed = self.allowed(requests, &[]);
+        faults.check_arrivals("those that wait", &self.recorder, &mark, &allowed);
     }
 
     fn play_one(&self, case: &Case, number: usize, faults: &mut Faults) {
@@ -115,11 +83,24 @@ impl Stage {
             requests.push(Expected::get(&format!("/behind/{number}")));
         }
         requests.push(Expected::get(&format!("/fresh/{number}")));
-        let gone = &case.gone;
-        self.check_arrivals(&case.name, &mark, &Allowed { requests, gone }, faults);
+        let allowed = self.allowed(requests, &case.gone);
+        faults.check_arrivals(&case.name, &self.recorder, &mark, &allowed);
     }
 
-    fn host(&self) -> String {
+    pub fn allowed<'c>(&self, requests: Vec<Expected>, gone: &'c [String]) -> Allowed<'c> {
+        Allowed {
+            requests,
+            // nginx says `Connection: close` of its own.
+            gone: if self.nginx.is_some() { &[] } else { gone },
+            host: self.host(),
+        }
+    }
+
+    pub fn has_nginx(&self) -> bool {
+        self.nginx.is_some()
+    }
+
+    pub fn host(&self) -> String {
         self.sidekey.proxy.to_string()
     }
 
@@ -180,53 +161,4 @@ impl Stage {
             faults.say(name, &format!("the next request: {got:?}"));
         }
     }
-
-    /// What came to the upstream is plain, and no more than may come.
-    fn check_arrivals(&self, name: &str, mark: &Mark, allowed: &Allowed<'_>, faults: &mut Faults) {
-        for bytes in self.recorder.since(mark) {
-            let messages = match recorder::read_all(&bytes) {
-                Ok((messages, _)) => messages,
-                Err(fault) => {
-                    faults.reached(name, &fault);
-                    continue;
-                }
-            };
-            for reading in readings::ALL {
-                let others = reading.read(&bytes);
-                if !others.iter().map(essence).eq(messages.iter().map(essence)) {
-                    faults.reached(name, &format!("two readings: {messages:?}, {others:?}"));
-                }
-            }
-            for message in messages {
-                self.check_arrival(name, &message, allowed, faults);
-            }
-        }
-    }
-
-    fn check_arrival(
-        &self,
-        name: &str,
-        message: &Message,
-        allowed: &Allowed<'_>,
-        faults: &mut Faults,
-    ) {
-        let host = self.host();
-        if !allowed.requests.iter().any(|e| e.is(message, &host)) {
-            faults.reached(name, &format!("{message:?} came through"));
-        }
-        // nginx says `Connection: close` of its own.
-        let gone = allowed.gone.iter().filter(|_| self.nginx.is_none());
-        for field in gone.filter(|field| !message.all(field).is_empty()) {
-            faults.reached(name, &format!("{field} came through"));
-        }
-        let tokens = message.all("authorization");
-        if tokens.len() != 1 || !tokens[0].starts_with(b"Bearer ") || tokens[0].len() < 10 {
-            faults.reached(name, &format!("{message:?} has not our token alone"));
-        }
-    }
-}
-
-/// What two readings must agree on.
-fn essence(message: &Message) -> (&str, &str, &[u8]) {
-    (&message.method, &message.target, &message.body)
 }

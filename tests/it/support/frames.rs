@@ -34,13 +34,16 @@ impl Frame {
         u32::from_be_bytes(self.payload[at..at + 4].try_into().unwrap())
     }
 
-    /// The status in an answer's head, which is the first on its connection.
+    /// The status in an answer's head, which is the first on its connection, or
+    /// comes to one whose SETTINGS allow no table.
     pub fn status(&self) -> u16 {
         assert_eq!(self.kind, HEADERS);
-        match self.payload[0] {
+        let updates = self.payload.iter().take_while(|byte| **byte & 0xe0 == 0x20);
+        let block = &self.payload[updates.count()..];
+        match block[0] {
             known @ 0x88..=0x8e => [200, 204, 206, 304, 400, 404, 500][usize::from(known - 0x88)],
-            0x48 if self.payload[1] & 0x80 != 0 => {
-                huffman_digits(&self.payload[2..2 + usize::from(self.payload[1] & 0x7f)])
+            0x48 | 0x08 if block[1] & 0x80 != 0 => {
+                huffman_digits(&block[2..2 + usize::from(block[1] & 0x7f)])
             }
             other => panic!("{other:#x} is no status"),
         }

@@ -2,9 +2,11 @@
 
 use super::world::{HOUR, Shelf, World, rules, secs, start, token_answer};
 use crate::config::checked::GrantType;
-use crate::oauth::FailureKind;
+use crate::oauth::{FailureKind, Grant};
 use crate::refresh::machine::{Answer, Event, Rules};
 use crate::refresh::status::AccountState;
+use crate::refresh::wing::ManualOutcome;
+use crate::store::StoreError;
 use crate::token::{RejectedStatus, Verdict};
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -208,4 +210,70 @@ fn one_disconnects_and_the_other_lets_go_at_its_next_look() {
     assert!(two.flight.is_none(), "the refresh token is not sent");
     assert_eq!(two.machine.state(two.now), AccountState::NotConnected);
     assert!(!two.is_valid());
+}
+
+/// The refresh token that is stored.
+fn stored_refresh_token(world: &World) -> String {
+    let shelf = world.shelf.borrow();
+    let (_, _, record) = shelf.stored.as_ref().unwrap();
+    let tokens = record.tokens.as_ref().unwrap();
+    tokens.refresh_token.as_ref().unwrap().expose().to_owned()
+}
+
+#[test]
+fn an_old_refresh_does_not_undo_a_new_connection() {
+    let (mut one, mut two) = two();
+    one.manual();
+    assert!(one.flight.is_some());
+    two.now = one.now_after(secs(5));
+    two.connected(token_answer("a9", Some(3_600), Some("r9")));
+    one.now = two.now_after(secs(5));
+    one.answer_with("a2", Some(3_600), Some("r2"));
+    assert_eq!(stored_refresh_token(&one), "r9");
+    assert_eq!(one.machine.state(one.now), AccountState::Connected);
+    // It goes on with the new one.
+    one.manual();
+    let (_, grant) = one.flight.as_ref().unwrap();
+    assert!(matches!(grant, Grant::RefreshToken(token) if token.expose() == "r9"));
+}
+
+#[test]
+fn of_two_connections_the_later_stays() {
+    let (mut one, mut two) = two();
+    // The first one's cannot be stored for a while.
+    one.shelf.borrow_mut().broken = Some(StoreError::Unavailable("full".into()));
+    one.connected(token_answer("a8", Some(3_600), Some("r8")));
+    one.shelf.borrow_mut().broken = None;
+    two.now = one.now_after(secs(1));
+    two.connected(token_answer("a9", Some(3_600), Some("r9")));
+    assert_eq!(one.generation(), 2);
+    one.pass(secs(61));
+    assert_eq!(stored_refresh_token(&one), "r9");
+    assert_eq!(one.generation(), 3, "it is what one goes on with too");
+}
+
+#[test]
+fn an_old_refresh_does_not_undo_a_disconnection() {
+    let (mut one, mut two) = two();
+    let waiter = one.manual();
+    two.now = one.now_after(secs(5));
+    two.disconnect();
+    one.now = two.now_after(secs(5));
+    one.answer_with("a2", Some(3_600), Some("r2"));
+    assert_eq!(one.machine.state(one.now), AccountState::NotConnected);
+    assert!(!one.is_valid());
+    assert!(matches!(
+        &one.answers[&waiter],
+        Answer::Manual(ManualOutcome::Failed(_))
+    ));
+    assert!(
+        one.shelf
+            .borrow()
+            .stored
+            .as_ref()
+            .unwrap()
+            .2
+            .tokens
+            .is_none()
+    );
 }
