@@ -2,6 +2,7 @@
 //! escaped for its place.
 
 use crate::base::id::AccountKey;
+use crate::base::outgoing::Outgoing;
 use crate::base::secret::Secret;
 use crate::base::template::{Template, UrlTemplate};
 use crate::config::checked::{
@@ -40,6 +41,8 @@ pub struct OAuthClient {
     pub token_endpoint_auth_method: ClientAuth,
     /// RFC 7009.
     pub revocation_endpoint: Option<Box<Url>>,
+    /// `None`: token requests go out by themselves.
+    pub proxy: Option<Arc<Outgoing>>,
     /// Where another than the default one is registered.
     pub redirect_uri: Option<Box<Url>>,
     /// How the authorization server names itself in its answers (RFC 9207).
@@ -176,6 +179,7 @@ fn resolve_oauth(
         token_endpoint: shared(endpoint, like.map(|like| &like.token_endpoint)),
         token_endpoint_method: oauth.token_endpoint_method,
         token_endpoint_auth_method: oauth.token_endpoint_auth_method,
+        proxy: oauth.proxy.clone(),
         revocation_endpoint: values.some_url("oauth2.revocation_endpoint", revocation.as_ref())?,
         redirect_uri: values.some_url("oauth2.redirect_uri", oauth.redirect_uri.as_ref())?,
         issuer: issuer

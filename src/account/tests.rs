@@ -27,6 +27,7 @@ fn integration() -> Integration {
             token_endpoint_method: TokenMethod::Post,
             token_endpoint_auth_method: ClientAuth::Basic,
             revocation_endpoint: None,
+            proxy: None,
             redirect_uri: None,
             issuer: None,
             scope: Some(template("api {tenant}")),

@@ -7,7 +7,7 @@ use super::place::Place;
 use super::words;
 use crate::base::clock::SystemClock;
 use crate::base::secret::Secret;
-use crate::config::checked::Route;
+use crate::config::checked::Config;
 use crate::config::checked::listening::Listener;
 use crate::refresh::{AccountState, AccountStatus, Handle};
 use crate::telemetry::Format;
@@ -51,8 +51,8 @@ impl Addresses {
     }
 }
 
-/// Tells the first two parts.
-pub fn start(format: Format, addresses: &Addresses, routes: &[Route]) {
+/// Tells the first two parts, and what goes through proxies, if anything does.
+pub fn start(format: Format, addresses: &Addresses, config: &Config) {
     let mut listening: Vec<_> = addresses
         .proxy
         .iter()
@@ -61,8 +61,22 @@ pub fn start(format: Format, addresses: &Addresses, routes: &[Route]) {
     listening.push(format!("http://{} for administration", addresses.admin));
     listening.extend(addresses.probes.map(|a| format!("http://{a} for probes")));
     part(format, "Listening", &listening);
-    let routes: Vec<_> = routes.iter().map(words::route).collect();
+    let routes: Vec<_> = config.routes.iter().map(words::route).collect();
     part(format, "Routes", &routes);
+    let proxies = config.proxies_in_words();
+    if !proxies.is_empty() {
+        part(format, "Proxies", &proxies);
+    }
+}
+
+/// Tells what a reload has made of them.
+pub fn proxies_changed(proxies: &[String]) {
+    for proxy in proxies {
+        tracing::info!(target: "sidekey", "the proxy {proxy}");
+    }
+    if proxies.is_empty() {
+        tracing::info!(target: "sidekey", "nothing goes through a proxy any more");
+    }
 }
 
 /// Gives the person at the terminal a way to the page; in nobody else's hands

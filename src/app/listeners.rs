@@ -146,7 +146,9 @@ pub fn refuse_own_upstreams(routes: &[Route], ours: &Addresses) -> Result<(), Fa
     let own: Vec<_> = routes
         .iter()
         .filter(|route| match &route.reach.unix_socket {
-            None => ours.iter().any(|ours| leads_to(&route.upstream, ours)),
+            None => ours
+                .iter()
+                .any(|ours| route.upstreams().any(|upstream| leads_to(upstream, ours))),
             Some(socket) => {
                 let mut ours = ours.proxy.iter().filter_map(Place::unix);
                 ours.any(|ours| is_same_file(socket, ours))

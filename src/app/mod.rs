@@ -15,6 +15,7 @@ mod handover;
 mod holder;
 mod keeping;
 mod listeners;
+mod own_proxies;
 mod pages;
 mod place;
 mod reload;

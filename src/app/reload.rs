@@ -2,7 +2,7 @@
 //! out what is different, and hands each wing its own. A configuration with a
 //! mistake changes nothing.
 
-use super::announce::Addresses;
+use super::announce::{self, Addresses};
 use super::changes::Changes;
 use super::created::{self, Kept};
 use super::doors::Doors;
@@ -10,6 +10,7 @@ use super::failure::Failure;
 use super::fixed::Fixed;
 use super::handover::Held;
 use super::listeners;
+use super::own_proxies;
 use super::rotated::Secrets;
 use super::route_plan::RoutePlan;
 use super::serve;
@@ -50,6 +51,8 @@ pub struct InUse {
     pub plan: RoutePlan,
     pub given: Given,
     pub secrets: Secrets,
+    /// What goes through which, in words.
+    pub proxies: Vec<String>,
     /// Created accounts whose records could not be read.
     pub unread: Vec<AccountKey>,
     pub watched: Watched,
@@ -133,12 +136,6 @@ impl Reloader {
         let store = self.parts.core.store.clone();
         let created = before.values().filter(|cell| cell.created);
         let created: Vec<_> = created.map(|cell| cell.account.clone()).collect();
-        let (config, resolved) = blocking(move || {
-            let resolved = resolve(&config, &*store, &created);
-            (config, resolved)
-        })
-        .await?;
-        let resolved = resolved?;
         let (doors, mut listening) = self
             .in_use
             .doors
@@ -146,6 +143,14 @@ impl Reloader {
             .map_err(|errors| Failure::Listen(errors).to_string())?;
         let addresses = doors.among(&self.parts.addresses);
         listeners::refuse_own_upstreams(&config.routes, &addresses).map_err(|e| e.to_string())?;
+        let (config, resolved) = blocking(move || {
+            let mut config = config;
+            own_proxies::ignore(&mut config, &addresses);
+            let resolved = resolve(&config, &*store, &created);
+            (config, resolved)
+        })
+        .await?;
+        let resolved = resolved?;
         let watched = self.parts.core.workers.watch(&mut listening).await;
         watched.map_err(|why| format!("a worker can't watch the new listeners: {why}"))?;
         Ok(Prepared {
@@ -173,6 +178,10 @@ impl Reloader {
         let counts = plan.counts();
         self.parts.refreshes.name(named);
         core.accounts.reload(plan).await;
+        let proxies = config.proxies_in_words();
+        if proxies != self.in_use.proxies {
+            announce::proxies_changed(&proxies);
+        }
         let plan = RoutePlan::of(&mut config, &doors.among(&self.parts.addresses));
         let issuers = plan.issuers(&config.listeners);
         core.issuers.trust(&issuers).await;
@@ -191,6 +200,7 @@ impl Reloader {
             (&self.in_use.given.routes, &given.routes),
             (&self.in_use.doors.places(), &doors.places()),
         );
+        self.in_use.proxies = proxies;
         self.in_use.plan = plan;
         self.in_use.given = given;
         self.in_use.doors = doors;

@@ -61,13 +61,13 @@ impl RoutePlan {
             match accounts
                 .get(&route.account)
                 .map(|cell| filled(awaited, &cell.account))
-                .map(|upstream| self.elsewhere(upstream?, &route.reach))
+                .map(|upstreams| self.elsewhere(upstreams?, &route.reach))
             {
-                Some(Ok(upstream)) => {
-                    *route = Arc::new(Route {
-                        upstream,
-                        ..Route::clone(route)
-                    });
+                Some(Ok((upstream, others))) => {
+                    let mut filled = Route::clone(route);
+                    filled.upstream = upstream;
+                    filled.reach.others = others;
+                    *route = Arc::new(filled);
                 }
                 Some(Err(why)) => {
                     tracing::error!(
@@ -85,21 +85,37 @@ impl RoutePlan {
 
 impl RoutePlan {
     /// What a person fills in must not send requests round for ever.
-    fn elsewhere(&self, upstream: Upstream, reach: &Reach) -> Result<Upstream, String> {
+    fn elsewhere(
+        &self,
+        (first, others): (Upstream, Vec<Upstream>),
+        reach: &Reach,
+    ) -> Result<(Upstream, Vec<Upstream>), String> {
         let over_network = reach.unix_socket.is_none();
-        match self.own.iter().find(|own| leads_to(&upstream, **own)) {
+        let is_reached = |own: &&SocketAddr| {
+            leads_to(&first, **own) || others.iter().any(|u| leads_to(u, **own))
+        };
+        match self.own.iter().find(is_reached) {
             Some(own) if over_network => Err(format!("it is sidekey's own listener {own}")),
-            _ => Ok(upstream),
+            _ => Ok((first, others)),
         }
     }
 }
 
-fn filled(awaited: &Awaited, account: &ConnectedAccount) -> Result<Upstream, String> {
+/// The first address, and the others.
+fn filled(
+    awaited: &Awaited,
+    account: &ConnectedAccount,
+) -> Result<(Upstream, Vec<Upstream>), String> {
     let (wanted, is) = (&awaited.integration.key, &account.integration.key);
     if wanted != is {
         return Err(format!("it is of integration {is}, not {wanted}"));
     }
-    let url = account::upstream(&awaited.upstream, account);
-    url.map(|url| Upstream::at(&awaited.upstream, &url))
-        .map_err(|why| why.to_string())
+    let filled = awaited.upstreams.iter().map(|template| {
+        let url = account::upstream(template, account);
+        url.map(|url| Upstream::at(template, &url))
+            .map_err(|why| why.to_string())
+    });
+    let mut filled = filled.collect::<Result<Vec<_>, _>>()?.into_iter();
+    let first = filled.next().ok_or("it has no upstream")?;
+    Ok((first, filled.collect()))
 }

@@ -113,6 +113,7 @@ impl Running {
             tokens_first: made.tokens_first,
             traces: collector.as_ref().map(|c| c.tracing.clone()),
         };
+        let proxies = config.proxies_in_words();
         let plan = RoutePlan::of(&mut config, &reloading.addresses);
         let (core, given) = wings::start(&config, &plan, parts).await?;
         let readiness = Arc::new(Readiness::new(config.readiness_require.clone()));
@@ -150,6 +151,7 @@ impl Running {
             plan,
             given,
             secrets,
+            proxies,
             unread: created.unread,
             watched: reloading.watched.clone(),
         };

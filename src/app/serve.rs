@@ -4,6 +4,7 @@ use super::announce::{self, Addresses};
 use super::failure::Failure;
 use super::handover::{Held, Offer, Predecessor, Succession};
 use super::listeners::{self, Bound};
+use super::own_proxies;
 use super::pages;
 use super::running::{End, Reloading, Running};
 use super::signals::{Hangups, Signals};
@@ -13,6 +14,7 @@ use crate::account::ConnectedAccount;
 use crate::admin::token::{TokenError, find_or_make};
 use crate::base::directories::state_directory;
 use crate::base::secret::Secret;
+use crate::config::checked::listening::Listener;
 use crate::config::checked::{self, Config, LogFormat};
 use crate::net::inherited::Inherited;
 use crate::refresh::Handle;
@@ -105,7 +107,7 @@ struct Start {
 }
 
 fn start_and_serve(
-    config: Config,
+    mut config: Config,
     mut start: Start,
     read: (Source, Watched),
 ) -> Result<(), Failure> {
@@ -119,9 +121,12 @@ fn start_and_serve(
     if let Some(before) = &mut predecessor {
         start.inherited.adopt(before.take_inherited());
     }
+    let bound = listeners::bind_all(&config, &start.inherited, predecessor.as_mut());
+    let bound = bound.map_err(Failure::Listen)?;
+    let ours = addresses(&bound, &config.listeners)?;
+    own_proxies::ignore(&mut config, &ours);
     let made = Made {
-        bound: listeners::bind_all(&config, &start.inherited, predecessor.as_mut())
-            .map_err(Failure::Listen)?,
+        bound,
         admin_token: admin_token(&config.admin)?,
         accounts: resolve(&config)?,
         access: access_log(&config.log, format)?,
@@ -148,10 +153,9 @@ async fn serve(
     let mut signals = Signals::new().map_err(Failure::system(deaf))?;
     let hangups = Hangups::new().map_err(Failure::system(deaf))?;
     let format = made.format;
-    let addresses = Addresses::of(&made.bound, &config.listeners)
-        .map_err(Failure::system("a listener is gone"))?;
+    let addresses = addresses(&made.bound, &config.listeners)?;
     listeners::refuse_own_upstreams(&config.routes, &addresses)?;
-    announce::start(format, &addresses, &config.routes);
+    announce::start(format, &addresses, &config);
     let reloading = Reloading {
         source,
         watched,
@@ -184,6 +188,10 @@ async fn serve(
     tokio::spawn(end_at_once(signals));
     running.wind_down(end).await;
     Ok(())
+}
+
+fn addresses(bound: &Bound, listeners: &[Listener]) -> Result<Addresses, Failure> {
+    Addresses::of(bound, listeners).map_err(Failure::system("a listener is gone"))
 }
 
 async fn end_at_once(mut signals: Signals) {

@@ -8,18 +8,20 @@ use std::time::Duration;
 
 /// `/crm/ → https://dev.example.com/api/ as crmDev`
 pub fn route(route: &Route) -> String {
-    let upstream = &route.upstream;
-    let scheme = upstream.scheme.as_str();
+    let upstreams = route.upstreams().map(|upstream| {
+        let scheme = upstream.scheme.as_str();
+        format!("{scheme}://{}{}", upstream.authority, upstream.path)
+    });
+    let upstreams: Vec<_> = upstreams.collect();
     let account = match &route.speaks {
         Speaks::One => route.account.to_string(),
         Speaks::TheCallers => "each caller's own account".to_owned(),
         Speaks::For { caller, .. } => format!("{} for {caller}", route.account),
     };
     format!(
-        "{} → {scheme}://{}{} as {account}",
+        "{} → {} as {account}",
         matcher(&route.matcher),
-        upstream.authority,
-        upstream.path
+        upstreams.join(", ")
     )
 }
 

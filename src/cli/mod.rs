@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod accounts;
+mod ca;
 mod callers;
 mod check;
 mod client;
@@ -50,6 +51,7 @@ enum Command {
     Health(health::Args),
     Accounts(accounts::ListArgs),
     Callers(callers::Args),
+    Ca(ca::Args),
     Connect(connect::Args),
     Refresh(accounts::RefreshArgs),
     Revoke(grant::RevokeArgs),
@@ -70,6 +72,7 @@ pub fn main() -> ExitCode {
         Command::Health(args) => health::main(&args),
         Command::Accounts(args) => accounts::list(&args),
         Command::Callers(args) => callers::main(&args),
+        Command::Ca(args) => ca::main(&args),
         Command::Connect(args) => connect::main(&args),
         Command::Refresh(args) => accounts::refresh(&args),
         Command::Revoke(args) => grant::revoke(&args),

@@ -5,12 +5,14 @@ pub mod callers;
 pub mod connect;
 pub mod edits;
 pub mod listening;
+pub mod outgoing;
 pub mod streams;
 pub mod upstream;
 
 use super::stamp::Stamps;
 use crate::base::id::AccountKey;
 use crate::base::key::Key;
+use crate::base::outgoing::Outgoing;
 use crate::base::secret::Secret;
 use crate::base::template::{Template, UrlTemplate};
 use crate::config::traces::Traces;
@@ -88,7 +90,7 @@ pub enum StoreKey {
 }
 
 /// How one kind of service does OAuth 2.0.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Integration {
     pub key: String,
     pub name: String,
@@ -139,7 +141,7 @@ pub enum CodeChallenge {
     None,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct OAuth2 {
     pub grant_type: GrantType,
     pub authorization_endpoint: Option<UrlTemplate>,
@@ -147,6 +149,8 @@ pub struct OAuth2 {
     pub token_endpoint_method: TokenMethod,
     pub token_endpoint_auth_method: ClientAuth,
     pub revocation_endpoint: Option<UrlTemplate>,
+    /// `None`: token requests go out by themselves.
+    pub proxy: Option<Arc<Outgoing>>,
     pub redirect_uri: Option<UrlTemplate>,
     /// RFC 9207; compared letter by letter.
     pub issuer: Option<Template>,
@@ -172,7 +176,7 @@ pub enum ClientSecret {
 pub struct SecretTemplate(pub Template);
 
 /// How the token is written into a request.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct TokenTemplate {
     pub place: Placement,
     pub name: Template,
@@ -187,7 +191,7 @@ pub enum Placement {
 }
 
 /// Added to every proxied request of the integration.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct RequestParameter {
     pub place: Placement,
     pub name: Template,
@@ -261,7 +265,8 @@ pub struct Route {
 pub struct Awaited {
     /// Its place among the routes.
     pub route: usize,
-    pub upstream: UrlTemplate,
+    /// One or more.
+    pub upstreams: Vec<UrlTemplate>,
     pub integration: Arc<Integration>,
 }
 
@@ -289,7 +294,7 @@ pub enum PathMatch {
     Exact(String),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum UpstreamScheme {
     Http,
     Https,
@@ -309,7 +314,7 @@ impl UpstreamScheme {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Upstream {
     pub scheme: UpstreamScheme,
     /// Host as it goes into `Host` and SNI: no brackets around IPv6 here.
@@ -360,6 +365,10 @@ pub struct Limits {
     pub replay_buffer_total: usize,
     /// Open connections on all proxy listeners together.
     pub connections: usize,
+    /// Of one IP address, or of one user over Unix sockets; `None`: any number.
+    pub connections_per_caller: Option<usize>,
+    /// Requests at once in the whole process.
+    pub requests: usize,
     /// Bytes of a request's head.
     pub header_bytes: usize,
     pub header_count: usize,
@@ -373,6 +382,11 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// Requests at once on one HTTP/2 connection.
     pub http2_streams: usize,
+    /// Open upstream connections per origin and worker; `None`: as many as are
+    /// needed.
+    pub pool_connections_per_origin: Option<usize>,
+    /// Requests that wait for one of them, per origin and worker.
+    pub pool_queue: usize,
     /// Idle upstream connections kept per origin and worker.
     pub pool_idle_per_origin: usize,
     /// How long an upstream connection may stay idle.
@@ -436,7 +450,26 @@ impl fmt::Debug for SecretTemplate {
     }
 }
 
+impl Upstream {
+    /// True for `https`.
+    #[must_use]
+    pub fn has_tls(&self) -> bool {
+        self.scheme == UpstreamScheme::Https
+    }
+}
+
 impl Config {
+    /// Where it listens, as far as that is written.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        let proxy = self.listeners.iter().filter_map(|it| match it.address {
+            listening::Address::Tcp(address) => Some(address),
+            _ => None,
+        });
+        let others = [self.admin.listen].into_iter().chain(self.probes);
+        proxy.chain(others).collect()
+    }
+
     /// The redirect URIs that must be registered at authorization servers,
     /// exactly so, each with the accounts that use it.
     #[must_use]

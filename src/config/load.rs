@@ -1,7 +1,8 @@
 //! From a file to a configuration, or to everything that is wrong with it.
 
 use super::check::check;
-use super::checked::Config;
+use super::check::connect::intercepted_hosts;
+use super::checked::{Config, UpstreamScheme};
 use super::hidden;
 use super::mistakes::{Mistake, Mistakes, Source};
 use super::scalar::Context;
@@ -31,6 +32,44 @@ pub fn load_text(
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Config, Mistakes> {
     run(name, &folder_of(Path::new(name)), text, env).0
+}
+
+/// The hosts for which a local authority is to vouch: those that listeners
+/// intercept; where there are none, those of all upstreams by HTTPS. The
+/// authority that the file names need not be there yet.
+///
+/// # Errors
+/// All mistakes of the file; where it lists such hosts, those of these lists.
+pub fn hosts_to_intercept(
+    path: &Path,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Vec<String>, Mistakes> {
+    let name = path.display().to_string();
+    let text = read(path).map_err(|why| Mistakes::unreadable(&name, &why))?;
+    let ctx = Context::new(folder_of(path), env);
+    let listed = written::read(&text).map(|root| intercepted_hosts(&ctx, &root));
+    let (source, list) = ctx.into_parts(&name, &text);
+    let mistakes = Mistakes::new(source, list);
+    if mistakes.errors() > 0 {
+        return Err(mistakes);
+    }
+    let mut hosts = listed.unwrap_or_default();
+    if hosts.is_empty() {
+        let config = run(&name, &folder_of(path), &text, env).0?;
+        // Those that wait for their account lead nowhere yet.
+        let waits = |route: &usize| config.awaited.iter().any(|awaited| awaited.route == *route);
+        let known = config
+            .routes
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| !waits(at));
+        let upstreams = known.map(|(_, route)| &route.upstream);
+        let secure = upstreams.filter(|upstream| upstream.scheme == UpstreamScheme::Https);
+        hosts.extend(secure.map(|upstream| upstream.host.clone()));
+    }
+    hosts.sort_unstable();
+    hosts.dedup();
+    Ok(hosts)
 }
 
 /// Checks a file for the command line: what there is to say of it, and whether
@@ -66,8 +105,27 @@ pub fn check_report(
         report.push('\n');
     }
     let to_register = config.as_ref().map(to_register).unwrap_or_default();
-    let report = format!("{report}{name}: {counted}\n{to_register}");
+    let through = config.as_ref().map(through_proxies).unwrap_or_default();
+    let report = format!("{report}{name}: {counted}\n{through}{to_register}");
     (report, config.is_some())
+}
+
+/// What goes through which proxy, and which of them `run` will ignore.
+fn through_proxies(config: &Config) -> String {
+    let said = config.proxies_in_words();
+    let said = said
+        .iter()
+        .map(|line| format!("through the proxy {line}\n"));
+    let ours = config.addresses();
+    let proxies = config.proxies();
+    let own = proxies.iter().filter_map(|proxy| {
+        let ours = ours.iter().find(|ours| proxy.is_at(**ours))?;
+        let proxy = proxy.in_words();
+        Some(format!(
+            "the proxy {proxy} is sidekey's own listener {ours}, and `run` will ignore it\n"
+        ))
+    });
+    said.chain(own).collect()
 }
 
 /// What a person must enter at the authorization servers.

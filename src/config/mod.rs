@@ -15,7 +15,7 @@ mod reader;
 mod scalar;
 mod values;
 
-pub use load::{check_report, load, load_text};
+pub use load::{check_report, hosts_to_intercept, load, load_text};
 
 #[cfg(test)]
 mod tests;

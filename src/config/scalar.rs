@@ -2,7 +2,7 @@
 //! environment or from another file.
 
 use super::keys::table::SOURCE;
-use super::mistakes::{Mistake, Source};
+use super::mistakes::{Mistake, Severity, Source};
 use super::reader::Reader;
 use super::stamp::{Stamp, Stamps};
 use super::written::{Node, Place, Word};
@@ -49,6 +49,12 @@ impl<'a> Context<'a> {
 
     pub fn report(&self, mistake: Mistake) {
         self.mistakes.borrow_mut().push(mistake);
+    }
+
+    /// True once a mistake was reported that is more than a warning.
+    pub fn has_errors(&self) -> bool {
+        let mistakes = self.mistakes.borrow();
+        mistakes.iter().any(|m| m.severity == Severity::Error)
     }
 
     /// Keeps a stretch of the file out of every excerpt.

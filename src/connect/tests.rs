@@ -25,6 +25,7 @@ fn client(endpoint: &str) -> OAuthClient {
         token_endpoint_method: TokenMethod::Post,
         token_endpoint_auth_method: ClientAuth::Basic,
         revocation_endpoint: None,
+        proxy: None,
         redirect_uri: None,
         issuer: None,
         scope: Some("api offline_access".to_owned()),

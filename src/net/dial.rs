@@ -2,6 +2,7 @@
 
 use super::race::race;
 use super::stream::{ReadDecides, Stream, UpstreamStream};
+use super::via::{self, NoWay, Via, Why};
 use super::{tls, unix_dial};
 use crate::base::client_tls::ClientTls;
 use hyper_util::rt::TokioIo;
@@ -24,6 +25,8 @@ pub struct Origin {
     pub unix_socket: Option<Arc<Path>>,
     /// TLS other than by the system's authorities and without a client certificate.
     pub settings: Option<Arc<ClientTls>>,
+    /// `None`: it goes there by itself.
+    pub via: Option<Arc<Via>>,
 }
 
 /// An open connection to an upstream.
@@ -45,6 +48,8 @@ pub enum DialError {
     Connect(io::Error),
     /// TLS failed, in words for people.
     Tls(String),
+    /// There is no way through the proxy.
+    Proxy(NoWay),
 }
 
 impl fmt::Display for DialError {
@@ -53,6 +58,7 @@ impl fmt::Display for DialError {
             Self::Resolve(error) => write!(f, "the name could not be resolved: {error}"),
             Self::Connect(error) => write!(f, "no connection: {error}"),
             Self::Tls(why) => write!(f, "TLS failed: {why}"),
+            Self::Proxy(why) => why.fmt(f),
         }
     }
 }
@@ -82,8 +88,11 @@ impl Dialer {
     /// # Errors
     /// [`DialError`], with what each address said.
     pub async fn connect(&self, origin: &Origin, offer_http2: bool) -> Result<Dialed, DialError> {
+        if let Some(via) = &origin.via {
+            return Box::pin(self.connect_via(via, via.tunnel, origin, offer_http2)).await;
+        }
         let stream = match &origin.unix_socket {
-            None => self.connect_tcp(origin).await?,
+            None => self.connect_tcp(&origin.host, origin.port).await?,
             Some(path) => connect_unix(path).await.map_err(DialError::Connect)?,
         };
         if !origin.tls {
@@ -92,6 +101,28 @@ impl Dialer {
                 http2: false,
             });
         }
+        self.secured(origin, stream, offer_http2).await
+    }
+
+    /// The same for HTTP/1.1 that may become something else, of which a proxy is
+    /// to know nothing: always by a tunnel.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connect_past(&self, origin: &Origin) -> Result<Dialed, DialError> {
+        match &origin.via {
+            None => self.connect(origin, false).await,
+            Some(via) => Box::pin(self.connect_via(via, true, origin, false)).await,
+        }
+    }
+
+    /// TLS with the origin over what leads there.
+    async fn secured(
+        &self,
+        origin: &Origin,
+        stream: Stream,
+        offer_http2: bool,
+    ) -> Result<Dialed, DialError> {
         let stream = self.tls.connect(origin, stream, offer_http2).await;
         let stream = stream.map_err(DialError::Tls)?;
         let http2 = tls::client::is_http2(&stream);
@@ -100,6 +131,54 @@ impl Dialer {
             stream: ReadDecides::over_tls(stream),
             http2,
         })
+    }
+
+    async fn connect_via(
+        &self,
+        via: &Via,
+        tunnel: bool,
+        origin: &Origin,
+        offer_http2: bool,
+    ) -> Result<Dialed, DialError> {
+        let proxy = &via.proxy;
+        let no_way = |why| {
+            let proxy = proxy.clone();
+            DialError::Proxy(NoWay { proxy, why })
+        };
+        let stream = self.connect_tcp(&proxy.host, proxy.port).await;
+        let stream = stream.map_err(|why| no_way(Why::Unreachable(why.to_string())))?;
+        let mut stream = match proxy.tls {
+            false => UpstreamStream::Plain(stream),
+            true => {
+                let secured = self.tls.connect_proxy(proxy, stream).await;
+                let secured = secured.map_err(|why| no_way(Why::Tls(why)))?;
+                UpstreamStream::Tls(Box::new(TokioIo::new(secured)))
+            }
+        };
+        if tunnel {
+            let shown = proxy.login.authorization.as_ref();
+            let mut io = TokioIo::new(&mut stream);
+            via::ask(&mut io, &authority(origin), shown)
+                .await
+                .map_err(no_way)?;
+        }
+        match stream {
+            stream if !origin.tls => Ok(Dialed {
+                stream: ReadDecides::new(stream),
+                http2: false,
+            }),
+            UpstreamStream::Plain(stream) => self.secured(origin, stream, offer_http2).await,
+            outer => {
+                let stream = self.tls.connect(origin, outer, offer_http2).await;
+                let stream = stream.map_err(DialError::Tls)?;
+                let http2 = tls::client::is_http2(&stream);
+                let stream = UpstreamStream::Within(Box::new(TokioIo::new(stream)));
+                Ok(Dialed {
+                    stream: ReadDecides::over_tls(stream),
+                    http2,
+                })
+            }
+        }
     }
 
     /// Opens a plain connection to a name or address, without brackets; only to
@@ -131,8 +210,8 @@ impl Dialer {
         Ok(ReadDecides::new(UpstreamStream::Plain(stream)))
     }
 
-    async fn connect_tcp(&self, origin: &Origin) -> Result<Stream, DialError> {
-        let addresses = self.resolve(&origin.host, origin.port).await;
+    async fn connect_tcp(&self, host: &str, port: u16) -> Result<Stream, DialError> {
+        let addresses = self.resolve(host, port).await;
         let addresses = addresses.map_err(DialError::Resolve)?;
         let connected = race(&addresses, |address| async move {
             let stream = TcpStream::connect(address).await?;
@@ -157,6 +236,14 @@ impl Dialer {
             .await
             .map_err(io::Error::other)?
             .map(Iterator::collect)
+    }
+}
+
+/// The origin's host and port, as CONNECT names them.
+fn authority(origin: &Origin) -> String {
+    match origin.host.contains(':') {
+        true => format!("[{}]:{}", origin.host, origin.port),
+        false => format!("{}:{}", origin.host, origin.port),
     }
 }
 

@@ -1,12 +1,14 @@
 //! Sockets, threads and time: the one place that names the event loop under a
 //! worker, so that it can be exchanged and measured.
 
+pub mod begun;
 pub mod dial;
 pub mod handover;
 pub mod heard;
 pub mod inherited;
 pub mod interim;
 pub mod listen;
+pub mod own;
 mod race;
 #[cfg(target_os = "linux")]
 pub mod ring;
@@ -16,4 +18,5 @@ pub mod time;
 pub mod tls;
 pub mod unix;
 mod unix_dial;
+pub mod via;
 pub mod worker;

@@ -1,5 +1,6 @@
 //! Streams as hyper reads and writes them.
 
+use super::begun::Begun;
 use super::interim::Interim;
 #[cfg(target_os = "linux")]
 use super::ring;
@@ -21,6 +22,20 @@ use tokio_rustls::client::TlsStream;
 pub enum ClientStream {
     Plain(Stream),
     Tls(Box<SecureStream>),
+    /// TLS over what was either of these before.
+    Within(Box<SecureStream<Begun>>),
+}
+
+/// A stream of which can be told when there is something to read.
+pub trait Readable {
+    /// As [`Stream::poll_readable`].
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+impl Readable for Stream {
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        Self::poll_readable(self, cx)
+    }
 }
 
 impl ClientStream {
@@ -29,6 +44,7 @@ impl ClientStream {
         match self {
             Self::Plain(stream) => stream.poll_readable(cx),
             Self::Tls(stream) => stream.poll_readable(cx),
+            Self::Within(stream) => stream.poll_readable(cx),
         }
     }
 }
@@ -92,6 +108,8 @@ impl Stream {
 pub enum UpstreamStream {
     Plain(Stream),
     Tls(Box<TokioIo<TlsStream<TokioIo<Stream>>>>),
+    /// TLS with the origin, within that with a proxy.
+    Within(Box<TokioIo<TlsStream<TokioIo<UpstreamStream>>>>),
 }
 
 /// Lets *reading* decide how a broken connection ends. A server that rejects an
@@ -299,8 +317,8 @@ macro_rules! pass_on {
 }
 
 pass_on!(Stream: Poll, Unix, #[cfg(target_os = "linux")] Ring);
-pass_on!(ClientStream: Plain, Tls);
-pass_on!(UpstreamStream: Plain, Tls);
+pass_on!(ClientStream: Plain, Tls, Within);
+pass_on!(UpstreamStream: Plain, Tls, Within);
 
 #[cfg(test)]
 mod tests {

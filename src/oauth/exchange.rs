@@ -1,15 +1,17 @@
 //! The network's part of a token request.
 
 use super::answer::TokenAnswer;
+use super::clients::Clients;
 use super::failure::{Failure, FailureKind};
 use super::redact::Redactor;
 use super::request::{Grant, TokenRequest, build, revocation};
 use super::response::{RawAnswer, read};
 use crate::account::{OAuthClient, SecretSource};
 use crate::base::clock::Wall;
+use crate::base::outgoing::proxy::Proxy;
 use crate::base::secret::Secret;
 use bytes::Bytes;
-use http::header;
+use http::{StatusCode, header};
 use std::error::Error;
 use std::io::{self, Read};
 use std::path::Path;
@@ -25,7 +27,7 @@ const LONGEST_SECRET: u64 = 64 * 1024;
 /// one a refresh token could be written into a connection that the server is
 /// just closing, and nobody would know whether it was spent.
 pub struct Exchange {
-    http: reqwest::Client,
+    clients: Clients,
 }
 
 impl Exchange {
@@ -38,17 +40,8 @@ impl Exchange {
         if rustls::crypto::CryptoProvider::get_default().is_none() {
             return Err("no cryptography provider is installed".to_owned());
         }
-        let http = reqwest::Client::builder()
-            .timeout(timeout)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .no_proxy()
-            .referer(false)
-            .pool_max_idle_per_host(0)
-            .user_agent(concat!("sidekey/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(describe)?;
-        Ok(Self { http })
+        let clients = Clients::new(timeout).map_err(describe)?;
+        Ok(Self { clients })
     }
 
     /// Asks for a token; `sent` is the wall clock's reading now.
@@ -63,7 +56,7 @@ impl Exchange {
     ) -> Result<TokenAnswer, Failure> {
         let secret = client_secret(client.client_secret.as_deref()).await?;
         let request = build(client, grant, secret.as_ref())?;
-        let raw = self.send(request).await?;
+        let raw = self.send(client, request).await?;
         let redactor = redactor(client, grant, secret.as_ref());
         read(&raw, *grant != Grant::ClientCredentials, sent, &redactor)
     }
@@ -83,7 +76,7 @@ impl Exchange {
     ) -> Result<(), Failure> {
         let secret = client_secret(client.client_secret.as_deref()).await?;
         let request = revocation(client, token, hint, secret.as_ref())?;
-        let raw = self.send(request).await.map_err(of_revocation)?;
+        let raw = self.send(client, request).await.map_err(of_revocation)?;
         if (200..300).contains(&raw.status) {
             return Ok(());
         }
@@ -94,21 +87,32 @@ impl Exchange {
             .map_err(of_revocation)
     }
 
-    async fn send(&self, request: TokenRequest) -> Result<RawAnswer, Failure> {
+    async fn send(
+        &self,
+        client: &OAuthClient,
+        request: TokenRequest,
+    ) -> Result<RawAnswer, Failure> {
+        let way = client.proxy.as_ref();
+        let proxy = way.and_then(|way| way.choose_for(&request.url));
+        let http = self.clients.of(proxy).await?;
+        let proxy = proxy.map(|proxy| &**proxy);
         let mut builder = match request.body {
-            Some(form) => self
-                .http
+            Some(form) => http
                 .post(request.url)
                 .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
                 .body(owned(form)),
-            None => self.http.get(request.url),
+            None => http.get(request.url),
         };
         // Without it some servers answer with a form or a page (GitHub).
         builder = builder.header(header::ACCEPT, "application/json");
         if let Some(value) = request.authorization {
             builder = builder.header(header::AUTHORIZATION, value);
         }
-        let response = builder.send().await.map_err(network_failure)?;
+        let response = builder.send().await;
+        let response = response.map_err(|error| network_failure(error, proxy))?;
+        if let Some(proxy) = proxy.filter(|_| response.status() == WANTS_A_LOGIN) {
+            return Err(refused_by(proxy));
+        }
         let text = |name| {
             let value = response.headers().get(name)?;
             Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
@@ -117,7 +121,7 @@ impl Exchange {
             status: response.status().as_u16(),
             content_type: text(header::CONTENT_TYPE),
             retry_after: text(header::RETRY_AFTER),
-            body: bounded_body(response).await?,
+            body: bounded_body(response, proxy).await?,
         })
     }
 }
@@ -133,10 +137,14 @@ fn owned(form: Zeroizing<String>) -> Bytes {
     Bytes::from_owner(Owner(form))
 }
 
-async fn bounded_body(mut response: reqwest::Response) -> Result<Zeroizing<Vec<u8>>, Failure> {
+async fn bounded_body(
+    mut response: reqwest::Response,
+    proxy: Option<&Proxy>,
+) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let status = response.status();
     let mut body = Zeroizing::new(Vec::new());
-    while let Some(chunk) = response.chunk().await.map_err(network_failure)? {
+    let failed = |error| network_failure(error, proxy);
+    while let Some(chunk) = response.chunk().await.map_err(failed)? {
         if body.len() + chunk.len() > LONGEST_ANSWER {
             let what = format!(
                 "the token endpoint (status {}) answered with more than {} KiB: check that token_endpoint is right",
@@ -154,18 +162,40 @@ async fn bounded_body(mut response: reqwest::Response) -> Result<Zeroizing<Vec<u
 }
 
 /// The one place where a client's error becomes text.
-fn network_failure(error: reqwest::Error) -> Failure {
+fn network_failure(error: reqwest::Error, proxy: Option<&Proxy>) -> Failure {
     let maybe_spent = !error.is_connect() && !error.is_builder();
+    let through = proxy.map_or_else(String::new, |proxy| format!(" through the proxy {proxy}"));
     let what = if error.is_timeout() {
-        "the token endpoint did not answer in time".to_owned()
+        format!("the token endpoint did not answer in time{through}")
     } else {
-        format!("the token endpoint can't be reached: {}", describe(error))
+        let why = in_words_of_proxies(describe(error), proxy);
+        format!("the token endpoint can't be reached{through}: {why}")
     };
     Failure {
         maybe_spent,
         ..Failure::new(FailureKind::Transient, what)
     }
 }
+
+/// What the client calls the refusals of a proxy, in words that say who refuses.
+fn in_words_of_proxies(why: String, proxy: Option<&Proxy>) -> String {
+    let said = why.trim_start_matches("tunnel error: ");
+    match (proxy, said) {
+        (Some(_), "unsuccessful") => "the proxy refused to connect to it".to_owned(),
+        (Some(_), "proxy authorization required") => LOGIN_WANTED.to_owned(),
+        _ => why,
+    }
+}
+
+/// A proxy that gets requests whole has answered for itself.
+fn refused_by(proxy: &Proxy) -> Failure {
+    let what =
+        format!("the token endpoint can't be reached through the proxy {proxy}: {LOGIN_WANTED}");
+    Failure::new(FailureKind::Transient, what)
+}
+
+const WANTS_A_LOGIN: StatusCode = StatusCode::PROXY_AUTHENTICATION_REQUIRED;
+const LOGIN_WANTED: &str = "the proxy wants another user and password (407)";
 
 /// The two endpoints fail alike; the words name the right one.
 fn of_revocation(failure: Failure) -> Failure {

@@ -2,6 +2,7 @@
 //! its answer are pure; [`Exchange`] does the network's part.
 
 mod answer;
+mod clients;
 mod exchange;
 mod failure;
 pub mod jwks;

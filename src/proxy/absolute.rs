@@ -2,7 +2,7 @@
 //! know is `http_proxy`: the request line names the host (RFC 9112, 3.2.2), and
 //! CONNECT wants a tunnel to it (RFC 9110, 9.3.6).
 
-use super::callers::Listener;
+use super::connection::Connection;
 use super::refusal::{Code, Refusal};
 use super::route::WorkerRoute;
 use http::header::HeaderValue;
@@ -12,6 +12,12 @@ use http::{Uri, Version, request};
 /// of callers that know no proxy.
 pub fn is_absolute(head: &request::Parts) -> bool {
     head.uri.authority().is_some() && head.version != Version::HTTP_2
+}
+
+/// True for a request that is meant for another host than the listener: by its
+/// line, or because its connection is intercepted.
+pub fn is_for_another(head: &request::Parts, connection: &Connection) -> bool {
+    is_absolute(head) || connection.origin().is_some()
 }
 
 /// Refuses a request line that names another host than `Host` does: whichever of
@@ -51,10 +57,12 @@ fn without<'a>(authority: &'a [u8], port: &[u8]) -> &'a [u8] {
 pub fn is_meant(
     head: &request::Parts,
     host: &str,
-    listener: &Listener,
+    connection: &Connection,
     route: &WorkerRoute,
 ) -> bool {
-    !is_absolute(head) || route.route.matcher.host.is_some() || listener.is_own_name(host)
+    !is_for_another(head, connection)
+        || route.route.matcher.host.is_some()
+        || connection.listener.is_own_name(host)
 }
 
 /// No route names the host that a caller wants by its proxy.
@@ -80,8 +88,10 @@ pub fn no_tunnel(head: &request::Parts) -> Refusal {
         format!(
             "CONNECT is not proxied: a token can't be written into what is encrypted for \
              another. Call the address by http:// through this proxy{}, for which a route \
-             must name the host; sidekey itself calls the route's upstream by https. Or list \
-             host and port under `connect.tunnel` of the listener, for a tunnel without a token",
+             must name the host; sidekey itself calls the route's upstream by https. Or make a \
+             local authority by `sidekey ca init` and list the host under `connect.intercept` of \
+             the listener, so that https:// gets its token too. Or list host and port under \
+             `connect.tunnel`, for a tunnel without a token",
             target.unwrap_or_default()
         ),
     )

@@ -4,9 +4,8 @@ use super::connection::{Close, Connection, Phase};
 use super::forward::forward;
 use super::http2;
 use super::preface;
-use super::secure;
+use super::secure::{self, Opening};
 use super::worker::Worker;
-use crate::net::listen::Accepted;
 use crate::net::stream::ClientStream;
 use bytes::Bytes;
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -19,8 +18,8 @@ use std::task::{Context, Poll, ready};
 
 /// Serves a connection to its end. While it is silent, at first or for a while
 /// between requests, hyper and its buffers have no part in it.
-pub async fn serve(worker: Rc<Worker>, connection: Rc<Connection>, accepted: Accepted) {
-    let Some(stream) = secure::open(&worker, &connection, accepted).await else {
+pub async fn serve(worker: Rc<Worker>, connection: Rc<Connection>, opening: Opening) {
+    let Some(stream) = secure::open(&worker, &connection, opening).await else {
         return;
     };
     let mut io = Watched {

@@ -9,6 +9,7 @@ use super::hop::{self, GoesOn, Noted, names_in, take_connection};
 use super::path::{Rewrite, without_pairs};
 use super::refusal::{Code, Refusal};
 use super::route::WorkerRoute;
+use super::several;
 use super::spelling::Spelling;
 use super::trace::TRACEPARENT;
 use super::verdict;
@@ -24,6 +25,7 @@ use hyper::body::Body;
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 /// Our own cookies never leave for an upstream.
 const OWN_COOKIE: &[u8] = b"__sidekey-";
@@ -45,6 +47,8 @@ pub struct Outbound<'a> {
     expects: bool,
     shelf: &'a Shelf,
     spelling: Spelling,
+    /// How long it may wait for a connection.
+    pub connect_time: Duration,
     /// Where traces are configured: whose child the upstream's span is.
     pub traceparent: Option<Box<HeaderValue>>,
 }
@@ -113,6 +117,7 @@ impl<'a> Outbound<'a> {
             expects: noted.goes_on.expect,
             shelf,
             spelling,
+            connect_time: several::first_connect_time(route),
             headers: Some(headers),
             traceparent: None,
         })
@@ -149,6 +154,23 @@ impl<'a> Outbound<'a> {
             await_continue(&mut request);
         }
         Ok(request)
+    }
+
+    /// The next sending goes to another address of the route's upstream, and may
+    /// wait so long for a connection to it.
+    pub fn lead_to(&mut self, route: &'a WorkerRoute, connect_time: Duration) {
+        let edits = route.route.edits.as_ref();
+        if !edits.is_some_and(|edits| edits.preserve_host) {
+            let mut kept = self.kept.iter_mut();
+            if let Some((_, host)) = kept.find(|(name, _)| *name == HOST) {
+                host.clone_from(&route.authority);
+            }
+            if let Some(headers) = &mut self.headers {
+                headers.insert(HOST, route.authority.clone());
+            }
+        }
+        self.route = route;
+        self.connect_time = connect_time;
     }
 
     /// What of an answer to this request rejects the token, if anything does.

@@ -2,7 +2,9 @@
 //! page sent it.
 
 use super::absolute;
+use super::connection::Connection;
 use super::hop::Noted;
+use super::leaves::Leaves;
 use super::refusal::{Code, Refusal};
 use super::route::{Routes, WorkerRoute};
 use super::{Listening, Secured};
@@ -30,6 +32,8 @@ pub struct Listener {
     pub checks_host: bool,
     /// What may be reached by CONNECT.
     pub connect: Option<Rc<Connect>>,
+    /// Certificates for the hosts that are intercepted.
+    pub leaves: Leaves,
     tls: RefCell<Option<Secured>>,
     callers: RefCell<Option<Arc<Allowed>>>,
 }
@@ -45,6 +49,7 @@ impl Listener {
             checks_host: on_loopback || !listening.hosts.is_empty(),
             hosts: listening.hosts.clone(),
             connect: listening.connect.clone().map(Rc::new),
+            leaves: Leaves::default(),
             tls: RefCell::new(listening.tls.clone()),
             callers: RefCell::new(listening.callers.clone()),
         }
@@ -106,9 +111,10 @@ impl Listener {
 pub fn check<'h>(
     head: &'h request::Parts,
     noted: Noted,
-    listener: &Listener,
+    connection: &Connection,
     routes: &Routes,
 ) -> Result<Cow<'h, str>, Refusal> {
+    let listener = &connection.listener;
     check_method(head)?;
     if noted.transfer_encoding {
         check_framing(head)?;
@@ -118,9 +124,9 @@ pub fn check<'h>(
             "Content_Length and Transfer_Encoding are refused: some servers read `_` as `-`",
         ));
     }
-    let host = check_host(head)?;
+    let host = check_host(head, connection)?;
     if listener.checks_host && !is_known(&host, listener, routes) {
-        if absolute::is_absolute(head) {
+        if absolute::is_for_another(head, connection) {
             return Err(absolute::unnamed(&host));
         }
         return Err(Refusal::new(
@@ -157,7 +163,10 @@ fn check_framing(head: &request::Parts) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn check_host(head: &request::Parts) -> Result<Cow<'_, str>, Refusal> {
+fn check_host<'h>(
+    head: &'h request::Parts,
+    connection: &Connection,
+) -> Result<Cow<'h, str>, Refusal> {
     let mut hosts = head.headers.get_all(HOST).iter();
     let Some(first) = hosts.next() else {
         let version = match head.version {
@@ -173,7 +182,12 @@ fn check_host(head: &request::Parts) -> Result<Cow<'_, str>, Refusal> {
     if !head.uri.path().starts_with('/') {
         return Err(Refusal::bad_request("the request target is not a path"));
     }
-    host_name(first).ok_or_else(|| Refusal::bad_request("the Host header is not a host"))
+    let host = host_name(first);
+    let host = host.ok_or_else(|| Refusal::bad_request("the Host header is not a host"))?;
+    if let Some(origin) = connection.origin() {
+        origin.check(&host, first)?;
+    }
+    Ok(host)
 }
 
 /// The host in lower case without its port; `None` when it is not a host.
@@ -243,7 +257,7 @@ fn is_unusual_loopback_name(host: &str) -> bool {
 pub fn check_origin(
     headers: &HeaderMap,
     noted: Noted,
-    listener: &Listener,
+    connection: &Connection,
     route: &WorkerRoute,
 ) -> Result<Option<HeaderValue>, Refusal> {
     if !noted.from_page {
@@ -258,7 +272,7 @@ pub fn check_origin(
         if is_allowed(origin, route) {
             return Ok(Some(origin.clone()));
         }
-        if !is_same_origin(origin, headers, listener) {
+        if !is_same_origin(origin, headers, connection) {
             return Err(foreign_page(&route.name, "Origin"));
         }
     }
@@ -277,15 +291,14 @@ fn is_allowed(origin: &HeaderValue, route: &WorkerRoute) -> bool {
         .any(|allowed| origin.as_bytes().eq_ignore_ascii_case(allowed.as_bytes()))
 }
 
-/// A page of the listener's own has the origin of its scheme and the very
+/// A page of the same site has the origin of the connection's scheme and the very
 /// `Host` of the request.
-fn is_same_origin(origin: &HeaderValue, headers: &HeaderMap, listener: &Listener) -> bool {
+fn is_same_origin(origin: &HeaderValue, headers: &HeaderMap, connection: &Connection) -> bool {
     let host = headers.get(HOST).map(HeaderValue::as_bytes);
-    let scheme: &[u8] = match listener.tls.borrow().is_some() {
-        false => b"http://",
-        true => b"https://",
-    };
-    origin.as_bytes().strip_prefix(scheme) == host && host.is_some()
+    let rest = origin
+        .as_bytes()
+        .strip_prefix(connection.scheme().as_bytes());
+    rest.and_then(|rest| rest.strip_prefix(b"://")) == host && host.is_some()
 }
 
 fn foreign_page(route: &str, field: &str) -> Refusal {

@@ -1,9 +1,11 @@
-//! CONNECT to what the listener lists (RFC 9110, 9.3.6): a tunnel whose bytes
-//! are nobody's but the two ends'. No token has a part in it.
+//! CONNECT to what the listener lists (RFC 9110, 9.3.6). What is not
+//! [intercepted](super::intercept) is a tunnel, whose bytes are nobody's but the two
+//! ends': no token has a part in it.
 
 use super::absolute;
 use super::body::Answer;
 use super::connection::Connection;
+use super::intercept;
 use super::lease::FAREWELL;
 use super::observe::Seen;
 use super::onward::Onward;
@@ -35,19 +37,24 @@ pub struct Through {
 
 /// The tunnels of the connection's listener, where this request is for one.
 /// HTTP/2 has its own form of it, which nobody who knows only `http_proxy` speaks.
+/// Inside of an intercepted connection there is no other.
 pub fn asked(head: &request::Parts, connection: &Connection) -> Option<Rc<Connect>> {
-    let is_asked = head.method == Method::CONNECT && head.version != Version::HTTP_2;
+    let is_asked = head.method == Method::CONNECT
+        && head.version != Version::HTTP_2
+        && connection.origin().is_none();
     is_asked.then(|| connection.listener.connect.clone())?
 }
 
-/// Connects to the target, and has the tunnel begin once the answer is written.
+/// Connects to the target, and has the tunnel begin once the answer is written;
+/// or what is intercepted.
 pub async fn open(
     worker: &Worker,
+    connection: &Connection,
     connect: &Connect,
     head: &request::Parts,
     seen: &mut Seen,
 ) -> Result<Response<Answer>, Refusal> {
-    let opened = reach(worker, connect, head, seen).await;
+    let opened = reach(worker, connection, connect, head, seen).await;
     opened.inspect_err(|refusal| {
         worker.tally.tunnel_ended(match refusal.code {
             Code::UpstreamUnreachable => TunnelEnd::Unreachable,
@@ -59,11 +66,17 @@ pub async fn open(
 
 async fn reach(
     worker: &Worker,
+    connection: &Connection,
     connect: &Connect,
     head: &request::Parts,
     seen: &mut Seen,
 ) -> Result<Response<Answer>, Refusal> {
     let (host, port) = target(head)?;
+    let interception = connect.interception.as_ref();
+    if let Some(interception) = interception.filter(|which| which.lists(&host, port)) {
+        intercept::open(connection, interception, (host, port), seen)?;
+        return Ok(Response::new(Answer::empty()));
+    }
     let Some(listed) = connect.lists(&host, port) else {
         return Err(absolute::no_tunnel(head));
     };
@@ -145,7 +158,7 @@ impl Through {
         let mut carried = (0, 0);
         let mut how = TunnelEnd::Lost;
         if let Some((caller, read)) = parts {
-            let (_busy, open) = (connection.in_request(), worker.tally.tunnel_open());
+            let (_busy, open) = (connection.in_request(None), worker.tally.tunnel_open());
             let mut ends = Ends::of_bytes((caller, &read), upstream);
             how = carry(worker, connection, &mut ends, patience).await;
             carried = ends.bytes();

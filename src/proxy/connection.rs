@@ -3,7 +3,9 @@
 use super::callers::Listener;
 use super::onward::Onward;
 use super::peer::Peer;
+use super::permits::Permit;
 use super::signs::{Doing, Signs, Verdict};
+use super::within::Origin;
 use super::worker::Worker;
 use crate::net::listen;
 use crate::net::time::Deadlines;
@@ -69,6 +71,8 @@ pub struct Connection {
     /// Called when its streams are to be cut off, which is noted.
     cut: Notify,
     is_cut_off: Cell<bool>,
+    /// Where it goes on as a connection of this origin's.
+    origin: OnceCell<Box<Origin>>,
 }
 
 /// How long a connection is idle before it gives its buffers back.
@@ -78,7 +82,16 @@ const REST_AFTER: Duration = Duration::from_secs(1);
 const LET_GO_AFTER: Duration = Duration::from_secs(1);
 
 /// Marks its connection as busy while it lives. HTTP/2 has many at once.
-pub struct InRequest(Rc<Connection>);
+/// `None`: a tunnel, or one request too many in the process.
+pub struct InRequest(Rc<Connection>, Option<Permit>);
+
+impl InRequest {
+    /// True of a request that may run.
+    #[must_use]
+    pub fn is_permitted(&self) -> bool {
+        self.1.is_some()
+    }
+}
 
 impl Drop for InRequest {
     fn drop(&mut self) {
@@ -149,6 +162,30 @@ impl Connection {
             http2: OnceCell::new(),
             cut: Notify::new(),
             is_cut_off: Cell::new(false),
+            origin: OnceCell::new(),
+        }
+    }
+
+    /// After CONNECT: it goes on as one of this origin's, of which nothing has come.
+    pub fn begin_within(&self, origin: Origin) {
+        let _ = self.origin.set(Box::new(origin));
+        self.used.set(false);
+        self.unflushed.set(false);
+        self.rest.set(false);
+        self.enter(Phase::Idle);
+    }
+
+    /// The origin that its caller believes to speak to; `None` where that is the listener.
+    pub fn origin(&self) -> Option<&Origin> {
+        self.origin.get().map(|origin| &**origin)
+    }
+
+    /// The scheme of the addresses that its caller calls.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        match self.origin() {
+            Some(_) => "https",
+            None => self.listener.scheme(),
         }
     }
 
@@ -176,13 +213,13 @@ impl Connection {
         !self.used.get()
     }
 
-    /// A request has begun.
+    /// A request has begun, or a tunnel, which has no permit and needs none.
     #[must_use]
-    pub fn in_request(self: &Rc<Self>) -> InRequest {
+    pub fn in_request(self: &Rc<Self>, permit: Option<Permit>) -> InRequest {
         self.used.set(true);
         self.running.set(self.running.get() + 1);
         self.enter(Phase::Request);
-        InRequest(self.clone())
+        InRequest(self.clone(), permit)
     }
 
     /// A request has a body, in chunks or in another way that leaves no doubt

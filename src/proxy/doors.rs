@@ -2,6 +2,7 @@
 
 use super::Listening;
 use super::callers::Listener;
+use super::crowd::Seat;
 use crate::net::listen::{Accepted, Acceptor, Peer};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -16,7 +17,7 @@ use tokio::sync::Notify;
 pub type ListenerId = u64;
 
 /// A connection that another worker accepted.
-type Early = (std::net::TcpStream, Peer, ListenerId);
+type Early = (std::net::TcpStream, (Peer, Seat), ListenerId);
 
 /// The listeners that are open.
 #[derive(Default)]

@@ -23,7 +23,7 @@ pub fn reached(
         return None;
     }
     let host = callers_host(&head.headers, &head.uri)?;
-    let scheme = connection.listener.scheme();
+    let scheme = connection.scheme();
     let path = head.uri.path();
     Some(Box::new(Rewriter::new(&route.route, scheme, &host, path)))
 }

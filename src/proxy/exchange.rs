@@ -1,15 +1,15 @@
 //! One request over HTTP/2, and its sending once more where that is safe.
 
 use super::attach::Outbound;
+use super::dialing::{Connected, connect_in, connect_timed_out};
 use super::multiplex::{Multiplex, Place};
 use super::received::{Received, Streamed};
-use super::refusal::{Code, Refusal};
+use super::refusal::{Code, Fault, Refusal};
 use super::replay::{Sending, Upload};
 use super::route::WorkerRoute;
+use super::slots::{self, Given};
 use super::streaming::{Ending, Streaming};
-use super::upstream::{
-    Answered, Connected, Return, connect, connect_timed_out, timed_out, tls_failed,
-};
+use super::upstream::{Answered, Return, timed_out, tls_failed};
 use super::worker::Worker;
 use crate::config::checked::UpstreamScheme;
 use crate::token::Attach;
@@ -23,7 +23,7 @@ use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Sends a request over a connection that others share; `None` when the origin
 /// turns out to speak HTTP/1.1.
@@ -41,7 +41,8 @@ pub async fn send(
 ) -> Result<Option<Answered>, Refusal> {
     let mut newer_than = 0;
     loop {
-        let Some(place) = place(worker, route, multiplex, newer_than).await? else {
+        let time = outbound.connect_time;
+        let Some(place) = place(worker, route, multiplex, newer_than, time).await? else {
             return Ok(None);
         };
         let number = place.number();
@@ -118,6 +119,7 @@ async fn place(
     route: &WorkerRoute,
     multiplex: &Multiplex,
     newer_than: u64,
+    time: Duration,
 ) -> Result<Option<Place>, Refusal> {
     loop {
         if multiplex.speaks_http1() {
@@ -128,15 +130,27 @@ async fn place(
         }
         if let Some(attempt) = multiplex.attempt() {
             let wait = attempt.wait();
-            let waited = worker.deadlines.within(route.route.connect_timeout, wait);
-            waited.await.map_err(|_| connect_timed_out(route))??;
+            let waited = worker.deadlines.within(time, wait);
+            waited.await.map_err(|_| connect_timed_out(route, time))??;
             continue;
         }
+        let slot = match slots::wait(worker, route, false, time).await? {
+            None => None,
+            Some(Given::Slot(slot)) => Some(slot),
+            Some(Given::Place(place)) => return Ok(Some(place)),
+            Some(Given::Open(open)) => {
+                route.pool.put(open);
+                continue;
+            }
+        };
         let begun = multiplex.begin();
-        let connected = connect(worker, route).await;
+        let connected = connect_in(worker, route, slot, time).await;
         match connected.inspect_err(|refusal| begun.failed(refusal))? {
-            Connected::Http2(place) => return Ok(Some(place)),
-            Connected::Http1(open) => {
+            Connected::Http2(place) => {
+                multiplex.serve();
+                return Ok(Some(place));
+            }
+            Connected::Http1(open) | Connected::Freed(open) => {
                 multiplex.found_http1();
                 route.pool.put(open);
                 // It takes a request once its task has had a turn.
@@ -253,6 +267,11 @@ fn translate(mut head: request::Parts, route: &WorkerRoute, trailers: bool) -> R
 }
 
 fn failed(route: &WorkerRoute, failure: &Failure) -> Refusal {
+    let fault = match failure {
+        Failure::Unprocessed => Fault::Unsent,
+        Failure::Lost => Fault::Lost,
+        _ => Fault::NotTheirs,
+    };
     let why = match failure {
         Failure::Unprocessed => "refused the request unread, and could not be asked again",
         Failure::WantsHttp1 => "wants HTTP/1.1, and the request's body is gone",
@@ -263,7 +282,7 @@ fn failed(route: &WorkerRoute, failure: &Failure) -> Refusal {
         Failure::Reset(None) => "could not be sent this request over HTTP/2",
         _ => "closed the connection without an answer",
     };
-    unreachable(route, why)
+    unreachable(route, why).with(fault)
 }
 
 fn unreachable(route: &WorkerRoute, why: &str) -> Refusal {

@@ -19,6 +19,7 @@ use super::refusal::{Code, Refusal};
 use super::replay::Upload;
 use super::respond;
 use super::route::{Found, WorkerRoute};
+use super::several::Choice;
 use super::translate;
 use super::upstream::{self, Answered};
 use super::who;
@@ -43,7 +44,7 @@ pub fn forward(
     connection: Rc<Connection>,
     request: Request<Incoming>,
 ) -> impl Future<Output = Result<Response<Answer>, Infallible>> {
-    let in_request = connection.in_request();
+    let in_request = connection.in_request(worker.permits.take());
     let (mut head, body) = request.into_parts();
     let body = (!body.is_end_stream()).then(|| {
         let in_chunks = body.size_hint().exact().is_none() && head.version != Version::HTTP_2;
@@ -54,7 +55,11 @@ pub fn forward(
     async move {
         let mut seen = Seen::start();
         seen.traced(&worker, &connection, &mut head);
-        let mut response = match pipeline(&worker, &connection, &mut head, body, &mut seen).await {
+        let outcome = match in_request.is_permitted() {
+            true => pipeline(&worker, &connection, &mut head, body, &mut seen).await,
+            false => Err(worker.permits.used_up()),
+        };
+        let mut response = match outcome {
             Ok(response) => response,
             Err(refusal) if is_grpc => grpc::End::of(&refusal).trailers_only(seen.refused(refusal)),
             Err(refusal) => seen.refused(refusal),
@@ -90,19 +95,21 @@ async fn pipeline(
     }
     who::let_in(worker, connection, &head.headers, seen)?;
     if let Some(tunnels) = connect::asked(head, connection) {
-        return Box::pin(connect::open(worker, &tunnels, head, seen)).await;
+        return Box::pin(connect::open(worker, connection, &tunnels, head, seen)).await;
     }
     let mut noted = Noted::in_fields(&head.headers);
     let route = &find_route(worker, connection, head, noted)?;
     seen.route(route);
-    let origin = callers::check_origin(&head.headers, noted, &connection.listener, route)?;
+    let origin = callers::check_origin(&head.headers, noted, connection, route)?;
     if let Some(origin) = origin.as_ref().filter(|_| respond::is_preflight(head)) {
         return Ok(preflight(head, origin));
     }
 
-    let route = &who::admitted(worker, connection, route.clone(), &mut head.headers, seen)?;
+    let lead = &who::admitted(worker, connection, route.clone(), &mut head.headers, seen)?;
+    let mut choice = Choice::of(lead, seen.started());
+    let mut route = choice.route;
     let upload = body.map(|body| worker.upload(body, route)).transpose()?;
-    let reached = edits::reached(connection, head, route);
+    let mut reached = edits::reached(connection, head, route);
     let upload = upload.as_ref();
     let mut handshake = None;
     if noted.asks_for_more() {
@@ -112,12 +119,21 @@ async fn pipeline(
     let handshake = handshake.as_deref();
     let mut outbound = Outbound::prepare(head, noted, route, &worker.shelf)?;
     let mut credential = credential::current(worker, route, seen).await?;
-    let way = Way {
+    let mut way = Way {
         route,
         upload,
         handshake,
     };
-    let mut answered = sent(worker, way, &mut outbound, &credential, seen).await?;
+    let mut answered = sent(worker, way, &mut outbound, &credential, seen).await;
+    if choice.is_one_of_several() {
+        let sending = (worker, way, &mut outbound, &*credential);
+        answered = Box::pin(choice.settled(sending, seen, answered)).await;
+        (route, way.route) = (choice.route, choice.route);
+        if let Some(reached) = &mut reached {
+            reached.answered_by(&route.route);
+        }
+    }
+    let mut answered = answered?;
 
     if let Some(status) = outbound.rejection(&answered.response) {
         let newer = newer_credential(worker, route, &credential, status, upload, seen);
@@ -125,9 +141,9 @@ async fn pipeline(
             answered.discard(worker, upload);
             credential = newer;
             let replay = sent(worker, way, &mut outbound, &credential, seen);
-            answered = Box::pin(replay)
-                .await
-                .inspect_err(|_| seen.replay(ReplayOutcome::UpstreamFailed))?;
+            let replayed = Box::pin(replay).await;
+            choice.replayed(&replayed);
+            answered = replayed.inspect_err(|_| seen.replay(ReplayOutcome::UpstreamFailed))?;
             let cured = outbound.rejection(&answered.response).is_none();
             judge_replay(worker, route, &credential, status, cured, seen);
         }
@@ -167,7 +183,7 @@ fn find_route(
     noted: Noted,
 ) -> Result<Rc<WorkerRoute>, Refusal> {
     let routes = worker.routes();
-    let host = &callers::check(head, noted, &connection.listener, &routes)?;
+    let host = &callers::check(head, noted, connection, &routes)?;
     let path = head.uri.path();
     let target = head.uri.path_and_query().map_or(0, |t| t.as_str().len());
     if target > worker.limits.uri_bytes {
@@ -185,7 +201,7 @@ fn find_route(
         ));
     }
     match routes.find(host, path, head) {
-        Found::Route(route) if absolute::is_meant(head, host, &connection.listener, route) => {
+        Found::Route(route) if absolute::is_meant(head, host, connection, route) => {
             Ok(route.clone())
         }
         Found::Route(_) => Err(absolute::unnamed(host)),
@@ -202,14 +218,14 @@ fn find_route(
 
 /// What every sending of a request has in common.
 #[derive(Clone, Copy)]
-struct Way<'a> {
-    route: &'a WorkerRoute,
-    upload: Option<&'a Upload>,
-    handshake: Option<&'a Handshake>,
+pub(super) struct Way<'a> {
+    pub(super) route: &'a WorkerRoute,
+    pub(super) upload: Option<&'a Upload>,
+    pub(super) handshake: Option<&'a Handshake>,
 }
 
 /// One sending, its time counted as the upstream's.
-async fn sent(
+pub(super) async fn sent(
     worker: &Worker,
     way: Way<'_>,
     outbound: &mut Outbound<'_>,

@@ -3,6 +3,7 @@
 
 use super::attach::Outbound;
 use super::body::{Answer, Outgoing};
+use super::dialing;
 use super::hop::{Noted, names_in};
 use super::observe::Seen;
 use super::onward::Onward;
@@ -109,7 +110,9 @@ impl Handshake {
         attach: &Attach,
         now: Instant,
     ) -> Result<Answered, Refusal> {
-        let stream = upstream::dial(worker, route).await?;
+        // Of a sending before this one: its connection may be in our way.
+        self.raw.take();
+        let (stream, slot) = dialing::dial(worker, route, outbound.connect_time).await?;
         let trouble = stream.trouble();
         let mut http = http1::Builder::new();
         spelling::to_upstreams(&mut http, route);
@@ -124,6 +127,7 @@ impl Handshake {
             let raw = Raw {
                 io: parts.io,
                 read: parts.read_buf,
+                slot,
             };
             // Nobody waits for it where it stayed HTTP.
             if ended.is_ok()

@@ -12,6 +12,8 @@ mod circuit;
 mod connect;
 mod connection;
 mod credential;
+mod crowd;
+mod dialing;
 mod doors;
 mod edits;
 mod exchange;
@@ -24,14 +26,18 @@ mod grpc;
 mod handshake;
 mod hop;
 mod http2;
+mod intercept;
 mod jwt;
 mod lease;
+mod leaves;
 mod multiplex;
 mod observe;
 mod onward;
+mod outgoing;
 mod oversized;
 mod path;
 mod peer;
+mod permits;
 mod pool;
 mod preface;
 mod pump;
@@ -46,7 +52,9 @@ mod sample;
 mod secure;
 mod seed;
 mod set_cookie;
+mod several;
 mod signs;
+mod slots;
 mod spelling;
 mod streamed;
 mod streaming;
@@ -59,6 +67,7 @@ mod upstream;
 mod verdict;
 mod wakes;
 mod who;
+mod within;
 mod worker;
 
 use crate::base::clock::SystemClock;
@@ -74,6 +83,7 @@ use crate::telemetry::access::AccessLog;
 use crate::telemetry::requests::WorkerStats;
 use crate::telemetry::spans::Tracing;
 use crate::token::{Asker, Issuers, Shared};
+use crowd::Crowd;
 use replay::Budget;
 use seed::{Commons, Seed};
 use std::collections::HashMap;
@@ -188,6 +198,8 @@ pub fn start(parts: Parts) -> io::Result<Workers> {
         loads: (0..count).map(|_| AtomicUsize::new(0)).collect(),
         peers: commands.clone().into(),
         budget: Arc::new(Budget::new(parts.limits.replay_buffer_total)),
+        crowd: Crowd::new(parts.limits.connections_per_caller),
+        permits: permits::Common::new(parts.limits.requests, count),
     });
     let routes = Arc::new(RouteSet {
         routes: parts.routes,

@@ -3,6 +3,7 @@
 
 use super::pool::{Limits, Versions};
 use super::refusal::Refusal;
+use super::slots::{Given, Slot, Slots};
 use crate::net::dial::Connection;
 use crate::net::heard::Heard;
 use crate::net::stream::Trouble;
@@ -45,6 +46,8 @@ pub struct Multiplex {
     connections: RefCell<Vec<Rc<Shared>>>,
     attempt: RefCell<Option<Rc<Attempt>>>,
     opened: Cell<u64>,
+    /// `None`: any number of connections may be open.
+    slots: Option<Rc<Slots>>,
 }
 
 /// What the origin was last found to speak.
@@ -57,7 +60,7 @@ enum Speaks {
 
 impl Multiplex {
     #[must_use]
-    pub fn new(versions: Versions) -> Self {
+    pub fn new(versions: Versions, slots: Option<Rc<Slots>>) -> Self {
         Self {
             speaks: Cell::new(match versions {
                 Versions::Http1 => Speaks::Http1,
@@ -68,6 +71,7 @@ impl Multiplex {
             connections: RefCell::default(),
             attempt: RefCell::default(),
             opened: Cell::new(0),
+            slots,
         }
     }
 
@@ -93,8 +97,32 @@ impl Multiplex {
         self.http1_until.get().is_none()
     }
 
-    /// A place on a connection that was opened after `number` of them.
+    /// A place on a connection that was opened after `number` of them; requests
+    /// that wait for one come first.
     pub fn place(&self, number: u64) -> Option<Place> {
+        self.serve();
+        self.find(number)
+    }
+
+    /// Gives places to the requests that wait: the upstream may allow more by now.
+    pub fn serve(&self) {
+        let Some(slots) = &self.slots else { return };
+        while slots.are_awaited()
+            && let Some(place) = self.find(0)
+        {
+            slots.give(Given::Place(place));
+        }
+    }
+
+    /// Closes a connection that nobody uses.
+    pub fn close_one(&self) {
+        let mut connections = self.connections.borrow_mut();
+        if let Some(at) = connections.iter().position(|c| c.streams.get() == 0) {
+            connections.remove(at);
+        }
+    }
+
+    fn find(&self, number: u64) -> Option<Place> {
         let connections = self.connections.borrow();
         let mut newer = connections.iter().filter(|c| c.number > number);
         newer.find_map(Shared::place)
@@ -104,7 +132,7 @@ impl Multiplex {
     ///
     /// # Errors
     /// When it does not even take what comes first.
-    pub async fn open(&self, stream: Connection) -> Result<Place, h2::Error> {
+    pub async fn open(&self, stream: Connection, slot: Option<Slot>) -> Result<Place, h2::Error> {
         let control = Rc::<Control>::default();
         let trouble = stream.trouble();
         let io = Heard::new(stream, control.heard.clone());
@@ -125,8 +153,12 @@ impl Multiplex {
                 ..Pulse::default()
             }),
             control: control.clone(),
+            slots: self.slots.clone(),
         });
-        spawn_local(attend(connection, control));
+        spawn_local(async move {
+            attend(connection, control).await;
+            drop(slot);
+        });
         self.speaks.set(Speaks::Http2);
         let place = Shared::take(&shared);
         self.connections.borrow_mut().push(shared);
@@ -141,7 +173,9 @@ impl Multiplex {
         }
         let mut connections = self.connections.borrow_mut();
         connections.retain(|connection| connection.sweep(now, limits));
-        !connections.is_empty()
+        drop(connections);
+        self.serve();
+        !self.connections.borrow().is_empty()
     }
 
     /// The attempt to connect that is under way.
@@ -218,6 +252,7 @@ pub struct Shared {
     idle_since: Cell<Option<Instant>>,
     pulse: RefCell<Pulse>,
     control: Rc<Control>,
+    slots: Option<Rc<Slots>>,
 }
 
 /// What a connection's task and its owner tell each other.
@@ -368,7 +403,13 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.streams.set(self.0.streams.get() - 1);
+        let shared = &self.0;
+        shared.streams.set(shared.streams.get() - 1);
+        if let Some(slots) = shared.slots.as_ref().filter(|slots| slots.are_awaited())
+            && let Some(place) = shared.place()
+        {
+            slots.give(Given::Place(place));
+        }
     }
 }
 
@@ -414,7 +455,7 @@ mod tests {
 
     #[test]
     fn all_who_wait_learn_how_an_attempt_ended() {
-        let multiplex = Multiplex::new(Versions::Either);
+        let multiplex = Multiplex::new(Versions::Either, None);
         let mut cx = Context::from_waker(Waker::noop());
         for fails in [true, false] {
             let begun = multiplex.begin();
@@ -440,11 +481,12 @@ mod tests {
 
     #[test]
     fn an_origin_that_wants_another_version_gets_it_for_a_while() {
-        let multiplex = Multiplex::new(Versions::Either);
+        let multiplex = Multiplex::new(Versions::Either, None);
         assert!(!multiplex.speaks_http1() && multiplex.may_offer());
         let now = Instant::now();
         multiplex.require_http1(now);
         let limits = Limits {
+            open: None,
             idle: 1,
             idle_time: Duration::MAX,
             age: Duration::MAX,

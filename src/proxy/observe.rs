@@ -171,7 +171,7 @@ impl Seen {
         if let (Some(trace), Some(tracer)) = (&mut self.trace, &worker.tracer) {
             let ended = Ended {
                 about: About::of(head),
-                scheme: connection.listener.scheme(),
+                scheme: connection.scheme(),
                 peer: connection.peer.address(),
                 route: self.route.as_deref(),
                 status: Some(response.status()),

@@ -2,16 +2,18 @@
 
 use super::connect::Through;
 use super::connection::Connection;
+use super::intercept::Intercepted;
 use super::tunnel::{Told, Tunnel};
 use super::worker::Worker;
 use crate::net::stream::ClientStream;
 use bytes::Bytes;
 use std::rc::Rc;
 
-/// A tunnel of either kind, agreed on.
+/// A tunnel of either kind, or an intercepted one, agreed on.
 pub enum Onward {
     WebSocket(Tunnel),
     Through(Through),
+    Intercepted(Intercepted),
 }
 
 impl Onward {
@@ -20,6 +22,7 @@ impl Onward {
         match self {
             Self::WebSocket(tunnel) => tunnel.told = told,
             Self::Through(through) => through.told = told,
+            Self::Intercepted(intercepted) => intercepted.told = told,
         }
     }
 
@@ -27,7 +30,7 @@ impl Onward {
     /// of it already, in two parts; with nothing where the caller was lost.
     pub async fn begin(
         self,
-        worker: &Worker,
+        worker: &Rc<Worker>,
         connection: &Rc<Connection>,
         parts: Option<(ClientStream, Bytes, Bytes)>,
     ) {
@@ -38,6 +41,7 @@ impl Onward {
         match self {
             Self::WebSocket(tunnel) => tunnel.begin(worker, connection, parts).await,
             Self::Through(through) => through.begin(worker, connection, parts).await,
+            Self::Intercepted(intercepted) => intercepted.begin(worker, connection, parts).await,
         }
     }
 }

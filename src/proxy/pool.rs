@@ -4,6 +4,8 @@
 use super::body::Outgoing;
 use super::circuit::Circuit;
 use super::multiplex::Multiplex;
+use super::outgoing;
+use super::slots::{Given, Slots};
 use super::wakes::Wakes;
 use crate::config::checked::{self, Route, UpstreamScheme};
 use crate::net::dial::Origin;
@@ -11,6 +13,7 @@ use crate::net::interim::Interim;
 use crate::net::stream::Trouble;
 use hyper::client::conn::http1::SendRequest;
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -45,6 +48,7 @@ impl Key {
                 port: upstream.port,
                 unix_socket: route.reach.unix_socket.clone(),
                 settings: route.reach.tls.clone(),
+                via: outgoing::via(route),
             },
             versions: match upstream.scheme {
                 UpstreamScheme::Http => Versions::Http1,
@@ -60,6 +64,8 @@ impl Key {
 /// How many connections are kept, and for how long.
 #[derive(Clone, Copy)]
 pub struct Limits {
+    /// Open ones, and requests that wait for one; `None`: any number is open.
+    pub open: Option<(usize, usize)>,
     /// Idle ones.
     pub idle: usize,
     pub idle_time: Duration,
@@ -71,7 +77,9 @@ pub struct Limits {
 impl From<&checked::Limits> for Limits {
     fn from(limits: &checked::Limits) -> Self {
         let age = limits.max_connection_age;
+        let most = limits.pool_connections_per_origin;
         Self {
+            open: most.map(|most| (most, limits.pool_queue)),
             idle: limits.pool_idle_per_origin,
             idle_time: limits.pool_idle_timeout,
             age: if age.is_zero() { Duration::MAX } else { age },
@@ -90,6 +98,10 @@ pub struct Pool {
     swept: Cell<Instant>,
     /// Whether to wait for new ones.
     pub circuit: Circuit,
+    /// When it was last said that the proxy refuses.
+    pub told: Cell<Option<Instant>>,
+    /// `None`: any number may be open.
+    pub slots: Option<Rc<Slots>>,
     /// `None`: HTTP/1.1 alone.
     pub multiplex: Option<Box<Multiplex>>,
 }
@@ -115,11 +127,15 @@ impl Pool {
     #[must_use]
     pub fn new(key: Key, limits: Limits) -> Self {
         let multiplexed = key.versions != Versions::Http1;
+        let slots = limits.open.map(|(most, queue)| Slots::new(most, queue));
+        let multiplex = || Box::new(Multiplex::new(key.versions, slots.clone()));
         Self {
-            multiplex: multiplexed.then(|| Box::new(Multiplex::new(key.versions))),
+            multiplex: multiplexed.then(multiplex),
+            slots,
             key,
             idle: RefCell::default(),
             circuit: Circuit::default(),
+            told: Cell::default(),
             limits,
             swept: Cell::new(Instant::now()),
         }
@@ -148,11 +164,42 @@ impl Pool {
 
     /// Keeps a connection for the next request, unless it is too old.
     pub fn put(&self, open: Open) {
+        if self.is_old(&open, self.swept.get()) || open.sender.is_closed() {
+            return;
+        }
+        let Some(open) = self.handed_on(open) else {
+            return;
+        };
         let mut idle = self.idle.borrow_mut();
-        let fits = idle.len() < self.limits.idle && !self.is_old(&open, self.swept.get());
-        if fits && !open.sender.is_closed() {
+        if idle.len() < self.limits.idle {
             idle.push(Idle { open, since: None });
         }
+    }
+
+    /// To the first request that waits for one; `None` where one did.
+    fn handed_on(&self, open: Open) -> Option<Open> {
+        let Some(slots) = self.slots.as_ref().filter(|slots| slots.are_awaited()) else {
+            return Some(open);
+        };
+        match slots.give(Given::Open(open)) {
+            Some(Given::Open(open)) => Some(open),
+            _ => None,
+        }
+    }
+
+    /// Takes a connection that may not be ready for a request yet.
+    pub fn take_any(&self) -> Option<Open> {
+        self.idle.borrow_mut().pop().map(|idle| idle.open)
+    }
+
+    /// Closes one that nobody uses, for the sake of a new one; gives none.
+    pub fn close_one(&self) -> Option<Open> {
+        if self.take_any().is_none()
+            && let Some(multiplex) = &self.multiplex
+        {
+            multiplex.close_one();
+        }
+        None
     }
 
     fn is_old(&self, open: &Open, now: Instant) -> bool {

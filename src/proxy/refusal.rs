@@ -138,10 +138,26 @@ impl Code {
     }
 }
 
+/// Whose doing a refusal is, as far as an upstream's address is concerned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fault {
+    /// None of the address's.
+    #[default]
+    NotTheirs,
+    /// Nothing of the request was sent, and nobody has tried to.
+    Spared,
+    /// Nothing of the request was sent: the address takes no connection, or has
+    /// provably not looked at the request.
+    Unsent,
+    /// The connection ended before an answer.
+    Lost,
+}
+
 /// A refusal on its way to becoming an answer.
 #[derive(Clone, Debug)]
 pub struct Refusal {
     pub code: Code,
+    pub fault: Fault,
     detail: Cow<'static, str>,
     retry_after: Option<Duration>,
 }
@@ -151,6 +167,7 @@ impl Refusal {
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
             code,
+            fault: Fault::default(),
             detail: detail.into(),
             retry_after: None,
         }
@@ -175,6 +192,13 @@ impl Refusal {
     #[must_use]
     pub fn detail(&self) -> &str {
         &self.detail
+    }
+
+    /// Says whose doing it is.
+    #[must_use]
+    pub fn with(mut self, fault: Fault) -> Self {
+        self.fault = fault;
+        self
     }
 
     /// Adds `Retry-After`, in whole seconds, at least one.

@@ -38,6 +38,11 @@ impl Rewriter {
         }
     }
 
+    /// The answer is from this one of the route's addresses.
+    pub fn answered_by(&mut self, route: &Arc<Route>) {
+        self.route.clone_from(route);
+    }
+
     /// Rewrites every address of an answer's head.
     pub fn rewrite(&self, headers: &mut HeaderMap) {
         each(headers, &LOCATION, |value| self.address(value));
@@ -79,14 +84,15 @@ impl Rewriter {
     fn of_the_upstream<'r>(&self, scheme: Option<&[u8]>, rest: &'r [u8]) -> Option<&'r [u8]> {
         let end = rest.iter().position(|b| matches!(b, b'/' | b'?' | b'#'));
         let (authority, path) = rest.split_at(end.unwrap_or(rest.len()));
-        let upstream = &self.route.upstream;
         let theirs = Authority::new(authority)?;
-        let same = theirs.host.eq_ignore_ascii_case(host_of(upstream))
-            && match scheme {
-                None => theirs.port_or(port_of(upstream.scheme)) == Some(upstream.port),
-                Some(scheme) => is_scheme_and_port(upstream, scheme, &theirs),
-            };
-        let same = same || self.is_ours(authority);
+        let is_at = |upstream: &Upstream| {
+            theirs.host.eq_ignore_ascii_case(host_of(upstream))
+                && match scheme {
+                    None => theirs.port_or(port_of(upstream.scheme)) == Some(upstream.port),
+                    Some(scheme) => is_scheme_and_port(upstream, scheme, &theirs),
+                }
+        };
+        let same = self.route.upstreams().any(is_at) || self.is_ours(authority);
         same.then_some(path)
     }
 

@@ -1,7 +1,9 @@
 //! Which route a request takes: the most specific host, then the longest path,
 //! then the one that asks for most.
 
+use super::outgoing::Whole;
 use super::pool::Pool;
+use super::several::Several;
 use crate::config::checked::callers::Speaks;
 use crate::config::checked::{HostMatch, PathMatch, Route};
 use crate::telemetry::access::Labels;
@@ -23,10 +25,14 @@ pub struct WorkerRoute {
     /// Statuses that lead to a refresh and one replay.
     pub retry_on: Arc<[u16]>,
     pub pool: Rc<Pool>,
+    /// Where a proxy gets its requests whole.
+    pub whole: Option<Box<Whole>>,
     /// For the access log, if there is one.
     pub labels: Option<Labels>,
     /// Shared with the routes of this name before and after.
     pub stats: Rc<RefCell<RouteStats>>,
+    /// Of a route whose upstream has several addresses: what leads to each.
+    pub several: Option<Box<Several>>,
 }
 
 /// All routes of one worker.
@@ -86,7 +92,10 @@ impl Routes {
         routes
             .host_suffixes
             .sort_by_key(|(suffix, _)| std::cmp::Reverse(suffix.len()));
-        routes.pools = all.iter().map(|route| route.pool.clone()).collect();
+        let members = all.iter().filter_map(|route| route.several.as_deref());
+        let members = members.flat_map(Several::routes);
+        let every = all.iter().chain(members);
+        routes.pools = every.map(|route| route.pool.clone()).collect();
         routes.pools.sort_unstable_by_key(Rc::as_ptr);
         routes.pools.dedup_by(|a, b| Rc::ptr_eq(a, b));
         routes.all = all;

@@ -42,6 +42,7 @@ pub fn route(name: &str, matcher: RouteMatch) -> Rc<WorkerRoute> {
         streams: Streams::default(),
     });
     let limits = Limits {
+        open: None,
         idle: 1,
         idle_time: Duration::ZERO,
         age: Duration::MAX,
@@ -54,7 +55,9 @@ pub fn route(name: &str, matcher: RouteMatch) -> Rc<WorkerRoute> {
         authority: HeaderValue::from_static("127.0.0.1:1"),
         credential: slot().1.reader(),
         retry_on: Arc::from([401, 403]),
+        whole: None,
         labels: None,
         stats: Rc::default(),
+        several: None,
     })
 }

@@ -3,26 +3,38 @@
 use super::connection::Connection;
 use super::refusal::Refusal;
 use super::worker::Worker;
+use crate::net::begun::Begun;
 use crate::net::listen::Accepted;
 use crate::net::stream::{ClientStream, Stream};
-use crate::net::tls::server::{self, HandshakeError, ServerTls};
+use crate::net::tls::server::{self, HandshakeError, SecureStream, ServerTls};
+use hyper::rt::{Read, Write};
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 /// Under this reason handshakes that failed are counted.
-const REASON: &str = "tls_handshake";
+pub const REASON: &str = "tls_handshake";
 /// How long a last word may take that the caller does not read.
 const REFUSAL_TIME: Duration = Duration::from_secs(1);
 /// How often failed handshakes are told of at the level `info`.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// The stream of what was accepted; `None` where there is nothing to serve.
+/// How a connection begins.
+pub enum Opening {
+    Accepted(Accepted),
+    /// Within another, when all hands are shaken.
+    Within(Box<SecureStream<Begun>>),
+}
+
+/// The stream of what was opened; `None` where there is nothing to serve.
 pub async fn open(
     worker: &Worker,
     connection: &Connection,
-    accepted: Accepted,
+    opening: Opening,
 ) -> Option<ClientStream> {
-    let stream = accepted.into_stream().ok()?;
+    let stream = match opening {
+        Opening::Accepted(accepted) => accepted.into_stream().ok()?,
+        Opening::Within(stream) => return Some(ClientStream::Within(stream)),
+    };
     if let Some(process) = connection.peer.credentials() {
         tracing::debug!(process.uid, process.gid, "a call over a Unix socket");
     }
@@ -43,20 +55,36 @@ async fn secure(
     stream: Stream,
     tls: ServerTls,
 ) -> Option<ClientStream> {
-    let shaken = connection.unless_closed(server::handshake(stream, &tls));
+    let stream = shake_hands(worker, connection, stream, &tls, PLAIN).await?;
+    connection.peer.has_shown(stream.names());
+    Some(ClientStream::Tls(Box::new(stream)))
+}
+
+const PLAIN: &str =
+    "this listener speaks HTTPS, and the request came as plain HTTP: call it with https://";
+
+/// Shakes hands; `None` where that came to nothing. `plain` is said to who does
+/// not begin with TLS.
+pub async fn shake_hands<S: Read + Write + Unpin>(
+    worker: &Worker,
+    connection: &Connection,
+    stream: S,
+    tls: &ServerTls,
+    plain: &'static str,
+) -> Option<SecureStream<S>> {
+    let shaken = connection.unless_closed(server::handshake(stream, tls));
     let limit = worker.limits.header_timeout;
     let failed = match worker.deadlines.within(limit, shaken).await {
         // A drain or a reload, no doing of the caller's.
         Ok(None) => return None,
         Ok(Some(Ok(stream))) => {
-            connection.peer.has_shown(stream.names());
             if stream.is_http2() {
                 connection.speak_http2();
             }
-            return Some(ClientStream::Tls(Box::new(stream)));
+            return Some(stream);
         }
         Ok(Some(Err(HandshakeError::NotTls(stream)))) => {
-            refuse_plain(worker, stream).await;
+            refuse_plain(worker, stream, plain).await;
             return None;
         }
         Ok(Some(Err(HandshakeError::Gone))) => "the caller sent nothing".to_owned(),
@@ -68,10 +96,8 @@ async fn secure(
     None
 }
 
-async fn refuse_plain(worker: &Worker, stream: Stream) {
-    let refusal = Refusal::bad_request(
-        "this listener speaks HTTPS, and the request came as plain HTTP: call it with https://",
-    );
+async fn refuse_plain<S: Read + Write + Unpin>(worker: &Worker, stream: S, plain: &'static str) {
+    let refusal = Refusal::bad_request(plain);
     worker.tally.refused(refusal.code.as_str());
     let words = refusal.into_bytes();
     let said = server::say_in_plain(stream, &words);

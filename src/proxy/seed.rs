@@ -1,6 +1,8 @@
 //! What a worker is made of.
 
 use super::RouteSet;
+use super::crowd::Crowd;
+use super::permits;
 use super::replay::Budget;
 use super::worker::Command;
 use crate::base::clock::SystemClock;
@@ -20,6 +22,9 @@ pub struct Commons {
     pub loads: Box<[AtomicUsize]>,
     pub peers: Box<[mpsc::UnboundedSender<Command>]>,
     pub budget: Arc<Budget>,
+    pub crowd: Arc<Crowd>,
+    /// Of requests at once.
+    pub permits: permits::Common,
 }
 
 /// What a worker is made of; moved to its thread.

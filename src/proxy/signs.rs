@@ -234,6 +234,8 @@ mod tests {
         Limits {
             replay_buffer_total: 0,
             connections: 1,
+            connections_per_caller: None,
+            requests: 1,
             header_bytes: 1,
             header_count: 1,
             uri_bytes: 1,
@@ -241,6 +243,8 @@ mod tests {
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(120),
             http2_streams: 100,
+            pool_connections_per_origin: None,
+            pool_queue: 1,
             pool_idle_per_origin: 1,
             pool_idle_timeout: Duration::ZERO,
             max_connection_age: Duration::ZERO,

@@ -1,12 +1,16 @@
 //! A worker's routes, made of the route set that all workers share. What is as
 //! it was before a reload stays: counters, connections, copies of tokens.
 
+use super::outgoing::Whole;
 use super::pool::{Key, Limits, Pool};
 use super::route::{Routes, WorkerRoute};
+use super::several::Several;
 use super::{RouteSet, Seam};
 use crate::config::checked::Route;
 use crate::telemetry::access::{AccessWriter, Labels};
+use crate::telemetry::requests::RouteStats;
 use http::HeaderValue;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -48,6 +52,23 @@ impl Tables<'_> {
         old: Option<&Rc<WorkerRoute>>,
         pools: &mut HashMap<Key, Rc<Pool>>,
     ) -> Rc<WorkerRoute> {
+        let stats = old.map(|old| old.stats.clone()).unwrap_or_default();
+        let several = (!route.reach.others.is_empty()).then(|| {
+            let before = old.and_then(|old| old.several.as_deref());
+            let lead = |route: Arc<Route>| self.leading(&route, seam, pools, (stats.clone(), None));
+            Box::new(Several::new(route, before, lead))
+        });
+        self.leading(route, seam, pools, (stats, several))
+    }
+
+    /// What leads to the first address of a route.
+    fn leading(
+        &self,
+        route: &Arc<Route>,
+        seam: &Seam,
+        pools: &mut HashMap<Key, Rc<Pool>>,
+        (stats, several): (Rc<RefCell<RouteStats>>, Option<Box<Several>>),
+    ) -> Rc<WorkerRoute> {
         let key = Key::of(route);
         let pool = pools
             .entry(key.clone())
@@ -60,9 +81,11 @@ impl Tables<'_> {
             credential: seam.shared.reader(),
             retry_on: seam.retry_on.clone(),
             pool: pool.clone(),
+            whole: Whole::of(route, pool),
             labels: self.labels(route),
             route: route.clone(),
-            stats: old.map(|old| old.stats.clone()).unwrap_or_default(),
+            stats,
+            several,
         })
     }
 

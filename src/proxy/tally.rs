@@ -6,7 +6,7 @@ use crate::telemetry::tunnels::{TunnelEnd, Tunnels};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The series of requests that no route matched.
 const NO_ROUTE: &str = "_none";
@@ -53,7 +53,11 @@ impl Tally {
             tunnels: self.tunnels.borrow().clone(),
             ..WorkerStats::default()
         };
+        let now = Instant::now();
         for route in routes.iter() {
+            if let Some(several) = &route.several {
+                stats.upstreams.extend(several.health(now));
+            }
             let own = route.stats.borrow();
             stats
                 .routes

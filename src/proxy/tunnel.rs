@@ -7,6 +7,7 @@ use super::frames::{self, To};
 use super::lease::{FAREWELL, Lease, Standing, ended};
 use super::pump::Pump;
 use super::route::WorkerRoute;
+use super::slots::Slot;
 use super::worker::Worker;
 use crate::config::checked::streams::OnExpiry;
 use crate::net::dial;
@@ -33,6 +34,8 @@ pub struct Raw {
     pub io: dial::Connection,
     /// What was read of what came behind the answer.
     pub read: Bytes,
+    /// Among the connections to its origin, where these are limited.
+    pub slot: Option<Slot>,
 }
 
 /// A tunnel, agreed on.
@@ -114,10 +117,11 @@ impl Tunnel {
         caller: ClientStream,
         read: Bytes,
     ) {
-        let _busy = connection.in_request();
+        let _busy = connection.in_request(None);
         let Ok(raw) = (&mut self.upstream).await else {
             return self.log(worker, connection, 0, 0);
         };
+        let _slot = raw.slot;
         let mut ends = Ends {
             caller,
             upstream: raw.io,

@@ -2,20 +2,16 @@
 
 use super::attach::Outbound;
 use super::body::{Outgoing, SendError};
-use super::circuit;
+use super::dialing::{Connected, connect};
 use super::exchange;
-use super::multiplex::Place;
-use super::pool::{Open, Pool, Versions};
+use super::outgoing;
+use super::pool::{Open, Pool};
 use super::received::{ReceiveError, Received};
-use super::refusal::{Code, Refusal};
+use super::refusal::{Code, Fault, Refusal};
 use super::replay::{CALLER_FAILED, Upload};
 use super::route::WorkerRoute;
-use super::spelling;
 use super::streaming::Ending;
-use super::wakes::Woken;
 use super::worker::Worker;
-use crate::net::dial::{Connection, DialError, Dialed};
-use crate::net::share::LARGE_READ;
 use crate::net::stream::Trouble;
 use crate::net::tls::client::explain;
 use crate::net::worker::spawn_local;
@@ -23,18 +19,13 @@ use crate::token::Attach;
 use bytes::Bytes;
 use http::{Method, Response};
 use hyper::body::{Body, Frame, Incoming};
-use hyper::client::conn::http1;
 use std::cell::Cell;
 use std::error::Error;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-
-/// What one upstream connection may hold unread and unsent; reading keeps below
-/// it when many connections have much to read.
-const UPSTREAM_BUFFER: usize = LARGE_READ;
 
 /// An answer that is given up is read this far for its connection's sake.
 const DISCARD_BYTES: usize = 64 * 1024;
@@ -188,27 +179,42 @@ pub async fn send(
             }
         }
         let pooled = if fresh_only { None } else { route.pool.take() };
-        let is_pooled = pooled.is_some();
+        let mut is_pooled = pooled.is_some();
         let mut open = match pooled {
             Some(open) => open,
-            None => match Box::pin(connect(worker, route)).await? {
-                Connected::Http1(open) => open,
-                Connected::Http2(_) => continue,
-            },
+            None => {
+                let time = outbound.connect_time;
+                match Box::pin(connect(worker, route, fresh_only, time)).await? {
+                    Connected::Http1(open) => open,
+                    Connected::Http2(_) => continue,
+                    Connected::Freed(open) => {
+                        is_pooled = true;
+                        open
+                    }
+                }
+            }
         };
         let body = upload.map_or(Outgoing::Empty, |upload| Outgoing::Kept(upload.send()));
-        let request = outbound.request(attach, body)?;
+        let mut request = outbound.request(attach, body)?;
+        if let Some(whole) = &route.whole {
+            whole.address(&mut request);
+        }
         open.interim.await_head();
         let answer = pin!(open.sender.try_send_request(request));
         let mut error = match worker.deadlines.until(deadline, answer).await {
-            Ok(Ok(response)) => return Ok(answered(route, open, response, upload)),
+            Ok(Ok(response)) => return answered(route, open, response, upload),
             Ok(Err(error)) => error,
             Err(_) => return Err(timed_out(route)),
         };
         let unsent = error.take_message().is_some();
         let again = is_pooled && (unsent || may_repeat(outbound.method, upload, error.error()));
         if !again {
-            return Err(failed(route, open.trouble.as_ref(), error.error()));
+            let refusal = failed(route, open.trouble.as_ref(), error.error());
+            return Err(if unsent {
+                refusal.with(Fault::Unsent)
+            } else {
+                refusal
+            });
         }
         fresh_only = !unsent;
     }
@@ -219,10 +225,15 @@ fn answered(
     open: Open,
     response: Response<Incoming>,
     upload: Option<&Upload>,
-) -> Answered {
+) -> Result<Answered, Refusal> {
     let before = open.interim.answered();
     if !before.is_empty() {
         route.stats.borrow_mut().came_before(&before);
+    }
+    if route.whole.is_some()
+        && let Some(refusal) = outgoing::refused(route, response.status())
+    {
+        return Err(refusal);
     }
     let back = Return {
         open: Some(open),
@@ -230,7 +241,7 @@ fn answered(
         upload: upload.cloned(),
         stream: None,
     };
-    Answered::new(response.map(Received::Http1), back)
+    Ok(Answered::new(response.map(Received::Http1), back))
 }
 
 /// Whether a request whose connection died without an answer may be sent again
@@ -247,147 +258,12 @@ fn is_io(error: &hyper::Error) -> bool {
         .is_some_and(<dyn Error>::is::<std::io::Error>)
 }
 
-/// A new connection for HTTP/1.1, on which nothing has been said.
-///
-/// # Errors
-/// When there is none in time.
-pub async fn dial(worker: &Worker, route: &WorkerRoute) -> Result<Connection, Refusal> {
-    let dialing = async {
-        let dialed = worker.dialer.connect(&route.pool.key.origin, false).await;
-        dialed.map_err(|error| not_connected(route, &error))
-    };
-    Ok(in_time(worker, route, dialing).await?.stream)
-}
-
-/// A new connection, and what is spoken over it.
-pub enum Connected {
-    Http1(Open),
-    /// In the pool already; with the first place on it.
-    Http2(Place),
-}
-
-/// Opens a connection to the route's upstream.
-///
-/// # Errors
-/// When there is none in time.
-pub async fn connect(worker: &Worker, route: &WorkerRoute) -> Result<Connected, Refusal> {
-    in_time(worker, route, settle(worker, route)).await
-}
-
-/// Waits for a connection, unless others have done so in vain.
-async fn in_time<T>(
-    worker: &Worker,
-    route: &WorkerRoute,
-    connecting: impl Future<Output = Result<T, Refusal>>,
-) -> Result<T, Refusal> {
-    let (circuit, upstream) = (&route.pool.circuit, &route.route.upstream.authority);
-    let attempt = circuit.admit(Instant::now());
-    let attempt = attempt.map_err(|pause| spared(route, pause))?;
-    let time = route.route.connect_timeout;
-    match worker.deadlines.within(time, connecting).await {
-        Ok(Ok(connected)) => {
-            if circuit.answered(attempt) {
-                tracing::info!("upstream {upstream} takes connections again");
-            }
-            Ok(connected)
-        }
-        Ok(Err(refusal)) => {
-            circuit.failed(attempt);
-            Err(refusal)
-        }
-        Err(_) => {
-            if circuit.ran_out(attempt, Instant::now()) {
-                tracing::warn!(
-                    "upstream {upstream} takes no connections: for now requests are answered \
-                     without waiting for one, and now and then one tries"
-                );
-            }
-            Err(connect_timed_out(route))
-        }
-    }
-}
-
-/// The answer while the upstream is known to take no connections.
-fn spared(route: &WorkerRoute, pause: Duration) -> Refusal {
-    Refusal::new(
-        Code::UpstreamUnreachable,
-        format!(
-            "upstream {} took no connection within {:?} (connect_timeout) {} times in a row; \
-             the next request in {} s tries again",
-            route.route.upstream.authority,
-            route.route.connect_timeout,
-            circuit::TOLERATED,
-            pause.as_secs() + 1
-        ),
-    )
-}
-
-async fn settle(worker: &Worker, route: &WorkerRoute) -> Result<Connected, Refusal> {
-    let pool = &route.pool;
-    let multiplex = pool.multiplex.as_deref().filter(|it| it.may_offer());
-    let dialed = worker.dialer.connect(&pool.key.origin, multiplex.is_some());
-    let dialed = dialed.await.map_err(|error| not_connected(route, &error))?;
-    let settled = dialed.http2 || pool.key.versions == Versions::Http2;
-    match multiplex.filter(|_| settled) {
-        Some(multiplex) => match multiplex.open(dialed.stream).await {
-            Ok(place) => Ok(Connected::Http2(place)),
-            Err(_) => Err(silent(route)),
-        },
-        None => open_http1(dialed, route).await.map(Connected::Http1),
-    }
-}
-
-async fn open_http1(dialed: Dialed, route: &WorkerRoute) -> Result<Open, Refusal> {
-    let (trouble, interim) = (dialed.stream.trouble(), dialed.stream.interim());
-    let mut http = http1::Builder::new();
-    http.max_buf_size(UPSTREAM_BUFFER);
-    spelling::to_upstreams(&mut http, route);
-    let (sender, connection) = http
-        .handshake::<_, Outgoing>(dialed.stream)
-        .await
-        .map_err(|error| failed(route, trouble.as_ref(), &error))?;
-    let connection = Woken::new(connection);
-    let wakes = connection.wakes();
-    // Its end needs no report: whoever waits for an answer gets the error.
-    spawn_local(async move { drop(connection.await) });
-    let born = Instant::now();
-    Ok(Open {
-        sender,
-        wakes,
-        trouble,
-        interim,
-        born,
-    })
-}
-
-fn not_connected(route: &WorkerRoute, error: &DialError) -> Refusal {
-    let code = match error {
-        DialError::Tls(_) => Code::UpstreamTlsError,
-        DialError::Resolve(_) | DialError::Connect(_) => Code::UpstreamUnreachable,
-    };
-    Refusal::new(
-        code,
-        format!("upstream {}: {error}", route.route.upstream.authority),
-    )
-}
-
 /// A connection that TLS has ended, by an alert of the upstream's most likely.
 pub fn tls_failed(route: &WorkerRoute, trouble: Option<&Trouble>) -> Option<Refusal> {
     let why = explain(trouble?.get()?, route.route.reach.tls.as_deref());
     let upstream = &route.route.upstream.authority;
     let detail = format!("upstream {upstream}: TLS failed: {why}");
-    Some(Refusal::new(Code::UpstreamTlsError, detail))
-}
-
-/// The answer where the upstream takes no connection in time.
-pub fn connect_timed_out(route: &WorkerRoute) -> Refusal {
-    Refusal::new(
-        Code::UpstreamTimeout,
-        format!(
-            "upstream {} took no connection within {:?} (connect_timeout)",
-            route.route.upstream.authority, route.route.connect_timeout
-        ),
-    )
+    Some(Refusal::new(Code::UpstreamTlsError, detail).with(Fault::Lost))
 }
 
 /// The answer where it does not answer in time.
@@ -397,16 +273,6 @@ pub fn timed_out(route: &WorkerRoute) -> Refusal {
         format!(
             "upstream {} sent no answer within {:?} (timeout)",
             route.route.upstream.authority, route.route.timeout
-        ),
-    )
-}
-
-fn silent(route: &WorkerRoute) -> Refusal {
-    Refusal::new(
-        Code::UpstreamUnreachable,
-        format!(
-            "upstream {} closed the connection without an answer",
-            route.route.upstream.authority
         ),
     )
 }
@@ -421,13 +287,17 @@ pub fn failed(route: &WorkerRoute, trouble: Option<&Trouble>, error: &hyper::Err
         Some(SendError::TooLarge(most)) => return Refusal::too_large(*most),
         Some(SendError::Cut) | None => {}
     }
-    let why = if error.is_incomplete_message() || error.is_canceled() || is_io(error) {
-        "closed the connection without an answer"
-    } else {
-        "sent something that is not an HTTP/1.1 answer"
+    let is_lost = error.is_incomplete_message() || error.is_canceled() || is_io(error);
+    let (why, fault) = match is_lost {
+        true => ("closed the connection without an answer", Fault::Lost),
+        false => (
+            "sent something that is not an HTTP/1.1 answer",
+            Fault::NotTheirs,
+        ),
     };
     Refusal::new(
         Code::UpstreamUnreachable,
         format!("upstream {} {why}", route.route.upstream.authority),
     )
+    .with(fault)
 }

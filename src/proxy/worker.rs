@@ -7,14 +7,16 @@ use super::accept::serve;
 use super::attach::Shelf;
 use super::callers::Listener;
 use super::connection::{Connection, Reading};
+use super::crowd::Seat;
 use super::doors::{Doors, ListenerId};
 use super::jwt::Jwts;
 use super::lease::Leases;
+use super::permits::Permits;
 use super::pool::{self, Pool};
 use super::refusal::{Code, Refusal};
 use super::replay::Upload;
 use super::route::{Routes, WorkerRoute};
-use super::secure::Handshakes;
+use super::secure::{Handshakes, Opening};
 use super::seed::{Commons, Seed};
 use super::spelling;
 use super::tables::Tables;
@@ -44,7 +46,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 /// What the other threads ask of a worker.
 pub enum Command {
     /// Serve a connection that another worker accepted.
-    Adopt(std::net::TcpStream, Peer, ListenerId),
+    Adopt(std::net::TcpStream, (Peer, Seat), ListenerId),
     /// Watch these for a change that follows.
     Watch(Vec<Listening>, oneshot::Sender<io::Result<()>>),
     /// It does not follow.
@@ -76,6 +78,7 @@ pub struct Worker {
     pub deadlines: Rc<Deadlines>,
     pub shelf: Shelf,
     pub leases: Leases,
+    pub permits: Rc<Permits>,
     /// Plain, and where a route keeps the spelling of fields' names.
     http: [http1::Builder; 2],
     pub handshakes: Handshakes,
@@ -108,6 +111,7 @@ impl Worker {
             .max_buf_size(seed.limits.header_bytes.max(MIN_BUFFER));
         Rc::new(Self {
             index: seed.index,
+            permits: Permits::new(seed.commons.permits.clone()),
             commons: seed.commons,
             routes: RefCell::new(Rc::new(routes)),
             dialer: seed.dialer,
@@ -294,9 +298,16 @@ impl Worker {
             .iter()
             .map(|load| load.load(Ordering::Relaxed))
             .collect();
-        if loads.iter().sum::<usize>() >= self.limits.connections {
-            return self.turn_away(accepted, &listener);
+        let open = loads.iter().sum::<usize>();
+        if open >= self.limits.connections {
+            let which = "which is the limit (limits.connections)";
+            return self.turn_away(accepted, &listener, open, which);
         }
+        let Some(seat) = self.commons.crowd.seat(&peer) else {
+            let which = "all of one caller, which is the limit (limits.connections_per_caller)";
+            return self.turn_away(accepted, &listener, self.commons.crowd.most(), which);
+        };
+        let peer = (peer, seat);
         let own = loads[self.index];
         let least = loads.iter().enumerate().min_by_key(|(_, load)| **load);
         let target = match least {
@@ -319,14 +330,9 @@ impl Worker {
     }
 
     /// One connection too many: says so without reading anything.
-    fn turn_away(&self, accepted: Accepted, listener: &Listener) {
-        let refusal = Refusal::new(
-            Code::Overloaded,
-            format!(
-                "{} connections are open, which is the limit (limits.connections)",
-                self.limits.connections
-            ),
-        );
+    fn turn_away(&self, accepted: Accepted, listener: &Listener, open: usize, which: &str) {
+        let detail = format!("{open} connections are open, {which}");
+        let refusal = Refusal::new(Code::Overloaded, detail);
         self.tally.refused(refusal.code.as_str());
         // Without a handshake there are no words for a caller that speaks TLS.
         if listener.tls().is_none() {
@@ -337,7 +343,7 @@ impl Worker {
 
     /// Serves what another worker accepted, who may have heard of a new listener
     /// before this one: then a little later.
-    fn adopt(self: &Rc<Self>, stream: std::net::TcpStream, peer: Peer, id: ListenerId) {
+    fn adopt(self: &Rc<Self>, stream: std::net::TcpStream, peer: (Peer, Seat), id: ListenerId) {
         match self.doors.find(id) {
             Some(listener) => self.serve(Accepted::attach(stream), peer, &listener),
             None if self.doors.is_watched(id) => self.doors.keep_early((stream, peer, id)),
@@ -345,7 +351,12 @@ impl Worker {
         }
     }
 
-    fn serve(self: &Rc<Self>, accepted: Accepted, peer: Peer, listener: &Rc<Listener>) {
+    fn serve(
+        self: &Rc<Self>,
+        accepted: Accepted,
+        (peer, seat): (Peer, Seat),
+        listener: &Rc<Listener>,
+    ) {
         let id = self.next_connection.replace(self.next_connection.get() + 1);
         let connection = Rc::new(Connection::new(peer, listener.clone()));
         if self.draining.get() {
@@ -355,11 +366,12 @@ impl Worker {
         let leave = Leave {
             worker: self.clone(),
             id,
+            _seat: seat,
         };
         let worker = self.clone();
         spawn_local(async move {
             let _leave = leave;
-            serve(worker, connection, accepted).await;
+            serve(worker, connection, Opening::Accepted(accepted)).await;
         });
         self.deadlines.wake();
     }
@@ -420,6 +432,7 @@ const MIN_BUFFER: usize = 8192;
 struct Leave {
     worker: Rc<Worker>,
     id: u64,
+    _seat: Seat,
 }
 
 impl Drop for Leave {

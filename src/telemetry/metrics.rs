@@ -11,6 +11,7 @@ use super::spans::Fate;
 use prometheus::proto::{Metric, MetricFamily, MetricType};
 use prometheus::{Encoder, TextEncoder};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The content type of what [`render`] gives.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -86,6 +87,12 @@ fn worker_families(workers: &WorkerStats) -> Vec<MetricFamily> {
             MetricType::COUNTER,
             refused.collect(),
         ),
+        family(
+            "sidekey_upstream_healthy",
+            "1 of an address of an upstream with several; 0 while requests go past it.",
+            MetricType::GAUGE,
+            workers.upstreams.iter().map(healthy).collect(),
+        ),
         gauge(
             "sidekey_connections",
             "Open connections of callers.",
@@ -97,6 +104,11 @@ fn worker_families(workers: &WorkerStats) -> Vec<MetricFamily> {
             float(workers.replay_buffer_bytes),
         ),
     ]
+}
+
+fn healthy(((route, address), is_well): (&(Arc<str>, Arc<str>), &bool)) -> Metric {
+    let labels = [("route", &**route), ("address", &**address)];
+    level(&labels, float(u64::from(*is_well)))
 }
 
 fn own_families(snapshot: &Snapshot) -> Vec<MetricFamily> {

@@ -7,7 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 /// A listener whose queue is full, and the connections in it.
-fn full() -> (TcpListener, Vec<TcpStream>) {
+pub fn full() -> (TcpListener, Vec<TcpStream>) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&local(0).into()).unwrap();
     socket.listen(0).unwrap();

@@ -67,12 +67,14 @@ impl Site {
 
 impl ShownRoute {
     fn of(route: &Route) -> Self {
-        let upstream = &route.upstream;
-        let scheme = upstream.scheme.as_str();
+        let upstreams = route.upstreams().map(|upstream| {
+            let scheme = upstream.scheme.as_str();
+            format!("{scheme}://{}{}", upstream.authority, upstream.path)
+        });
         Self {
             name: route.name.clone(),
             matcher: matcher(&route.matcher),
-            upstream: format!("{scheme}://{}{}", upstream.authority, upstream.path),
+            upstream: upstreams.collect::<Vec<_>>().join(", "),
             account: route.account.to_string(),
         }
     }

@@ -1,9 +1,9 @@
 //! Connected accounts: an integration each, with its parameters filled in.
 
-use super::hosts::is_loopback;
 use super::inputs::{Input, Shape};
 use super::integrations::IntegrationDraft;
 use super::parameters::Parameter;
+use crate::base::hosts::is_loopback;
 use crate::base::id::{AccountKey, InvalidKey};
 use crate::base::secret::Secret;
 use crate::config::checked::{Account, GrantType, ParameterValue};
@@ -158,7 +158,7 @@ fn account(reader: &Reader<'_, '_>, integrations: &[IntegrationDraft]) -> Accoun
         check_input(reader, &draft, input);
     }
     for input in &integration.inputs {
-        warn_of_plaintext(reader.ctx, &draft.values, input);
+        warn_of_plaintext(reader.ctx, &draft.values, input, integration);
     }
     draft.built = key.and_then(|key| {
         let values = draft.values.0.iter();
@@ -266,7 +266,12 @@ fn check_input(reader: &Reader<'_, '_>, draft: &AccountDraft, input: &Input) {
     reader.ctx.report(Mistake::error(place, what));
 }
 
-fn warn_of_plaintext(ctx: &Context<'_>, values: &Values, input: &Input) {
+fn warn_of_plaintext(
+    ctx: &Context<'_>,
+    values: &Values,
+    input: &Input,
+    integration: &IntegrationDraft,
+) {
     let Shape::Url(template) = &input.shape else {
         return;
     };
@@ -274,7 +279,12 @@ fn warn_of_plaintext(ctx: &Context<'_>, values: &Values, input: &Input) {
         return;
     };
     let sends_secret = input.label == "oauth2.token_endpoint";
-    if sends_secret && url.scheme() == "http" && !is_loopback(url.host_str().unwrap_or_default()) {
+    let built = integration.built.as_ref();
+    let way = built.and_then(|built| built.oauth2.proxy.as_ref());
+    let proxy = way.and_then(|way| way.choose_for(&url));
+    let is_far = !is_loopback(url.host_str().unwrap_or_default())
+        || proxy.is_some_and(|proxy| !is_loopback(&proxy.host));
+    if sends_secret && url.scheme() == "http" && is_far {
         let what = "the client secret and the token travel over plain HTTP";
         ctx.report(Mistake::warning(input.from.place, what));
     }

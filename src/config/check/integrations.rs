@@ -1,6 +1,7 @@
 //! Integrations and their parameters.
 
 use super::inputs::{Declared, Input, Shape};
+use super::outgoing::{Proxies, Way};
 use super::parameters::Parameter;
 use super::{oauth2, parameters, reach};
 use crate::base::client_tls::ClientTls;
@@ -26,6 +27,8 @@ pub(super) struct IntegrationDraft {
     pub used: RefCell<BTreeSet<String>>,
     /// For the upstreams of its routes.
     pub tls: Option<Arc<ClientTls>>,
+    /// For those likewise.
+    pub proxy: Way,
     /// `None` where a mistake was reported.
     pub built: Option<Arc<Integration>>,
 }
@@ -45,13 +48,13 @@ impl IntegrationDraft {
     }
 }
 
-pub(super) fn read(root: &Reader<'_, '_>) -> Vec<IntegrationDraft> {
+pub(super) fn read(root: &Reader<'_, '_>, proxies: &Proxies) -> Vec<IntegrationDraft> {
     let mut drafts: Vec<IntegrationDraft> = Vec::new();
     for node in root.list("integrations") {
         let Some(reader) = Reader::open(root.ctx, &INTEGRATION, node, node.place()) else {
             continue;
         };
-        let draft = integration(&reader);
+        let draft = integration(&reader, proxies);
         if !draft.key.is_empty() && drafts.iter().any(|d| d.key == draft.key) {
             let what = format!("a second integration with the key `{}`", draft.key);
             let mistake = Mistake::error(reader.value_place("key"), what);
@@ -62,7 +65,7 @@ pub(super) fn read(root: &Reader<'_, '_>) -> Vec<IntegrationDraft> {
     drafts
 }
 
-fn integration(reader: &Reader<'_, '_>) -> IntegrationDraft {
+fn integration(reader: &Reader<'_, '_>, proxies: &Proxies) -> IntegrationDraft {
     let ctx = reader.ctx;
     let written = reader.text("key");
     let key = written.as_ref().and_then(|written| key(ctx, written));
@@ -73,7 +76,7 @@ fn integration(reader: &Reader<'_, '_>) -> IntegrationDraft {
         Some(_) => reader.section("oauth2"),
         None => None,
     };
-    let oauth2 = oauth2.and_then(|oauth2| oauth2::read(&oauth2, &mut inputs));
+    let oauth2 = oauth2.and_then(|oauth2| oauth2::read(&oauth2, &mut inputs, proxies));
     let token = token(reader, &mut inputs);
     let request_parameters = request_parameters(reader, &mut inputs);
     let refresh = refresh(reader);
@@ -83,6 +86,7 @@ fn integration(reader: &Reader<'_, '_>) -> IntegrationDraft {
         inputs,
         used: RefCell::default(),
         tls: reach::tls(reader),
+        proxy: proxies.of(reader, &proxies.upstreams),
         built: None,
     };
     check_inputs(ctx, &draft);

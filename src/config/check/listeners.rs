@@ -2,10 +2,10 @@
 
 use super::callers::{self, Proofs};
 use super::connect;
-use super::hosts::host_name;
 use super::settings::Placed;
 use super::tls;
 use crate::base::caller_keys::CallerKey;
+use crate::base::hosts::host_name;
 use crate::config::checked::listening::{Address, Listener};
 use crate::config::keys::table::listener::LISTENER;
 use crate::config::mistakes::Mistake;

@@ -2,15 +2,16 @@
 //! mistake collected.
 
 mod accounts;
+mod authority;
 mod callers;
-mod connect;
+pub(super) mod connect;
 mod edits;
-mod hosts;
 mod inputs;
 mod integrations;
 mod jwt;
 mod listeners;
 mod oauth2;
+mod outgoing;
 mod parameters;
 mod paths;
 mod reach;
@@ -20,6 +21,7 @@ mod speakers;
 mod streams;
 mod tls;
 mod traces;
+mod unrouted;
 mod upstream;
 
 use super::checked::{Config, Store};
@@ -33,7 +35,8 @@ use super::written::{Node, Place};
 /// Reads the whole file. The result is good only if no mistake was reported.
 pub(super) fn check(ctx: &Context<'_>, root: &Node) -> Option<Config> {
     let reader = Reader::open(ctx, &ROOT, root, Place::first())?;
-    let integrations = integrations::read(&reader);
+    let proxies = outgoing::read(&reader);
+    let integrations = integrations::read(&reader, &proxies);
     let accounts = accounts::read(&reader, &integrations);
     let keys = callers::file(&reader);
     let listeners = listeners::read(&reader, keys.as_deref());
@@ -53,6 +56,7 @@ pub(super) fn check(ctx: &Context<'_>, root: &Node) -> Option<Config> {
     };
     let (routes, awaited) = routes::read(&reader, &parts);
     integrations::report_unused(ctx, &integrations);
+    unrouted::warn(ctx, &listeners, &routes);
     if reader.list("routes").is_empty() {
         let what = "there are no routes, so every call is answered with 404";
         ctx.report(Mistake::warning(reader.key_place("routes"), what));

@@ -1,6 +1,7 @@
 //! The `oauth2` block of an integration.
 
 use super::inputs::Input;
+use super::outgoing::Proxies;
 use crate::base::template::{Template, UrlTemplate};
 use crate::config::checked::{
     ClientAuth, ClientSecret, CodeChallenge, GrantType, OAuth2, SecretTemplate, TokenMethod,
@@ -11,9 +12,14 @@ use crate::config::scalar::{Origin, Scalar};
 use crate::config::written::Node;
 
 /// Reads the block, and adds its inputs.
-pub(super) fn read(oauth2: &Reader<'_, '_>, inputs: &mut Vec<Input>) -> Option<OAuth2> {
+pub(super) fn read(
+    oauth2: &Reader<'_, '_>,
+    inputs: &mut Vec<Input>,
+    proxies: &Proxies,
+) -> Option<OAuth2> {
     let grant_type = grant_type(oauth2);
     let auth = client_auth(oauth2);
+    let proxy = proxies.of(oauth2, &proxies.token_requests);
     let urls = Endpoints::read(oauth2, inputs);
     let scope = text(oauth2, "scope", "oauth2.scope", inputs);
     let issuer = issuer(oauth2, inputs);
@@ -42,6 +48,7 @@ pub(super) fn read(oauth2: &Reader<'_, '_>, inputs: &mut Vec<Input>) -> Option<O
         },
         token_endpoint_auth_method: auth,
         revocation_endpoint: urls.revocation,
+        proxy,
         redirect_uri: urls.redirect,
         issuer,
         scope,

@@ -1,5 +1,6 @@
 //! TLS towards an upstream, and the Unix socket that stands for its address.
 
+use super::integrations::IntegrationDraft;
 use crate::base::client_tls::{ClientTls, Pem, Setting, TlsMistake};
 use crate::config::checked::upstream::Reach;
 use crate::config::checked::{Upstream, UpstreamScheme};
@@ -15,11 +16,11 @@ use zeroize::Zeroizing;
 /// The longest path that a Unix socket can have, in bytes.
 const LONGEST_PATH: usize = 107;
 
-/// How the upstream of a route is reached; `default` is its integration's `tls`.
+/// How the upstream of a route is reached; its integration says what it does not.
 pub(super) fn read(
     route: &Reader<'_, '_>,
     upstream: Option<&Upstream>,
-    default: Option<&Arc<ClientTls>>,
+    integration: Option<&IntegrationDraft>,
     own: &[PathBuf],
 ) -> Reach {
     let written = tls(route);
@@ -29,10 +30,12 @@ pub(super) fn read(
         let mistake = Mistake::error(route.key_place("tls"), what);
         route.ctx.report(mistake.expected("`upstream: https://…`"));
     }
-    let tls = written.or_else(|| default.cloned()).filter(|_| !plain);
+    let default = integration.and_then(|integration| integration.tls.clone());
     Reach {
-        tls,
+        tls: written.or(default).filter(|_| !plain),
+        proxy: integration.and_then(|integration| integration.proxy.clone()),
         unix_socket: unix_socket(route, own),
+        others: Vec::new(),
     }
 }
 

@@ -2,9 +2,9 @@
 
 use super::accounts::find_integration;
 use super::callers::{self, CALLERS_OWN};
-use super::hosts::host_name;
 use super::speakers::{Parts, Unfilled, is_callers_own, leads, speaker};
 use super::{edits, paths, streams};
+use crate::base::hosts::host_name;
 use crate::base::id::AccountKey;
 use crate::config::checked::callers::Speaks;
 use crate::config::checked::upstream::Reach;
@@ -65,9 +65,9 @@ struct Read {
 impl Read {
     fn push(&mut self, route: Route, template: Unfilled) {
         self.awaited
-            .extend(template.map(|(upstream, integration)| Awaited {
+            .extend(template.map(|(upstreams, integration)| Awaited {
                 route: self.routes.len(),
-                upstream,
+                upstreams,
                 integration,
             }));
         self.routes.push(route);

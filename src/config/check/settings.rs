@@ -17,6 +17,9 @@ use crate::config::written::{Node, Place};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use url::Url;
 
+/// As the table of keys has it.
+const MOST_CONNECTIONS: u64 = 1_000_000;
+
 /// A value and the place that decided it.
 pub(super) struct Placed<T> {
     pub value: T,
@@ -241,6 +244,8 @@ pub(super) fn limits(reader: &Reader<'_, '_>) -> Option<Limits> {
     Some(Limits {
         replay_buffer_total: limits.size("replay_buffer_total"),
         connections: limits.number("connections"),
+        connections_per_caller: number_or_none(&limits, "connections_per_caller"),
+        requests: limits.number("requests"),
         header_bytes: limits.size("header_bytes"),
         header_count: limits.number("header_count"),
         uri_bytes: limits.size("uri_bytes"),
@@ -248,11 +253,29 @@ pub(super) fn limits(reader: &Reader<'_, '_>) -> Option<Limits> {
         header_timeout: limits.duration("header_timeout"),
         idle_timeout: limits.duration("idle_timeout"),
         http2_streams: limits.number("http2_streams"),
+        pool_connections_per_origin: number_or_none(&limits, "pool_connections_per_origin"),
+        pool_queue: limits.number("pool_queue"),
         pool_idle_per_origin: limits.number("pool_idle_per_origin"),
         pool_idle_timeout: limits.duration("pool_idle_timeout"),
         max_connection_age: limits.duration("max_connection_age"),
         http2_ping_after: limits.duration("http2_ping_after"),
     })
+}
+
+/// `None` for `none`, and where it is not written.
+fn number_or_none(reader: &Reader<'_, '_>, name: &str) -> Option<usize> {
+    let written = reader.text(name)?;
+    if written.text == "none" {
+        return None;
+    }
+    let number = values::number(&written.text).filter(|n| (1..=MOST_CONNECTIONS).contains(n));
+    if number.is_none() {
+        let what = format!("`{name}` can't be {}", written.named());
+        let expected = format!("`none`, or a number from 1 to {MOST_CONNECTIONS}");
+        let mistake = Mistake::error(written.place, what);
+        reader.ctx.report(mistake.expected(expected));
+    }
+    number.and_then(|number| usize::try_from(number).ok())
 }
 
 pub(super) fn refresh(reader: &Reader<'_, '_>) -> Option<RefreshSettings> {

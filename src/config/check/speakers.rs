@@ -34,7 +34,7 @@ pub(super) struct Own {
 }
 
 /// How an upstream is to be filled in once its account is created.
-pub(super) type Unfilled = Option<(UrlTemplate, Arc<Integration>)>;
+pub(super) type Unfilled = Option<(Vec<UrlTemplate>, Arc<Integration>)>;
 
 /// True where each caller's own account speaks.
 pub(super) fn is_callers_own(route: &Reader<'_, '_>) -> bool {
@@ -49,23 +49,28 @@ pub(super) fn leads(
     parts: &Parts<'_>,
 ) -> (Option<AccountKey>, (Option<Upstream>, Reach), Unfilled) {
     let integrations = parts.integrations;
-    let (key, upstream, template, integration) = match speaker {
+    let (key, mut upstreams, template, integration) = match speaker {
         Speaker::Configured(account) => {
             let integration = account.and_then(|a| integrations.get(a.integration?));
-            let upstream = upstream::read(reader, account, integrations, &parts.own.addresses);
+            let upstreams = upstream::read(reader, account, integrations, &parts.own.addresses);
             let built = account.and_then(|account| account.built.as_ref());
             let key = built.map(|account| account.key.clone());
-            (key, upstream, None, integration)
+            (key, upstreams.unwrap_or_default(), None, integration)
         }
         Speaker::Created(key, integration) => {
             let read = upstream::unfilled(reader, integration, &parts.own.addresses);
             let (upstream, unfilled) = read.unzip();
             let template = unfilled.zip(integration.built.clone());
-            (Some(key), upstream, template, Some(integration))
+            let shown = upstream.into_iter().collect();
+            (Some(key), shown, template, Some(integration))
         }
     };
-    let tls = integration.and_then(|integration| integration.tls.as_ref());
-    let reach = reach::read(reader, upstream.as_ref(), tls, &parts.own.sockets);
+    let others = upstreams.split_off(upstreams.len().min(1));
+    let upstream = upstreams.pop();
+    let reach = Reach {
+        others,
+        ..reach::read(reader, upstream.as_ref(), integration, &parts.own.sockets)
+    };
     (key, (upstream, reach), template)
 }
 

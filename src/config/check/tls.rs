@@ -20,16 +20,21 @@ use x509_parser::prelude::FromDer;
 use zeroize::Zeroizing;
 
 /// A file that a key names.
-struct Named {
+pub(super) struct Named {
     path: PathBuf,
     from: Scalar,
     bytes: Zeroizing<Vec<u8>>,
 }
 
 impl Named {
-    fn mistake(&self, ctx: &Context<'_>, what: &str, expected: &str) {
+    pub(super) fn mistake(&self, ctx: &Context<'_>, what: &str, expected: &str) {
         let what = format!("{}: {what}", self.path.display());
         ctx.report(Mistake::error(self.from.place, what).expected(expected));
+    }
+
+    pub(super) fn warning(&self, ctx: &Context<'_>, what: &str) {
+        let what = format!("{}: {what}", self.path.display());
+        ctx.report(Mistake::warning(self.from.place, what));
     }
 }
 
@@ -95,7 +100,7 @@ fn digest(files: &[Option<&Named>], required: bool) -> Option<[u8; 32]> {
 }
 
 /// The file that a key names; it is watched from now on.
-fn file(reader: &Reader<'_, '_>, name: &str) -> Option<Named> {
+pub(super) fn file(reader: &Reader<'_, '_>, name: &str) -> Option<Named> {
     let from = reader.text(name)?;
     let path = reader.ctx.path(&from.text);
     let bytes = read_file(reader.ctx, &from)?;
@@ -116,7 +121,7 @@ fn warn_if_readable(ctx: &Context<'_>, path: &std::path::Path, from: &Scalar) {
     }
 }
 
-fn chain(ctx: &Context<'_>, file: &Named) -> Option<Vec<CertificateDer<'static>>> {
+pub(super) fn chain(ctx: &Context<'_>, file: &Named) -> Option<Vec<CertificateDer<'static>>> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&file.bytes).collect();
     match read {
         Ok(chain) if !chain.is_empty() => return Some(chain),
@@ -126,11 +131,11 @@ fn chain(ctx: &Context<'_>, file: &Named) -> Option<Vec<CertificateDer<'static>>
     None
 }
 
-const CERTIFICATES: &str = "PEM with `-----BEGIN CERTIFICATE-----`, the listener's own first";
+const CERTIFICATES: &str = "PEM with `-----BEGIN CERTIFICATE-----`, the key's own first";
 const KEY: &str = "PEM with an unencrypted private key, such as `-----BEGIN PRIVATE KEY-----`";
 const AUTHORITIES: &str = "PEM with the certificates of those who issue callers' certificates";
 
-fn private(ctx: &Context<'_>, file: &Named) -> Option<PrivateKeyDer<'static>> {
+pub(super) fn private(ctx: &Context<'_>, file: &Named) -> Option<PrivateKeyDer<'static>> {
     if memchr::memmem::find(&file.bytes, b"-----BEGIN ENCRYPTED PRIVATE KEY-----").is_some() {
         file.mistake(ctx, "the key is encrypted", KEY);
         return None;

@@ -1,30 +1,44 @@
 //! Where a route leads.
 
 use super::accounts::AccountDraft;
-use super::hosts::{is_loopback, reaches};
 use super::integrations::IntegrationDraft;
+use crate::base::hosts::{is_loopback, reaches};
 use crate::base::template::UrlTemplate;
 use crate::config::checked::{Upstream, UpstreamScheme};
 use crate::config::mistakes::Mistake;
 use crate::config::reader::{Located, Reader};
+use crate::config::scalar::Scalar;
+use crate::config::written::Node;
 use std::net::SocketAddr;
 use url::{Host, Url};
 
-/// The upstream of a route, filled in with its account's parameters.
+/// Addresses of an upstream, at most.
+const MOST: usize = 16;
+
+/// The upstream of a route, filled in with its account's parameters: all of its
+/// addresses, and at least one.
 pub(super) fn read(
     route: &Reader<'_, '_>,
     account: Option<&AccountDraft>,
     integrations: &[IntegrationDraft],
     own: &[SocketAddr],
-) -> Option<Upstream> {
-    let located = template(route)?;
+) -> Option<Vec<Upstream>> {
+    let templates = templates(route)?;
     let account = account?;
     let integration = integrations.get(account.integration?)?;
-    check_parameters(route, &located, integration);
-    let upstream = expand(route, &located, account)?;
-    check_plaintext(route, &located, &upstream);
-    check_own(route, &located, &upstream, own);
-    Some(upstream)
+    let mut upstreams = Vec::new();
+    for located in &templates {
+        check_parameters(route, located, integration);
+        let Some(upstream) = expand(route, located, account) else {
+            continue;
+        };
+        check_plaintext(route, located, &upstream, integration);
+        check_own(route, located, &upstream, own);
+        upstreams.push(upstream);
+    }
+    let all = (upstreams.len() == templates.len()).then_some(upstreams)?;
+    check_alike(route, &templates, &all);
+    Some(all)
 }
 
 /// The upstream of a route whose account is created while the process runs: as
@@ -33,23 +47,56 @@ pub(super) fn unfilled(
     route: &Reader<'_, '_>,
     integration: &IntegrationDraft,
     own: &[SocketAddr],
-) -> Option<(Upstream, UrlTemplate)> {
-    let located = template(route)?;
-    check_parameters(route, &located, integration);
-    // A value that fits anywhere: what no value changes is checked as ever, and
-    // a host that one decides is not this machine's.
-    match located.value.expand(&|_| Some("1")) {
-        Ok(url) => {
-            let upstream = Upstream::at(&located.value, &url);
-            check_plaintext(route, &located, &upstream);
-            check_own(route, &located, &upstream, own);
-        }
-        Err(error) => {
-            let mistake = Mistake::error(located.from.place, error.what);
-            route.ctx.report(mistake);
+) -> Option<(Upstream, Vec<UrlTemplate>)> {
+    let templates = templates(route)?;
+    let mut upstreams = Vec::new();
+    for located in &templates {
+        check_parameters(route, located, integration);
+        // A value that fits anywhere: what no value changes is checked as ever, and
+        // a host that one decides is not this machine's.
+        match located.value.expand(&|_| Some("1")) {
+            Ok(url) => {
+                let upstream = Upstream::at(&located.value, &url);
+                check_plaintext(route, located, &upstream, integration);
+                check_own(route, located, &upstream, own);
+                upstreams.push(upstream);
+            }
+            Err(error) => {
+                let mistake = Mistake::error(located.from.place, error.what);
+                route.ctx.report(mistake);
+            }
         }
     }
-    Some((nowhere(&located.value), located.value))
+    if upstreams.len() == templates.len() {
+        check_alike(route, &templates, &upstreams);
+    }
+    let shown = nowhere(&templates.first()?.value);
+    let values = templates.into_iter().map(|located| located.value);
+    Some((shown, values.collect()))
+}
+
+/// Addresses of one upstream differ in their hosts and ports alone.
+fn check_alike(route: &Reader<'_, '_>, templates: &[Located<UrlTemplate>], upstreams: &[Upstream]) {
+    let mut before: Vec<&Upstream> = Vec::new();
+    for (located, upstream) in templates.iter().zip(upstreams) {
+        let is_of = |first: &&Upstream| {
+            (first.scheme, &first.path, &first.query)
+                == (upstream.scheme, &upstream.path, &upstream.query)
+        };
+        let (what, expected) = if before.first().is_some_and(|first| !is_of(first)) {
+            (
+                "this address has another scheme, path or query than the first",
+                "addresses that differ in host and port alone",
+            )
+        } else if before.contains(&upstream) {
+            ("this address is in the list already", "it once")
+        } else {
+            before.push(upstream);
+            continue;
+        };
+        let mistake = Mistake::error(located.from.place, what);
+        route.ctx.report(mistake.expected(expected));
+    }
 }
 
 /// Shows the template, and leads nowhere (RFC 6761, 6.4).
@@ -67,9 +114,35 @@ fn nowhere(template: &UrlTemplate) -> Upstream {
     }
 }
 
-fn template(route: &Reader<'_, '_>) -> Option<Located<UrlTemplate>> {
-    refuse_later_scheme(route)?;
-    let located = route.upstream_url("upstream")?;
+/// Of each address; `None` where one is none.
+fn templates(route: &Reader<'_, '_>) -> Option<Vec<Located<UrlTemplate>>> {
+    let Some(Node::Sequence(place, items)) = route.node("upstream") else {
+        let one = template(route, route.text("upstream")?)?;
+        return Some(vec![one]);
+    };
+    if !(2..=MOST).contains(&items.len()) {
+        let what = format!("`upstream` is a list of {}", items.len());
+        let expected = format!("2 to {MOST} URLs, or one that is in no list");
+        let mistake = Mistake::error(*place, what);
+        route.ctx.report(mistake.expected(expected));
+        return None;
+    }
+    if has_socket(route) {
+        let what = "`unix_socket` beside a list of upstreams";
+        let mistake = Mistake::error(route.key_place("unix_socket"), what);
+        route.ctx.report(mistake.expected("one of the two"));
+    }
+    let scalars = route.texts("upstream");
+    let count = scalars.len();
+    // All of them before the first that is none: each is told of.
+    let found: Vec<_> = scalars.into_iter().map(|s| template(route, s)).collect();
+    let found: Vec<_> = found.into_iter().collect::<Option<_>>()?;
+    (count == items.len()).then_some(found)
+}
+
+fn template(route: &Reader<'_, '_>, scalar: Scalar) -> Option<Located<UrlTemplate>> {
+    refuse_later_scheme(route, &scalar)?;
+    let located = route.upstream_url(scalar)?;
     if located.value.has_fragment() {
         let what = "an upstream has no fragment (`#…`)";
         let mistake = Mistake::error(located.from.place, what);
@@ -79,8 +152,7 @@ fn template(route: &Reader<'_, '_>) -> Option<Located<UrlTemplate>> {
 }
 
 /// Gives `None` where the scheme was reported.
-fn refuse_later_scheme(route: &Reader<'_, '_>) -> Option<()> {
-    let scalar = route.text("upstream")?;
+fn refuse_later_scheme(route: &Reader<'_, '_>, scalar: &Scalar) -> Option<()> {
     let scheme = scalar.text.split(':').next().unwrap_or_default();
     if !scheme.eq_ignore_ascii_case("unix") {
         return Some(());
@@ -163,16 +235,31 @@ impl Upstream {
     }
 }
 
-fn check_plaintext(route: &Reader<'_, '_>, located: &Located<UrlTemplate>, upstream: &Upstream) {
-    let plain = upstream.scheme != UpstreamScheme::Https
-        && !is_loopback(&upstream.host)
-        && !has_socket(route);
-    if plain && !route.boolean("allow_plaintext") {
-        let what = "the token would travel over plain HTTP to another machine";
-        let expected = "`https`, or `allow_plaintext: true` on this route";
-        let mistake = Mistake::error(located.from.place, what);
-        route.ctx.report(mistake.expected(expected));
+fn check_plaintext(
+    route: &Reader<'_, '_>,
+    located: &Located<UrlTemplate>,
+    upstream: &Upstream,
+    integration: &IntegrationDraft,
+) {
+    if upstream.has_tls() || has_socket(route) || route.boolean("allow_plaintext") {
+        return;
     }
+    let way = integration.proxy.as_ref();
+    let proxy = way.and_then(|way| way.choose(false, &upstream.host, upstream.port));
+    let far = proxy.filter(|proxy| !is_loopback(&proxy.host));
+    let (what, expected) = match far {
+        Some(proxy) => (
+            format!("the token would travel over plain HTTP through the proxy {proxy}"),
+            "`https`, no proxy for this upstream, or `allow_plaintext: true` on this route",
+        ),
+        None if is_loopback(&upstream.host) => return,
+        None => (
+            "the token would travel over plain HTTP to another machine".to_owned(),
+            "`https`, or `allow_plaintext: true` on this route",
+        ),
+    };
+    let mistake = Mistake::error(located.from.place, what);
+    route.ctx.report(mistake.expected(expected));
 }
 
 /// Whether the connection goes to a Unix socket, which is on this machine.

@@ -143,20 +143,19 @@ impl Reader<'_, '_> {
     }
 
     pub fn url(&self, name: &str) -> Option<Located<UrlTemplate>> {
-        self.parsed_url(name, UrlTemplate::parse)
+        self.parsed_url(self.text(name)?, UrlTemplate::parse)
     }
 
     /// A URL that may be an `h2c` one.
-    pub fn upstream_url(&self, name: &str) -> Option<Located<UrlTemplate>> {
-        self.parsed_url(name, UrlTemplate::parse_upstream)
+    pub fn upstream_url(&self, scalar: Scalar) -> Option<Located<UrlTemplate>> {
+        self.parsed_url(scalar, UrlTemplate::parse_upstream)
     }
 
     fn parsed_url(
         &self,
-        name: &str,
+        scalar: Scalar,
         parse: impl FnOnce(&str) -> Result<UrlTemplate, TemplateError>,
     ) -> Option<Located<UrlTemplate>> {
-        let scalar = self.text(name)?;
         match parse(&scalar.text) {
             Ok(value) => Some(Located {
                 value,

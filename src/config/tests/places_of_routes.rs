@@ -217,7 +217,7 @@ fn a_route_may_wait_for_its_account() {
     assert_eq!(route.upstream.host, "account.invalid");
     assert_eq!(route.upstream.authority, "{server}.example.com");
     assert_eq!(
-        awaited.upstream.to_string(),
+        awaited.upstreams[0].to_string(),
         "https://{server}.example.com/v1/"
     );
     let known = loaded(&of("dev, integration: crm"));
@@ -263,4 +263,52 @@ fn what_waits_for_its_account_is_checked_all_the_same() {
         found.iter().any(|e| e.contains("of another integration")),
         "{found:#?}"
     );
+}
+
+#[test]
+fn several_addresses_are_of_one_upstream() {
+    let of = |upstream: &str| GOOD.replace("https://api.example.com/", upstream);
+    let list = "[\"https://{server}.example.com/a/\", \"https://b.example.com:444/a/\"]";
+    let config = loaded(&of(list));
+    let upstreams = config.routes[0].upstreams();
+    let authorities: Vec<_> = upstreams.map(|u| u.authority.as_str()).collect();
+    assert_eq!(authorities, ["dev.example.com", "b.example.com:444"]);
+    let with = |upstream: &str, expected: &str| one("https://api.example.com/", upstream, expected);
+    with("[https://a/]", "14:28 `upstream` is a list of 1");
+    let many: Vec<_> = (0..17).map(|nth| format!("https://a{nth}/")).collect();
+    let many = format!("[{}]", many.join(", "));
+    with(&many, "14:28 `upstream` is a list of 17");
+    with(
+        "[https://a/, https://b/x]",
+        "14:41 this address has another scheme, path or query than the first",
+    );
+    with(
+        "[https://a/, \"http://localhost/\"]",
+        "14:41 this address has another scheme, path or query than the first",
+    );
+    with(
+        "[https://a/, https://b/, https://a/]",
+        "14:53 this address is in the list already",
+    );
+    with(
+        "[https://a/, \"unix:/x\"]",
+        "14:41 an upstream is a URL; its Unix socket is named beside it",
+    );
+    with(
+        "[https://a/, https://b/], unix_socket: /run/app.sock",
+        "14:54 `unix_socket` beside a list of upstreams",
+    );
+}
+
+#[test]
+fn several_addresses_may_wait_for_their_account() {
+    let list = "[\"https://{server}.example.com/\", \"https://{server}.example.org/\"]";
+    let upstream = format!("upstream: {list}, account: qa, integration: crm}}");
+    let text = GOOD.replace(
+        "upstream: https://api.example.com/, account: dev}",
+        &upstream,
+    );
+    assert_eq!(loaded(&text).awaited[0].upstreams.len(), 2);
+    let text = text.replace("example.org/", "example.org/x");
+    assert!(errors(&text)[0].contains("another scheme, path or query"));
 }

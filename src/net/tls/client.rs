@@ -2,9 +2,12 @@
 //! client certificate where a route has one.
 
 use super::issuer::issuer;
+use super::two::OneOfTwo;
 use crate::base::client_tls::ClientTls;
+use crate::base::outgoing::proxy::{Authorities, Proxy};
 use crate::net::dial::Origin;
 use crate::net::stream::Stream;
+use hyper::rt::{Read, Write};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use rustls::client::WebPkiServerVerifier;
@@ -14,7 +17,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::SingleCertAndKey;
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError,
-    SignatureScheme,
+    RootCertStore, SignatureScheme,
 };
 use std::fmt;
 use std::io;
@@ -57,16 +60,19 @@ impl Client {
     ///
     /// # Errors
     /// Why not, in words for people.
-    pub async fn connect(
+    pub async fn connect<S: Read + Write + Unpin>(
         &self,
         origin: &Origin,
-        stream: Stream,
+        stream: S,
         offer_http2: bool,
-    ) -> Result<TlsStream<TokioIo<Stream>>, String> {
+    ) -> Result<TlsStream<TokioIo<S>>, String> {
         let settings = origin.settings.as_deref();
-        let config = match settings {
-            None => self.plain.clone(),
-            Some(settings) => settings.config(|| self.config_of(settings)),
+        let via = origin.via.as_deref();
+        let also = via.and_then(|via| Some((via, via.proxy.login.authorities.as_ref()?)));
+        let config = match (also, settings) {
+            (None, None) => self.plain.clone(),
+            (None, Some(settings)) => settings.config(|| self.config_of(Some(settings), None)),
+            (Some((via, also)), _) => via.config(|| self.config_of(settings, Some(also))),
         }?;
         let own = settings.and_then(|settings| settings.server_name.clone());
         let name = match own {
@@ -86,14 +92,46 @@ impl Client {
         })
     }
 
-    fn config_of(&self, settings: &ClientTls) -> Result<ClientConfig, String> {
-        let judge: Arc<dyn ServerCertVerifier> = match &settings.roots {
-            None => self.system.clone()?,
-            Some(roots) => WebPkiServerVerifier::builder_with_provider(roots.clone(), provider())
-                .build()
-                .map_err(|error| error.to_string())?,
+    /// The handshake with a proxy itself.
+    ///
+    /// # Errors
+    /// Why not, in words for people.
+    pub async fn connect_proxy(
+        &self,
+        proxy: &Proxy,
+        stream: Stream,
+    ) -> Result<TlsStream<TokioIo<Stream>>, String> {
+        let config = match &proxy.login.authorities {
+            None => self.plain.clone(),
+            Some(own) => own.tls.config(|| self.config_of(None, Some(own))),
+        }?;
+        let name = ServerName::try_from(proxy.host.clone());
+        let name = name.map_err(|_| format!("{:?} is not a server name", proxy.host))?;
+        let connect = TlsConnector::from(config).connect(name, TokioIo::new(stream));
+        connect.await.map_err(|error| match tls_error(&error) {
+            Some(error) => explain(error, None).replace("tls.ca", "the proxy's `ca`"),
+            None => format!("the connection ended during the handshake: {error}"),
+        })
+    }
+
+    /// By the settings' authorities or the system's, and these ones too.
+    fn config_of(
+        &self,
+        settings: Option<&ClientTls>,
+        also: Option<&Authorities>,
+    ) -> Result<ClientConfig, String> {
+        let also = also.and_then(|also| also.tls.roots.as_ref());
+        let also = also.map(verifier).transpose()?;
+        let first = match settings.and_then(|settings| settings.roots.as_ref()) {
+            None => self.system.clone(),
+            Some(roots) => verifier(roots),
         };
-        config(judge, Some(settings))
+        let judge = match (first, also) {
+            (Ok(first), Some(second)) => Arc::new(OneOfTwo { first, second }),
+            (Err(_), Some(only)) => only,
+            (first, None) => first?,
+        };
+        config(judge, settings)
     }
 }
 
@@ -105,7 +143,7 @@ impl Default for Client {
 
 /// True when the upstream has chosen HTTP/2.
 #[must_use]
-pub fn is_http2(stream: &TlsStream<TokioIo<Stream>>) -> bool {
+pub fn is_http2<S>(stream: &TlsStream<S>) -> bool {
     stream.get_ref().1.alpn_protocol() == Some(HTTP2.as_bytes())
 }
 
@@ -128,6 +166,14 @@ pub fn explain(error: &Error, settings: Option<&ClientTls>) -> String {
 fn alpn(protocols: &[&str]) -> Vec<Vec<u8>> {
     let names = protocols.iter();
     names.map(|name| name.as_bytes().to_vec()).collect()
+}
+
+fn verifier(roots: &Arc<RootCertStore>) -> Result<Arc<dyn ServerCertVerifier>, String> {
+    let built = WebPkiServerVerifier::builder_with_provider(roots.clone(), provider()).build();
+    match built {
+        Ok(verifier) => Ok(verifier),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn provider() -> Arc<CryptoProvider> {

@@ -4,3 +4,4 @@ pub mod client;
 mod issuer;
 mod names;
 pub mod server;
+mod two;

@@ -1,13 +1,15 @@
 //! The server's side of TLS: what a listener shows and asks for, the handshake,
 //! and the names of a caller that has shown a certificate.
 
-use super::super::stream::Stream;
+use super::super::stream::{Readable, Stream};
 use super::names;
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::server::{
+    ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
+};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig};
 use std::fmt;
@@ -44,24 +46,66 @@ impl ServerTls {
     /// # Errors
     /// When `clients` names no authority that can be one.
     pub fn new(own: Arc<CertifiedKey>, clients: Option<&Clients>) -> Result<Self, String> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let builder = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|why| why.to_string())?;
-        let builder = match clients {
-            None => builder.with_no_client_auth(),
-            Some(clients) => builder.with_client_cert_verifier(clients.verifier()?),
-        };
-        let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(own)));
-        config.alpn_protocols = PROTOCOLS.iter().map(|name| name.to_vec()).collect();
+        let resolver = Arc::new(SingleCertAndKey::from(own));
+        let mut config = config(resolver, clients)?;
         if clients.is_some() {
             // A ticket would outlive the certificate that was shown for it.
-            config.session_storage = Arc::new(NoServerSessionStorage {});
-            config.send_tls13_tickets = 0;
+            resume_nothing(&mut config);
         } else {
             config.ticketer = aws_lc_rs::Ticketer::new().map_err(|why| why.to_string())?;
         }
         Ok(Self(TlsAcceptor::from(Arc::new(config))))
+    }
+
+    /// The same, for callers who mean this host and no other.
+    ///
+    /// # Errors
+    /// When the provider can't do it.
+    pub fn only_for(host: &str, own: CertifiedKey) -> Result<Self, String> {
+        let resolver = Arc::new(OnlyFor {
+            host: host.into(),
+            own: Arc::new(own),
+        });
+        let mut config = config(resolver, None)?;
+        resume_nothing(&mut config);
+        Ok(Self(TlsAcceptor::from(Arc::new(config))))
+    }
+}
+
+fn config(
+    resolver: Arc<dyn ResolvesServerCert>,
+    clients: Option<&Clients>,
+) -> Result<ServerConfig, String> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|why| why.to_string())?;
+    let builder = match clients {
+        None => builder.with_no_client_auth(),
+        Some(clients) => builder.with_client_cert_verifier(clients.verifier()?),
+    };
+    let mut config = builder.with_cert_resolver(resolver);
+    config.alpn_protocols = PROTOCOLS.iter().map(|name| name.to_vec()).collect();
+    Ok(config)
+}
+
+fn resume_nothing(config: &mut ServerConfig) {
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+}
+
+/// Shows a certificate to those who ask for its host, or for none (RFC 6066, 3).
+#[derive(Debug)]
+struct OnlyFor {
+    host: Box<str>,
+    own: Arc<CertifiedKey>,
+}
+
+impl ResolvesServerCert for OnlyFor {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let asked = hello.server_name();
+        let is_meant = asked.is_none_or(|name| name.eq_ignore_ascii_case(&self.host));
+        is_meant.then(|| self.own.clone())
     }
 }
 
@@ -84,9 +128,9 @@ impl Clients {
 }
 
 /// Why a connection did not come to be.
-pub enum HandshakeError {
+pub enum HandshakeError<S> {
     /// It does not begin with TLS; something in plain may be said on it.
-    NotTls(Stream),
+    NotTls(S),
     /// The caller is gone, or sent nothing.
     Gone,
     /// What TLS says, for people.
@@ -97,10 +141,10 @@ pub enum HandshakeError {
 ///
 /// # Errors
 /// [`HandshakeError`]
-pub async fn handshake(
-    mut stream: Stream,
+pub async fn handshake<S: Read + Write + Unpin>(
+    mut stream: S,
     tls: &ServerTls,
-) -> Result<SecureStream, HandshakeError> {
+) -> Result<SecureStream<S>, HandshakeError<S>> {
     let first = match first_byte(&mut stream).await {
         Some(first) => first,
         None => return Err(HandshakeError::Gone),
@@ -118,7 +162,7 @@ pub async fn handshake(
     }
 }
 
-async fn first_byte(stream: &mut Stream) -> Option<u8> {
+async fn first_byte<S: Read + Unpin>(stream: &mut S) -> Option<u8> {
     let mut memory = [MaybeUninit::uninit()];
     let mut buf = ReadBuf::uninit(&mut memory);
     let read = poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, buf.unfilled())).await;
@@ -126,9 +170,9 @@ async fn first_byte(stream: &mut Stream) -> Option<u8> {
 }
 
 /// A caller's connection after the handshake.
-pub struct SecureStream(TokioIo<TlsStream<TokioIo<Stream>>>);
+pub struct SecureStream<S = Stream>(TokioIo<TlsStream<TokioIo<S>>>);
 
-impl SecureStream {
+impl<S: Readable> SecureStream<S> {
     /// As [`Stream::poll_readable`].
     pub fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let (stream, session) = self.0.inner_mut().get_mut();
@@ -138,7 +182,9 @@ impl SecureStream {
             false => Poll::Ready(()),
         }
     }
+}
 
+impl<S> SecureStream<S> {
     /// True where it was settled that HTTP/2 follows (RFC 9113, 3.2).
     #[must_use]
     pub fn is_http2(&self) -> bool {
@@ -155,7 +201,7 @@ impl SecureStream {
     }
 }
 
-impl Read for SecureStream {
+impl<S: Read + Write + Unpin> Read for SecureStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -165,7 +211,7 @@ impl Read for SecureStream {
     }
 }
 
-impl Write for SecureStream {
+impl<S: Read + Write + Unpin> Write for SecureStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -200,7 +246,7 @@ const DISCARDED: usize = 64 * 1024;
 
 /// Says something in plain, and reads until the other side has taken it: to
 /// close over unread bytes would take the words back.
-pub async fn say_in_plain(mut stream: Stream, words: &[u8]) {
+pub async fn say_in_plain<S: Read + Write + Unpin>(mut stream: S, words: &[u8]) {
     let mut left = words;
     while !left.is_empty() {
         match poll_fn(|cx| Pin::new(&mut stream).poll_write(cx, left)).await {
@@ -226,7 +272,7 @@ pub async fn say_in_plain(mut stream: Stream, words: &[u8]) {
     }
 }
 
-fn poll_discard(stream: &mut Stream, cx: &mut Context<'_>) -> Poll<usize> {
+fn poll_discard<S: Read + Unpin>(stream: &mut S, cx: &mut Context<'_>) -> Poll<usize> {
     let mut memory = [MaybeUninit::uninit(); 1024];
     let mut buf = ReadBuf::uninit(&mut memory);
     let read = ready!(Pin::new(stream).poll_read(cx, buf.unfilled()));

@@ -14,6 +14,7 @@ fn client(endpoint: &str) -> OAuthClient {
         grant_type: GrantType::ClientCredentials,
         authorization_endpoint: None,
         revocation_endpoint: None,
+        proxy: None,
         redirect_uri: None,
         issuer: None,
         code_challenge_method: CodeChallenge::S256,

@@ -10,6 +10,7 @@ pub mod frames;
 pub mod gate;
 pub mod http;
 pub mod issuer;
+pub mod outgoing;
 pub mod peer;
 pub mod podman;
 pub mod real;

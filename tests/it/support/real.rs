@@ -311,7 +311,7 @@ impl Nginx {
 }
 
 /// nginx on a configuration, with what else is in its folder.
-fn nginx(dir: tempfile::TempDir, text: &str) -> Part {
+pub fn nginx(dir: tempfile::TempDir, text: &str) -> Part {
     let conf = dir.path().join("nginx.conf");
     fs::write(&conf, text).unwrap();
     let mut nginx = Command::new("nginx");

@@ -23,7 +23,10 @@ public class ByProxy {
     var client = HttpClient.newBuilder().proxy(ProxySelector.of(address)).build();
     for (int round = 0; round < 3; round++) {
       var get = HttpRequest.newBuilder(URI.create(base + "/v1/items?q=a+b%26c")).build();
-      check(client.send(get, BodyHandlers.ofString()).body(), "GET /v1/items?q=a+b%26c ");
+      var got = client.send(get, BodyHandlers.ofString());
+      check(got.body(), "GET /v1/items?q=a+b%26c ");
+      // By TLS it asks for HTTP/2, and gets it.
+      check(got.version().toString(), base.startsWith("https:") ? "HTTP_2" : "HTTP_1_1");
       var post = HttpRequest.newBuilder(URI.create(base + "/v1/items")).POST(BodyPublishers.ofString("a body"));
       check(client.send(post.build(), BodyHandlers.ofString()).body(), "POST /v1/items a body");
       var url = URI.create(base + "/v1/items?n=1").toURL();

@@ -23,7 +23,7 @@ pub static FIELDS: Section = Section {
     ],
 };
 
-static NONE: &[Choice] = &[now("none")];
+pub(super) static NONE: &[Choice] = &[now("none")];
 
 /// A size, or no limit at all.
 pub const MAX_BODY: Kind = Either(&[Size, Kind::Choice(NONE)]);

@@ -1,5 +1,6 @@
 //! The keys of an integration.
 
+use super::outgoing::VALUE;
 use super::route::TLS;
 use crate::config::keys::{Choice, Kind, Need, Section, key, later, now};
 use Kind::{Bool, Duration, Either, List, Pairs, Template, Text, Url};
@@ -45,6 +46,12 @@ pub static INTEGRATION: Section = Section {
             Kind::Section(&TLS),
             Optional("the system's authorities, and no client certificate"),
             "TLS towards the upstreams of its routes, where a route has no `tls` of its own.",
+        ),
+        key(
+            "proxy",
+            VALUE,
+            Optional("`proxy.upstreams`"),
+            "The HTTP proxy for the upstreams of its routes.",
         ),
         key(
             "refresh",
@@ -135,6 +142,12 @@ pub static OAUTH2: Section = Section {
             Url,
             Optional("tokens are not revoked"),
             "Where tokens are revoked (RFC 7009).",
+        ),
+        key(
+            "proxy",
+            VALUE,
+            Optional("`proxy.token_requests`"),
+            "The HTTP proxy for its token and revocation requests.",
         ),
         key(
             "redirect_uri",

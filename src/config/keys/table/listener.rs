@@ -37,7 +37,7 @@ pub static LISTENER: Section = Section {
             "connect",
             Kind::Section(&CONNECT),
             Optional("CONNECT is refused"),
-            "Tunnels for callers that take sidekey for their HTTP proxy. No token goes into them.",
+            "For callers that take sidekey for their HTTP proxy and call `https://`: what they may reach by CONNECT.",
         ),
         key(
             "callers",
@@ -56,13 +56,13 @@ pub static LISTENER: Section = Section {
 };
 
 static CONNECT: Section = Section {
-    what: "a listener's tunnels",
+    what: "`connect` of a listener",
     keys: &[
         key(
             "tunnel",
             List(&Text),
-            Required,
-            "The hosts and ports that callers may reach by CONNECT: `api.example.com:443`, `*.example.com:443`. What a pattern matches may not lead to this machine or its link; a host that is written out may.",
+            Optional("no tunnels"),
+            "Tunnels, into which no token goes. The hosts and ports that callers may reach by CONNECT: `api.example.com:443`, `*.example.com:443`. What a pattern matches may not lead to this machine or its link; a host that is written out may.",
         ),
         key(
             "connect_timeout",
@@ -75,6 +75,36 @@ static CONNECT: Section = Section {
             Duration,
             Default("1h"),
             "How long a tunnel may be silent in both directions.",
+        ),
+        key(
+            "intercept",
+            List(&Text),
+            Optional("nothing is intercepted"),
+            "The hosts whose connections end here, so that the routes that name them serve their requests, token and all: `api.example.com`, `*.example.com`, at port 443 or `:PORT`. Goes before `tunnel`.",
+        ),
+        key(
+            "authority",
+            Kind::Section(&AUTHORITY),
+            Optional("none; `intercept` needs one"),
+            "Who signs the certificates that callers of intercepted hosts see, and must trust: `sidekey ca init` makes one.",
+        ),
+    ],
+};
+
+static AUTHORITY: Section = Section {
+    what: "a listener's authority",
+    keys: &[
+        key(
+            "certificate",
+            Text,
+            Required,
+            "The file with the authority's certificate, PEM, those between it and the root behind it; a relative path starts at the configuration's folder. Read again when it changes.",
+        ),
+        key(
+            "key",
+            Text,
+            Required,
+            "The file with the certificate's private key, PEM, for its owner only; read again when it changes.",
         ),
     ],
 };

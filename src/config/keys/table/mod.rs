@@ -4,6 +4,7 @@ pub mod callers;
 pub mod edits;
 pub mod integration;
 pub mod listener;
+pub mod outgoing;
 pub mod route;
 mod settings;
 mod traces;
@@ -13,6 +14,7 @@ use Kind::{Address, Bool, Either, List, Listening, Text};
 use Need::{Default, Optional, Required};
 use integration::INTEGRATION;
 use listener::LISTENER;
+use outgoing::PROXIES;
 use route::{ACCOUNT, ROUTE};
 use settings::{DRAIN, LIMITS, LOG, METRICS, READINESS, REFRESH, WORKERS};
 use traces::TRACES;
@@ -68,6 +70,12 @@ pub static ROOT: Section = Section {
             List(&Kind::Section(&ROUTE)),
             Optional("none: every call is answered with 404"),
             "Which requests go to which upstream, and which account speaks for them.",
+        ),
+        key(
+            "proxy",
+            Kind::Section(&PROXIES),
+            Optional("the proxies of the environment"),
+            "The HTTP proxies that sidekey's own requests go through.",
         ),
         key(
             "log",

@@ -53,9 +53,9 @@ pub static ROUTE: Section = Section {
         ),
         key(
             "upstream",
-            Url,
+            Either(&[Url, List(&Url)]),
             Required,
-            "Where the request goes: an `http`, `https` or `h2c` URL; `h2c` is HTTP/2 without TLS.",
+            "Where the request goes: an `http`, `https` or `h2c` URL; `h2c` is HTTP/2 without TLS. Or a list of 2 to 16 that differ in host and port alone: requests go to them in turn, past those that fail.",
         ),
         key(
             "account",

@@ -1,6 +1,6 @@
 //! The keys of what stands for itself: log, workers, limits.
 
-use super::edits::MAX_BODY;
+use super::edits::{MAX_BODY, NONE};
 use crate::config::keys::{Choice, Kind, Need, Section, key, now};
 use Kind::{Bool, Duration, Either, List, Size, Text};
 use Need::{Default, Optional};
@@ -74,6 +74,27 @@ pub(super) static LIMITS: Section = Section {
             "Open connections of callers, all listeners together.",
         ),
         key(
+            "connections_per_caller",
+            Either(&[
+                Kind::Number {
+                    min: 1,
+                    max: 1_000_000,
+                },
+                Kind::Choice(NONE),
+            ]),
+            Default("none"),
+            "Of these, open connections of one IP address, or of one user over Unix sockets; `none`: any number.",
+        ),
+        key(
+            "requests",
+            Kind::Number {
+                min: 1,
+                max: 10_000_000,
+            },
+            Default("10000"),
+            "Requests that run at once in the whole process, on all connections; a WebSocket or other tunnel counts as a connection alone.",
+        ),
+        key(
             "header_bytes",
             Size,
             Default("32KiB"),
@@ -120,6 +141,27 @@ pub(super) static LIMITS: Section = Section {
             },
             Default("100"),
             "Requests at once on one HTTP/2 connection of a caller's.",
+        ),
+        key(
+            "pool_connections_per_origin",
+            Either(&[
+                Kind::Number {
+                    min: 1,
+                    max: 1_000_000,
+                },
+                Kind::Choice(NONE),
+            ]),
+            Default("none"),
+            "Open upstream connections that each worker has per origin, busy and idle ones and WebSockets; past it requests wait for one. `none`: as many as are needed.",
+        ),
+        key(
+            "pool_queue",
+            Kind::Number {
+                min: 0,
+                max: 1_000_000,
+            },
+            Default("1024"),
+            "Requests of each worker that wait per origin, for a connection, where `pool_connections_per_origin` is reached; each waits up to its route's `connect_timeout`.",
         ),
         key(
             "pool_idle_per_origin",

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 /// A host name or IP address without a port, lower case: `a.example.com`,
 /// `127.0.0.1`, `[::1]`.
-pub(super) fn host_name(text: &str) -> Option<String> {
+#[must_use]
+pub fn host_name(text: &str) -> Option<String> {
     let inside = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
     let fits = match inside {
         Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
@@ -19,7 +20,8 @@ fn is_label(label: &str) -> bool {
 }
 
 /// Whether what is sent to this host stays on this machine.
-pub(super) fn is_loopback(host: &str) -> bool {
+#[must_use]
+pub fn is_loopback(host: &str) -> bool {
     let name = host.trim_end_matches('.').to_ascii_lowercase();
     match address(host) {
         Some(ip) => ip.to_canonical().is_loopback(),
@@ -29,7 +31,8 @@ pub(super) fn is_loopback(host: &str) -> bool {
 
 /// Whether a connection to `host` reaches a listener on `listening`, as far as
 /// can be told without asking the network.
-pub(super) fn reaches(host: &str, listening: IpAddr) -> bool {
+#[must_use]
+pub fn reaches(host: &str, listening: IpAddr) -> bool {
     let unspecified = address(host).is_some_and(|ip| ip.is_unspecified());
     let local = unspecified || is_loopback(host);
     if listening.is_unspecified() || listening.to_canonical().is_loopback() {
@@ -38,7 +41,9 @@ pub(super) fn reaches(host: &str, listening: IpAddr) -> bool {
     address(host).is_some_and(|ip| ip.to_canonical() == listening.to_canonical())
 }
 
-fn address(host: &str) -> Option<IpAddr> {
+/// The address that a host is, with or without brackets.
+#[must_use]
+pub fn address(host: &str) -> Option<IpAddr> {
     host.trim_matches(['[', ']']).parse().ok()
 }
 

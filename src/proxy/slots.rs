@@ -1,0 +1,342 @@
+//! How many connections to one origin may be open, and the requests that wait
+//! for one. What becomes free goes to the first of them, never to a request
+//! that comes later: so nobody starves, and no wake-up is lost.
+
+use super::multiplex::Place;
+use super::pool::{Open, Pool};
+use super::refusal::{Code, Fault, Refusal};
+use super::route::WorkerRoute;
+use super::worker::Worker;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+/// One origin's connections on one worker.
+pub struct Slots {
+    /// Connections that may be open.
+    most: usize,
+    open: Cell<usize>,
+    /// Requests that may wait.
+    queue: usize,
+    /// The first of them first. While one waits, no slot is free and no
+    /// connection idle.
+    waiting: RefCell<VecDeque<Rc<Waiter>>>,
+}
+
+/// A connection may be open while this lives.
+pub struct Slot(Rc<Slots>);
+
+/// What a request gets that has waited.
+pub enum Given {
+    /// The right to open a connection.
+    Slot(Slot),
+    /// A connection over HTTP/1.1 that another request is done with.
+    Open(Open),
+    /// Room for a stream on a connection over HTTP/2.
+    Place(Place),
+}
+
+#[derive(Default)]
+struct Waiter {
+    given: RefCell<Option<Given>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Slots {
+    #[must_use]
+    pub fn new(most: usize, queue: usize) -> Rc<Self> {
+        Rc::new(Self {
+            most,
+            open: Cell::new(0),
+            queue,
+            waiting: RefCell::default(),
+        })
+    }
+
+    /// A slot, where one is free.
+    #[must_use]
+    pub fn free(self: &Rc<Self>) -> Option<Slot> {
+        let is_free = self.open.get() < self.most;
+        is_free.then(|| {
+            self.open.set(self.open.get() + 1);
+            Slot(self.clone())
+        })
+    }
+
+    /// True while requests wait.
+    #[must_use]
+    pub fn are_awaited(&self) -> bool {
+        !self.waiting.borrow().is_empty()
+    }
+
+    /// Hands something to the request that has waited longest; gives it back
+    /// where none waits.
+    pub fn give(&self, given: Given) -> Option<Given> {
+        let Some(first) = self.waiting.borrow_mut().pop_front() else {
+            return Some(given);
+        };
+        first.given.replace(Some(given));
+        if let Some(waker) = first.waker.take() {
+            waker.wake();
+        }
+        None
+    }
+
+    /// Queues up, first or last; `None` where too many wait already.
+    fn queue_up(&self, first: bool) -> Option<Rc<Waiter>> {
+        let mut waiting = self.waiting.borrow_mut();
+        let waiter = Rc::<Waiter>::default();
+        match first {
+            true => waiting.push_front(waiter.clone()),
+            false if waiting.len() < self.queue => waiting.push_back(waiter.clone()),
+            false => return None,
+        }
+        Some(waiter)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let slots = &self.0;
+        if slots.are_awaited() {
+            slots.give(Given::Slot(Self(slots.clone())));
+        } else {
+            slots.open.set(slots.open.get() - 1);
+        }
+    }
+}
+
+/// A request in the queue.
+struct Waiting<'a> {
+    pool: &'a Pool,
+    slots: &'a Slots,
+    waiter: Rc<Waiter>,
+}
+
+impl Future for Waiting<'_> {
+    type Output = Given;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Given> {
+        if let Some(given) = self.waiter.given.take() {
+            return Poll::Ready(given);
+        }
+        self.waiter.waker.replace(Some(cx.waker().clone()));
+        Poll::Pending
+    }
+}
+
+impl Drop for Waiting<'_> {
+    /// Leaves the queue; what was given already goes to the next.
+    fn drop(&mut self) {
+        let is_other = |waiter: &Rc<Waiter>| !Rc::ptr_eq(waiter, &self.waiter);
+        self.slots.waiting.borrow_mut().retain(is_other);
+        // The others pass themselves on.
+        if let Some(Given::Open(open)) = self.waiter.given.take() {
+            self.pool.put(open);
+        }
+    }
+}
+
+/// What a request that needs a connection may have: `None` where it may open
+/// one, as any request may where there is no limit. With `fresh` it gets no
+/// connection that was used before.
+///
+/// # Errors
+/// When too many wait, or none becomes free within `time`.
+pub async fn wait(
+    worker: &Worker,
+    route: &WorkerRoute,
+    fresh: bool,
+    time: Duration,
+) -> Result<Option<Given>, Refusal> {
+    let Some(slots) = &route.pool.slots else {
+        return Ok(None);
+    };
+    let given = until_given(&route.pool, slots, fresh);
+    match worker.deadlines.within(time, given).await {
+        Ok(Some(given)) => Ok(Some(given)),
+        Ok(None) => Err(too_many_wait(route, slots)),
+        Err(_) => Err(none_free(route, slots, time)),
+    }
+}
+
+/// `None` where too many wait.
+async fn until_given(pool: &Pool, slots: &Rc<Slots>, fresh: bool) -> Option<Given> {
+    let mut first = false;
+    loop {
+        // What closed while nobody waited has left its slot.
+        if let Some(slot) = slots.free() {
+            return Some(Given::Slot(slot));
+        }
+        // One that is idle has not had its turn since its last answer.
+        let idle = match fresh {
+            true => pool.close_one(),
+            false => pool.take_any(),
+        };
+        let given = match idle {
+            Some(open) => Given::Open(open),
+            None => {
+                let waiter = slots.queue_up(first)?;
+                let waiting = Waiting {
+                    pool,
+                    slots,
+                    waiter,
+                };
+                waiting.await
+            }
+        };
+        // It is this request's turn, whatever becomes of what it gets.
+        first = true;
+        match given {
+            Given::Slot(_) => return Some(given),
+            // To the next, or closed.
+            _ if fresh => {}
+            Given::Place(_) => return Some(given),
+            Given::Open(mut open) => {
+                if poll_fn(|cx| open.sender.poll_ready(cx)).await.is_ok() {
+                    return Some(Given::Open(open));
+                }
+            }
+        }
+    }
+}
+
+fn too_many_wait(route: &WorkerRoute, slots: &Slots) -> Refusal {
+    let detail = format!(
+        "{} connections to {} are open and {} requests wait for one, which are the limits \
+         (limits.pool_connections_per_origin, limits.pool_queue)",
+        slots.most, route.route.upstream.authority, slots.queue
+    );
+    overloaded(detail)
+}
+
+fn none_free(route: &WorkerRoute, slots: &Slots, time: Duration) -> Refusal {
+    let detail = format!(
+        "none of the {} connections to {} became free within {time:?} (connect_timeout); more \
+         may not be open (limits.pool_connections_per_origin)",
+        slots.most, route.route.upstream.authority
+    );
+    overloaded(detail)
+}
+
+fn overloaded(detail: String) -> Refusal {
+    Refusal::new(Code::Overloaded, detail)
+        .retry_after(Duration::from_secs(1))
+        .with(Fault::Spared)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Given, Slot, Slots, Waiting};
+    use crate::config::checked::{PathMatch, RouteMatch};
+    use crate::proxy::pool::Pool;
+    use crate::proxy::sample;
+    use proptest::prelude::{any, proptest};
+    use std::future::Future;
+    use std::pin::Pin;
+    use std::rc::Rc;
+    use std::task::{Context, Poll, Waker};
+
+    fn pool() -> Rc<Pool> {
+        let matcher = RouteMatch {
+            host: None,
+            path: PathMatch::Prefix(String::new()),
+            methods: Vec::new(),
+            headers: Vec::new(),
+        };
+        sample::route("sample", matcher).pool.clone()
+    }
+
+    fn waiting<'a>(pool: &'a Pool, slots: &'a Slots) -> Option<Pin<Box<Waiting<'a>>>> {
+        let waiter = slots.queue_up(false)?;
+        Some(Box::pin(Waiting {
+            pool,
+            slots,
+            waiter,
+        }))
+    }
+
+    fn poll(waiting: &mut Pin<Box<Waiting<'_>>>) -> Option<Slot> {
+        match waiting
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+        {
+            Poll::Ready(Given::Slot(slot)) => Some(slot),
+            Poll::Ready(_) => panic!("nothing but slots are given here"),
+            Poll::Pending => None,
+        }
+    }
+
+    #[test]
+    fn whoever_waits_longest_is_first() {
+        let (pool, slots) = (pool(), Slots::new(1, 2));
+        let slot = slots.free().unwrap();
+        assert!(slots.free().is_none());
+        let mut first = waiting(&pool, &slots).unwrap();
+        let mut second = waiting(&pool, &slots).unwrap();
+        assert!(waiting(&pool, &slots).is_none(), "two may wait");
+        assert!(poll(&mut second).is_none() && poll(&mut first).is_none());
+        drop(slot);
+        assert!(slots.free().is_none(), "nobody overtakes");
+        assert!(poll(&mut second).is_none());
+        let slot = poll(&mut first).unwrap();
+        drop(slot);
+        assert!(poll(&mut second).is_some());
+        drop((first, second));
+        assert!(slots.free().is_some());
+    }
+
+    #[test]
+    fn what_was_given_to_one_that_is_gone_goes_to_the_next() {
+        let (pool, slots) = (pool(), Slots::new(1, 3));
+        let slot = slots.free().unwrap();
+        let first = waiting(&pool, &slots).unwrap();
+        let second = waiting(&pool, &slots).unwrap();
+        let mut third = waiting(&pool, &slots).unwrap();
+        drop(second);
+        drop(slot);
+        drop(first);
+        assert!(poll(&mut third).is_some());
+    }
+
+    proptest! {
+        #[test]
+        fn none_is_lost_and_none_too_many(most in 1_usize..4, steps in proptest::collection::vec(any::<(u8, u8)>(), 0..200)) {
+            let (pool, slots) = (pool(), Slots::new(most, 5));
+            let (mut held, mut waits) = (Vec::new(), Vec::new());
+            for (what, which) in steps {
+                let at = |length: usize| usize::from(which) % length;
+                match what % 4 {
+                    0 => match slots.free() {
+                        Some(slot) => held.push(slot),
+                        None => waits.extend(waiting(&pool, &slots)),
+                    },
+                    1 if !held.is_empty() => drop(held.swap_remove(at(held.len()))),
+                    2 if !waits.is_empty() => drop(waits.swap_remove(at(waits.len()))),
+                    _ if !waits.is_empty() => {
+                        let at = at(waits.len());
+                        if let Some(slot) = poll(&mut waits[at]) {
+                            held.push(slot);
+                            waits.swap_remove(at);
+                        }
+                    }
+                    _ => {}
+                }
+                assert!(held.len() <= most);
+                assert!(!slots.are_awaited() || slots.open.get() == most);
+            }
+            // Whoever still waits gets one, once all who hold one are done.
+            held.clear();
+            while !waits.is_empty() {
+                let before = waits.len();
+                waits.retain_mut(|wait| poll(wait).is_none());
+                assert!(waits.len() < before, "{before} wait for ever");
+            }
+            assert_eq!(slots.open.get(), 0);
+        }
+    }
+}
