@@ -104,6 +104,7 @@ impl Proxy {
         let cold = { cold }.worker_threads(1).enable_all().build().unwrap();
         let (publisher, seam) = account();
         let workers = start(Parts {
+            issuers: sidekey::token::Issuers::default(),
             listeners: vec![listening],
             accounts: config
                 .routes

@@ -183,6 +183,8 @@ impl Reloader {
             announce::proxies_changed(&proxies);
         }
         let plan = RoutePlan::of(&mut config, &doors.among(&self.parts.addresses));
+        let issuers = plan.issuers(&config.listeners);
+        core.issuers.trust(&issuers).await;
         let given = Given::of(&plan, &core.accounts.by_key());
         // To make a worker's tables anew may take a while: not without need.
         let is_same = given.is(&self.in_use.given);
@@ -191,6 +193,7 @@ impl Reloader {
             listeners: listening,
         };
         core.workers.change(change).await;
+        core.issuers.only(&issuers);
         doors.set_modes(&self.in_use.doors);
         let changes = Changes::new(
             counts,

@@ -4,10 +4,12 @@ use super::announce::Addresses;
 use super::listeners::leads_to;
 use crate::account::{self, ConnectedAccount};
 use crate::base::id::AccountKey;
+use crate::base::issuer::TrustedIssuer;
+use crate::config::checked::listening::Listener;
 use crate::config::checked::upstream::Reach;
 use crate::config::checked::{Awaited, Config, Route, SharedRoutes, Upstream};
 use crate::refresh::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -29,6 +31,15 @@ impl RoutePlan {
             awaited: std::mem::take(&mut config.awaited),
             own: own.iter().collect(),
         }
+    }
+
+    /// Whose tokens callers may show, at these listeners or on these routes.
+    pub fn issuers(&self, listeners: &[Listener]) -> Vec<Arc<TrustedIssuer>> {
+        let at_listeners = listeners.iter().filter_map(|l| l.callers.as_ref());
+        let on_routes = self.routes.iter().filter_map(|r| r.callers.as_ref());
+        let jwts = at_listeners.chain(on_routes).flat_map(|all| all.jwts());
+        let issuers: HashSet<_> = jwts.map(|jwt| &jwt.issuer).collect();
+        issuers.into_iter().cloned().collect()
     }
 
     /// False where no created account can change a route.

@@ -44,6 +44,7 @@ async fn snapshot(sources: &Sources) -> Snapshot {
         access_log_dropped: sources.access.as_ref().map_or(0, AccessLog::dropped),
         log_dropped: sources.log.dropped(),
         spans: sources.spans.as_ref().map(Spans::counts),
+        issuers: core.issuers.counts(),
         io: core.workers.io().as_str(),
         reloads: core.reloads.counts(),
         reload_failed: core.reloads.standing().failure().is_some(),

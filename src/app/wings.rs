@@ -10,6 +10,7 @@ use crate::base::id::AccountKey;
 use crate::config::checked::{Config, SharedRoutes};
 use crate::net::dial::Dialer;
 use crate::proxy::{self, Listening, Seam, Workers};
+use crate::refresh::issuers::Fetchers;
 use crate::refresh::{self, Cell, Handle, Setup, Wanted};
 use crate::store::Store;
 use crate::telemetry::access::AccessLog;
@@ -29,6 +30,8 @@ pub struct Core {
     pub accounts: Handle,
     pub store: Arc<dyn Store>,
     pub reloads: Arc<Reloads>,
+    /// What fetches the keys by which callers' tokens are verified.
+    pub issuers: Arc<Fetchers>,
 }
 
 /// What the wings are started with besides the configuration.
@@ -69,6 +72,8 @@ pub async fn start(
     if parts.tokens_first {
         first_attempts(&accounts).await;
     }
+    let issuers = Arc::new(Fetchers::new(config.refresh.timeout));
+    issuers.trust(&plan.issuers(&config.listeners)).await;
     let given = Given::of(plan, &accounts.by_key());
     let (routes, seams) = given.for_workers();
     let workers = proxy::start(proxy::Parts {
@@ -83,6 +88,7 @@ pub async fn start(
         access: parts.access,
         traces: parts.traces,
         clock: parts.clock,
+        issuers: issuers.shared(),
         public_url: config.admin.public_url.clone(),
         dialer: Dialer::new(tokio::runtime::Handle::current()),
     })
@@ -92,6 +98,7 @@ pub async fn start(
         accounts,
         store: parts.store,
         reloads: Arc::default(),
+        issuers,
     };
     Ok((core, given))
 }

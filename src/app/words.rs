@@ -125,6 +125,7 @@ mod tests {
             connect_timeout: Duration::ZERO,
             replay_body_limit: 0,
             allow_plaintext: false,
+            keep_header_case: false,
             http2: true,
             allow_origins: Vec::new(),
             max_body: None,

@@ -11,6 +11,8 @@ pub mod crypto;
 pub mod directories;
 pub mod hosts;
 pub mod id;
+pub mod issuer;
+pub mod jwt;
 pub mod key;
 pub mod outgoing;
 pub mod secret;

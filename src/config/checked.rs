@@ -245,6 +245,8 @@ pub struct Route {
     pub allow_plaintext: bool,
     /// Offer HTTP/2 to an `https` upstream (ALPN).
     pub http2: bool,
+    /// Names of fields keep the spelling of either side, over HTTP/1.1.
+    pub keep_header_case: bool,
     /// Origins (`scheme://host[:port]`, lower case) of pages that may call this route.
     pub allow_origins: Vec<String>,
     /// Bytes of a request's body; `None`: as [`Limits::max_body`] says.

@@ -6,6 +6,7 @@ pub mod dial;
 pub mod handover;
 pub mod heard;
 pub mod inherited;
+pub mod interim;
 pub mod listen;
 pub mod own;
 mod race;

@@ -28,29 +28,31 @@ pub struct Share {
 }
 
 impl Share {
-    /// Reads with `read`, not more at once than is allowed now.
+    /// Reads with `read`, not more at once than is allowed now; `heard` looks at
+    /// what was read.
     pub fn read(
         &mut self,
         mut buf: ReadBufCursor<'_>,
         read: impl FnOnce(ReadBufCursor<'_>) -> Poll<io::Result<()>>,
+        heard: impl FnOnce(&[u8]),
     ) -> Poll<io::Result<()>> {
-        if buf.remaining() <= READ {
-            return read(buf);
-        }
-        let limit = if self.taken || TAKEN.get() < LARGE {
-            LARGE_READ
-        } else {
-            READ
+        let is_small = buf.remaining() <= READ;
+        let room = match is_small {
+            true => buf.remaining(),
+            false if self.taken || TAKEN.get() < LARGE => buf.remaining().min(LARGE_READ),
+            false => READ,
         };
-        let room = buf.remaining().min(limit);
         // SAFETY: nothing is written here but by `read`, which only ever
         // initialises, through a cursor.
         let mut part = ReadBuf::uninit(unsafe { &mut buf.as_mut()[..room] });
         let result = read(part.unfilled());
+        heard(part.filled());
         let length = part.filled().len();
         // SAFETY: `read` has filled this much of the same memory.
         unsafe { buf.advance(length) };
-        self.set(length > READ);
+        if !is_small {
+            self.set(length > READ);
+        }
         result
     }
 
@@ -81,11 +83,15 @@ mod tests {
     fn read(share: &mut Share, room: usize) -> usize {
         let mut memory = vec![MaybeUninit::uninit(); room];
         let mut buf = ReadBuf::uninit(&mut memory);
-        let _ = share.read(buf.unfilled(), |mut part| {
-            let room = part.remaining();
-            part.put_slice(&vec![b'x'; room]);
-            Poll::Ready(Ok(()))
-        });
+        let _ = share.read(
+            buf.unfilled(),
+            |mut part| {
+                let room = part.remaining();
+                part.put_slice(&vec![b'x'; room]);
+                Poll::Ready(Ok(()))
+            },
+            |_| {},
+        );
         assert!(buf.filled().iter().all(|byte| *byte == b'x'));
         buf.filled().len()
     }
@@ -115,15 +121,19 @@ mod tests {
         }
         let mut memory = vec![MaybeUninit::uninit(); LARGE_READ];
         let mut buf = ReadBuf::uninit(&mut memory);
-        let _ = shares[0].read(buf.unfilled(), |mut part| {
-            part.put_slice(b"the end");
-            Poll::Ready(Ok(()))
-        });
+        let _ = shares[0].read(
+            buf.unfilled(),
+            |mut part| {
+                part.put_slice(b"the end");
+                Poll::Ready(Ok(()))
+            },
+            |_| {},
+        );
         assert_eq!(buf.filled(), b"the end");
         let mut late = [Share::default(), Share::default()];
         assert_eq!(read(&mut late[0], LARGE_READ), LARGE_READ);
         assert_eq!(read(&mut late[1], LARGE_READ), READ);
-        let nothing = shares[1].read(buf.unfilled(), |_| Poll::Pending);
+        let nothing = shares[1].read(buf.unfilled(), |_| Poll::Pending, |_| {});
         assert!(nothing.is_pending());
         assert_eq!(read(&mut late[1], LARGE_READ), LARGE_READ);
     }

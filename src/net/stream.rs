@@ -1,6 +1,7 @@
 //! Streams as hyper reads and writes them.
 
 use super::begun::Begun;
+use super::interim::Interim;
 #[cfg(target_os = "linux")]
 use super::ring;
 use super::share::Share;
@@ -121,6 +122,7 @@ pub struct ReadDecides<S> {
     write_failed: bool,
     share: Share,
     trouble: Option<Trouble>,
+    interim: Interim,
 }
 
 /// The TLS error that ended a connection: a server judges a client's
@@ -151,6 +153,7 @@ impl<S> ReadDecides<S> {
             write_failed: false,
             share: Share::default(),
             trouble: None,
+            interim: Interim::default(),
         }
     }
 
@@ -167,6 +170,12 @@ impl<S> ReadDecides<S> {
     #[must_use]
     pub fn trouble(&self) -> Option<Trouble> {
         self.trouble.clone()
+    }
+
+    /// What comes before the answers that it gives.
+    #[must_use]
+    pub fn interim(&self) -> Interim {
+        self.interim.clone()
     }
 
     fn written(
@@ -191,9 +200,11 @@ impl<S: Read + Unpin> Read for ReadDecides<S> {
         buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let read = this
-            .share
-            .read(buf, |buf| Pin::new(&mut this.stream).poll_read(cx, buf));
+        let read = this.share.read(
+            buf,
+            |buf| Pin::new(&mut this.stream).poll_read(cx, buf),
+            |bytes| this.interim.hear(bytes),
+        );
         if let (Poll::Ready(Err(error)), Some(trouble)) = (&read, &this.trouble) {
             trouble.note(error);
         }

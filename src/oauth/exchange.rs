@@ -210,7 +210,7 @@ fn of_revocation(failure: Failure) -> Failure {
 
 /// The error's innermost cause, which is the one that says what to do, and
 /// without its URL, which may hold a secret (GET).
-fn describe(error: reqwest::Error) -> String {
+pub(super) fn describe(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut innermost: &dyn Error = &error;
     while let Some(inner) = innermost.source() {

@@ -5,6 +5,7 @@ mod answer;
 mod clients;
 mod exchange;
 mod failure;
+pub mod jwks;
 mod redact;
 mod request;
 mod response;

@@ -44,7 +44,7 @@ pub async fn serve(worker: Rc<Worker>, connection: Rc<Connection>, opening: Open
 /// it rests or turns out to speak HTTP/2.
 async fn stretch(worker: &Rc<Worker>, connection: &Rc<Connection>, io: Watched) -> Option<Watched> {
     let service = service_fn(|request| forward(worker.clone(), connection.clone(), request));
-    let mut http = Box::new(worker.http.serve_connection(io, service));
+    let mut http = Box::new(worker.http().serve_connection(io, service));
     connection.holds_buffers.set(true);
     let (mut failed, mut ended) = (false, false);
     let rests = poll_fn(|cx| {

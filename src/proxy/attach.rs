@@ -10,6 +10,7 @@ use super::path::{Rewrite, without_pairs};
 use super::refusal::{Code, Refusal};
 use super::route::WorkerRoute;
 use super::several;
+use super::spelling::Spelling;
 use super::trace::TRACEPARENT;
 use super::verdict;
 use crate::config::checked::edits::Edits;
@@ -47,6 +48,7 @@ pub struct Outbound<'a> {
     shelf: &'a Shelf,
     /// How long it may wait for a connection.
     pub connect_time: Duration,
+    spelling: Spelling,
     /// Where traces are configured: whose child the upstream's span is.
     pub traceparent: Option<Box<HeaderValue>>,
 }
@@ -92,6 +94,7 @@ impl<'a> Outbound<'a> {
         shelf: &'a Shelf,
     ) -> Result<Self, Refusal> {
         let mut headers = std::mem::take(&mut head.headers);
+        let spelling = Spelling::of(head, route);
         let wants_trailers = noted.te() && hop::wants_trailers(&headers);
         strip_hop_by_hop(&mut headers, noted)?;
         if noted.asks_for_more() {
@@ -114,6 +117,7 @@ impl<'a> Outbound<'a> {
             expects: noted.goes_on.expect,
             shelf,
             connect_time: several::first_connect_time(route),
+            spelling,
             headers: Some(headers),
             traceparent: None,
         })
@@ -145,6 +149,7 @@ impl<'a> Outbound<'a> {
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = Uri::from(target);
         *request.headers_mut() = headers;
+        self.spelling.put(&mut request);
         if self.expects {
             await_continue(&mut request);
         }

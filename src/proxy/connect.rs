@@ -16,6 +16,7 @@ use crate::config::checked::connect::{Connect, Listed};
 use crate::net::dial::{self, DialError};
 use crate::net::stream::ClientStream;
 use crate::telemetry::access::Entry;
+use crate::telemetry::tunnels::TunnelEnd;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{Method, Response, Version, request};
@@ -47,6 +48,23 @@ pub fn asked(head: &request::Parts, connection: &Connection) -> Option<Rc<Connec
 /// Connects to the target, and has the tunnel begin once the answer is written;
 /// or what is intercepted.
 pub async fn open(
+    worker: &Worker,
+    connection: &Connection,
+    connect: &Connect,
+    head: &request::Parts,
+    seen: &mut Seen,
+) -> Result<Response<Answer>, Refusal> {
+    let opened = reach(worker, connection, connect, head, seen).await;
+    opened.inspect_err(|refusal| {
+        worker.tally.tunnel_ended(match refusal.code {
+            Code::UpstreamUnreachable => TunnelEnd::Unreachable,
+            Code::UpstreamTimeout => TunnelEnd::Timeout,
+            _ => TunnelEnd::Refused,
+        });
+    })
+}
+
+async fn reach(
     worker: &Worker,
     connection: &Connection,
     connect: &Connect,
@@ -138,12 +156,15 @@ impl Through {
             told,
         } = self;
         let mut carried = (0, 0);
+        let mut how = TunnelEnd::Lost;
         if let Some((caller, read)) = parts {
-            let _busy = connection.in_request(None);
+            let (_busy, open) = (connection.in_request(None), worker.tally.tunnel_open());
             let mut ends = Ends::of_bytes((caller, &read), upstream);
-            carry(worker, connection, &mut ends, patience).await;
+            how = carry(worker, connection, &mut ends, patience).await;
             carried = ends.bytes();
+            open.carried(carried);
         }
+        worker.tally.tunnel_ended(how);
         worker.log_access(&Entry {
             client: connection.peer.as_str(),
             method: "CONNECT",
@@ -163,7 +184,12 @@ impl Through {
 
 /// Carries bytes until both sides have ended, or have been silent for too long,
 /// or the process ends.
-async fn carry(worker: &Worker, connection: &Connection, ends: &mut Ends, patience: Duration) {
+async fn carry(
+    worker: &Worker,
+    connection: &Connection,
+    ends: &mut Ends,
+    patience: Duration,
+) -> TunnelEnd {
     let silent_until = Cell::new(Instant::now() + patience);
     let over = poll_fn(|cx| {
         connection.wake_with(cx);
@@ -177,11 +203,14 @@ async fn carry(worker: &Worker, connection: &Connection, ends: &mut Ends, patien
         }
         polled.map(|_| true)
     });
-    let over = worker.deadlines.until(&silent_until, over).await;
-    if !over.unwrap_or(false) {
-        let shut = poll_fn(|cx| ends.poll_shut(cx));
-        let _ = worker.deadlines.within(FAREWELL, shut).await;
-    }
+    let how = match worker.deadlines.until(&silent_until, over).await {
+        Ok(true) => return TunnelEnd::Ended,
+        Ok(false) => TunnelEnd::Drain,
+        Err(_) => TunnelEnd::Idle,
+    };
+    let shut = poll_fn(|cx| ends.poll_shut(cx));
+    let _ = worker.deadlines.within(FAREWELL, shut).await;
+    how
 }
 
 #[cfg(test)]

@@ -68,8 +68,9 @@ pub struct Connection {
     waker: RefCell<Option<Waker>>,
     /// Of a connection that speaks HTTP/2.
     http2: OnceCell<Box<Signs>>,
-    /// Called when its streams are to be cut off.
+    /// Called when its streams are to be cut off, which is noted.
     cut: Notify,
+    is_cut_off: Cell<bool>,
     /// Where it goes on as a connection of this origin's.
     origin: OnceCell<Box<Origin>>,
 }
@@ -160,6 +161,7 @@ impl Connection {
             waker: RefCell::default(),
             http2: OnceCell::new(),
             cut: Notify::new(),
+            is_cut_off: Cell::new(false),
             origin: OnceCell::new(),
         }
     }
@@ -342,9 +344,15 @@ impl Connection {
         self.close.get() == Close::Softly
     }
 
+    /// True where it is closed from here, whatever runs over it.
+    pub fn is_being_closed(&self) -> bool {
+        self.close.get() == Close::Now || self.farewell.get() || self.is_cut_off.get()
+    }
+
     fn cut_streams(&self) -> bool {
         let has_any = self.http2.get().is_some() && self.running.get() > 0;
         if has_any {
+            self.is_cut_off.set(true);
             self.cut.notify_waiters();
         }
         has_any

@@ -9,6 +9,7 @@ use super::pool::{Open, Versions};
 use super::refusal::{Code, Fault, Refusal};
 use super::route::WorkerRoute;
 use super::slots::{self, Given, Slot};
+use super::spelling;
 use super::upstream::failed;
 use super::wakes::Woken;
 use super::worker::Worker;
@@ -161,9 +162,11 @@ async fn open_http1(
     route: &WorkerRoute,
     slot: Option<Slot>,
 ) -> Result<Open, Refusal> {
-    let trouble = dialed.stream.trouble();
-    let (sender, connection) = http1::Builder::new()
-        .max_buf_size(UPSTREAM_BUFFER)
+    let (trouble, interim) = (dialed.stream.trouble(), dialed.stream.interim());
+    let mut http = http1::Builder::new();
+    http.max_buf_size(UPSTREAM_BUFFER);
+    spelling::to_upstreams(&mut http, route);
+    let (sender, connection) = http
         .handshake::<_, Outgoing>(dialed.stream)
         .await
         .map_err(|error| failed(route, trouble.as_ref(), &error))?;
@@ -179,6 +182,7 @@ async fn open_http1(
         sender,
         wakes,
         trouble,
+        interim,
         born,
     })
 }

@@ -20,7 +20,8 @@ use http::header::{EXPECT, HOST, HeaderValue, TE, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{Request, Version, request};
 use std::cell::Cell;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -187,7 +188,7 @@ async fn over(
     }
     let deadline = upload.map_or(&fixed, Upload::deadline);
     let ended = body.as_ref().is_none_or(Sending::is_end_stream);
-    let (answer, stream) = open(&place, request, ended)?;
+    let (mut answer, stream) = open(&place, request, ended)?;
     let ending = Ending::new(place);
     if let Some(body) = body.filter(|_| !ended) {
         Streaming::new(body, stream, attach, route, ending.stream())
@@ -195,6 +196,13 @@ async fn over(
             .await;
     }
     let before = ending.place().answers();
+    let answer = poll_fn(|cx| {
+        while let Poll::Ready(Some(Ok(before))) = answer.poll_informational(cx) {
+            let status = before.status().as_u16();
+            route.stats.borrow_mut().came_before(&[status]);
+        }
+        Pin::new(&mut answer).poll(cx)
+    });
     let answer = worker.deadlines.until(deadline, answer).await;
     let place = ending.place();
     match answer {

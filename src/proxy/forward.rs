@@ -54,7 +54,7 @@ pub fn forward(
     // An `async fn` would hold its arguments twice, and hyper moves this future.
     async move {
         let mut seen = Seen::start();
-        seen.traced(&worker, &mut head);
+        seen.traced(&worker, &connection, &mut head);
         let outcome = match in_request.is_permitted() {
             true => pipeline(&worker, &connection, &mut head, body, &mut seen).await,
             false => Err(worker.permits.used_up()),
@@ -93,7 +93,7 @@ async fn pipeline(
             .map(|(body, _)| body.size_hint().exact().is_some());
         translate::to_http1(head, is_measured, &worker.limits)?;
     }
-    who::let_in(connection, &head.headers, seen)?;
+    who::let_in(worker, connection, &head.headers, seen)?;
     if let Some(tunnels) = connect::asked(head, connection) {
         return Box::pin(connect::open(worker, connection, &tunnels, head, seen)).await;
     }
@@ -105,7 +105,7 @@ async fn pipeline(
         return Ok(preflight(head, origin));
     }
 
-    let lead = &who::admitted(worker, connection, route.clone(), &head.headers, seen)?;
+    let lead = &who::admitted(worker, connection, route.clone(), &mut head.headers, seen)?;
     let mut choice = Choice::of(lead, seen.started());
     let mut route = choice.route;
     let upload = body.map(|body| worker.upload(body, route)).transpose()?;

@@ -64,6 +64,7 @@ enum Status {
     Unimplemented = 12,
     Internal = 13,
     Unavailable = 14,
+    Unauthenticated = 16,
 }
 
 impl Status {
@@ -72,6 +73,7 @@ impl Status {
         match code {
             Code::RouteNotFound | Code::MethodNotAllowed => Self::Unimplemented,
             Code::CallerNotAllowed => Self::PermissionDenied,
+            Code::CallerNotAuthenticated => Self::Unauthenticated,
             Code::BadRequest => Self::Internal,
             Code::PayloadTooLarge | Code::UriTooLong | Code::HeadersTooLarge => {
                 Self::ResourceExhausted

@@ -11,6 +11,7 @@ use super::received::Received;
 use super::refusal::{Code, Refusal};
 use super::respond;
 use super::route::WorkerRoute;
+use super::spelling;
 use super::tunnel::{Raw, Tunnel};
 use super::upstream::{self, Answered, Return};
 use super::worker::Worker;
@@ -113,7 +114,9 @@ impl Handshake {
         self.raw.take();
         let (stream, slot) = dialing::dial(worker, route, outbound.connect_time).await?;
         let trouble = stream.trouble();
-        let (mut sender, mut connection) = http1::Builder::new()
+        let mut http = http1::Builder::new();
+        spelling::to_upstreams(&mut http, route);
+        let (mut sender, mut connection) = http
             .handshake::<_, Outgoing>(stream)
             .await
             .map_err(|error| upstream::failed(route, trouble.as_ref(), &error))?;

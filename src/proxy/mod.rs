@@ -27,6 +27,7 @@ mod handshake;
 mod hop;
 mod http2;
 mod intercept;
+mod jwt;
 mod lease;
 mod leaves;
 mod multiplex;
@@ -54,6 +55,7 @@ mod set_cookie;
 mod several;
 mod signs;
 mod slots;
+mod spelling;
 mod streamed;
 mod streaming;
 mod tables;
@@ -80,7 +82,7 @@ use crate::net::worker::{Io, spawn};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::requests::WorkerStats;
 use crate::telemetry::spans::Tracing;
-use crate::token::{Asker, Shared};
+use crate::token::{Asker, Issuers, Shared};
 use crowd::Crowd;
 use replay::Budget;
 use seed::{Commons, Seed};
@@ -163,6 +165,8 @@ pub struct Parts {
     /// `None`: no traces.
     pub traces: Option<Tracing>,
     pub clock: SystemClock,
+    /// By whose keys callers' tokens are verified.
+    pub issuers: Issuers,
     /// The admin listener's public address, for the link at which to reconnect.
     pub public_url: String,
     /// Opens connections to upstreams.
@@ -214,6 +218,7 @@ pub fn start(parts: Parts) -> io::Result<Workers> {
             access: parts.access.as_ref().map(AccessLog::writer),
             traces: parts.traces.clone(),
             clock: parts.clock,
+            issuers: parts.issuers.clone(),
             public_url: parts.public_url.clone(),
         };
         start_one(

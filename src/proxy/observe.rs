@@ -6,7 +6,7 @@ use super::connection::Connection;
 use super::onward::Onward;
 use super::refusal::Refusal;
 use super::route::WorkerRoute;
-use super::trace::{Ended, Trace};
+use super::trace::{About, Ended, Trace};
 use super::tunnel::Told;
 use super::upstream::Answered;
 use super::worker::Worker;
@@ -55,9 +55,14 @@ impl Seen {
     }
 
     /// Takes up the request's trace, where traces are configured.
-    pub fn traced(&mut self, worker: &Worker, head: &mut request::Parts) {
+    pub fn traced(
+        &mut self,
+        worker: &Rc<Worker>,
+        connection: &Rc<Connection>,
+        head: &mut request::Parts,
+    ) {
         if let Some(tracer) = &worker.tracer {
-            self.trace = Some(tracer.begin(head, self.started));
+            self.trace = Some(tracer.begin((worker, connection), head, self.started));
         }
     }
 
@@ -92,6 +97,9 @@ impl Seen {
 
     pub fn route(&mut self, route: &Rc<WorkerRoute>) {
         self.route = Some(route.clone());
+        if let Some(trace) = &mut self.trace {
+            trace.routed(route);
+        }
     }
 
     /// A sending that began at `at` has been answered or has failed.
@@ -162,11 +170,11 @@ impl Seen {
         }
         if let (Some(trace), Some(tracer)) = (&mut self.trace, &worker.tracer) {
             let ended = Ended {
-                head,
+                about: About::of(head),
                 scheme: connection.scheme(),
                 peer: connection.peer.address(),
                 route: self.route.as_deref(),
-                status: response.status(),
+                status: Some(response.status()),
                 error: self.error,
                 at: ended,
             };

@@ -9,6 +9,7 @@ use super::slots::{Given, Slots};
 use super::wakes::Wakes;
 use crate::config::checked::{self, Route, UpstreamScheme};
 use crate::net::dial::Origin;
+use crate::net::interim::Interim;
 use crate::net::stream::Trouble;
 use hyper::client::conn::http1::SendRequest;
 use std::cell::{Cell, RefCell};
@@ -21,6 +22,8 @@ use std::time::{Duration, Instant};
 pub struct Key {
     pub origin: Origin,
     pub versions: Versions,
+    /// Names of fields keep their spelling.
+    pub keeps_case: bool,
 }
 
 /// Which versions of HTTP an origin may be spoken to in.
@@ -53,6 +56,7 @@ impl Key {
                 UpstreamScheme::Https if route.http2 => Versions::Either,
                 UpstreamScheme::Https => Versions::Http1,
             },
+            keeps_case: route.keep_header_case,
         }
     }
 }
@@ -108,6 +112,7 @@ pub struct Open {
     pub wakes: Arc<Wakes>,
     /// Why TLS ended it, if it did.
     pub trouble: Option<Trouble>,
+    pub interim: Interim,
     pub born: Instant,
 }
 

@@ -1,7 +1,9 @@
 //! Answers that the proxy itself makes.
 
 use super::body::Answer;
-use http::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{
+    CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use http::{Response, StatusCode};
 use std::borrow::Cow;
 use std::time::Duration;
@@ -14,6 +16,7 @@ static PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 pub enum Code {
     RouteNotFound,
     CallerNotAllowed,
+    CallerNotAuthenticated,
     BadRequest,
     MethodNotAllowed,
     PayloadTooLarge,
@@ -45,6 +48,12 @@ impl Code {
                 403,
                 "caller_not_allowed",
                 "This caller may not use this listener or route",
+                "http_request_denied",
+            ),
+            Self::CallerNotAuthenticated => Row(
+                401,
+                "caller_not_authenticated",
+                "This caller has not proved who it is",
                 "http_request_denied",
             ),
             Self::BadRequest => Row(
@@ -234,6 +243,9 @@ impl Refusal {
             // Where this request could be read in two ways, so could what comes
             // behind it on the connection; and nobody reads the rest of a large body.
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        if self.code == Code::CallerNotAuthenticated {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if let Some(after) = self.retry_after {
             let seconds = after.as_secs_f64().ceil().max(1.0);

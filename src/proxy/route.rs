@@ -42,6 +42,7 @@ pub struct Routes {
     /// By `.suffix`, longest first.
     host_suffixes: Vec<(String, Paths)>,
     any_host: Paths,
+    keep_case: bool,
     all: Vec<Rc<WorkerRoute>>,
     /// What serves each caller of a route by the caller's own account.
     own: HashMap<Arc<str>, HashMap<Arc<str>, Rc<WorkerRoute>>>,
@@ -71,6 +72,7 @@ impl Routes {
     pub fn new(all: Vec<Rc<WorkerRoute>>) -> Self {
         let mut routes = Self::default();
         for route in &all {
+            routes.keep_case |= route.route.keep_header_case;
             if let Speaks::For {
                 caller,
                 route: lead,
@@ -133,6 +135,12 @@ impl Routes {
     #[must_use]
     pub fn of_caller(&self, route: &str, caller: &str) -> Option<&Rc<WorkerRoute>> {
         self.own.get(route)?.get(caller)
+    }
+
+    /// True where a route keeps the spelling of fields' names.
+    #[must_use]
+    pub fn keep_case(&self) -> bool {
+        self.keep_case
     }
 
     /// True when a route names this host, so that callers may use it.

@@ -32,6 +32,7 @@ pub fn route(name: &str, matcher: RouteMatch) -> Rc<WorkerRoute> {
         connect_timeout: Duration::ZERO,
         replay_body_limit: 0,
         allow_plaintext: false,
+        keep_header_case: false,
         http2: true,
         allow_origins: Vec::new(),
         max_body: None,

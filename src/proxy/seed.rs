@@ -10,7 +10,7 @@ use crate::config::checked::Limits;
 use crate::net::dial::Dialer;
 use crate::telemetry::access::AccessWriter;
 use crate::telemetry::spans::Tracing;
-use crate::token::Asker;
+use crate::token::{Asker, Issuers};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
@@ -39,5 +39,6 @@ pub struct Seed {
     pub access: Option<AccessWriter>,
     pub traces: Option<Tracing>,
     pub clock: SystemClock,
+    pub issuers: Issuers,
     pub public_url: String,
 }

@@ -2,6 +2,7 @@
 
 use super::route::Routes;
 use crate::telemetry::requests::{RouteStats, WorkerStats};
+use crate::telemetry::tunnels::{TunnelEnd, Tunnels};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ const NO_ROUTE: &str = "_none";
 pub struct Tally {
     refused: RefCell<BTreeMap<&'static str, u64>>,
     unrouted: RefCell<RouteStats>,
+    tunnels: RefCell<Tunnels>,
 }
 
 impl Tally {
@@ -31,11 +33,24 @@ impl Tally {
         stats.overhead.observe(duration);
     }
 
+    /// A tunnel by CONNECT is over, or never began.
+    pub fn tunnel_ended(&self, how: TunnelEnd) {
+        self.tunnels.borrow_mut().ended(how);
+    }
+
+    /// A tunnel by CONNECT is open while this lives.
+    #[must_use]
+    pub fn tunnel_open(&self) -> OpenTunnel<'_> {
+        self.tunnels.borrow_mut().open += 1;
+        OpenTunnel(self)
+    }
+
     /// A copy of it, with what the routes have counted.
     #[must_use]
     pub fn with_routes(&self, routes: &Routes) -> WorkerStats {
         let mut stats = WorkerStats {
             refused: self.refused.borrow().clone(),
+            tunnels: self.tunnels.borrow().clone(),
             ..WorkerStats::default()
         };
         let now = Instant::now();
@@ -55,5 +70,21 @@ impl Tally {
             stats.routes.insert(Arc::from(NO_ROUTE), unrouted.clone());
         }
         stats
+    }
+}
+
+/// Counts a tunnel as open.
+pub struct OpenTunnel<'a>(&'a Tally);
+
+impl OpenTunnel<'_> {
+    /// What it has carried: from the caller, and to it.
+    pub fn carried(&self, bytes: (u64, u64)) {
+        self.0.tunnels.borrow_mut().carried(bytes);
+    }
+}
+
+impl Drop for OpenTunnel<'_> {
+    fn drop(&mut self) {
+        self.0.tunnels.borrow_mut().open -= 1;
     }
 }

@@ -1,18 +1,24 @@
 //! Traces: whose trace a request belongs to (W3C Trace Context), and the spans
 //! that are recorded of it, by OpenTelemetry's conventions for HTTP.
 
+mod gone;
+
 use super::attach::Outbound;
+use super::connection::Connection;
 use super::refusal::Refusal;
 use super::route::WorkerRoute;
 use super::upstream::Answered;
+use super::worker::Worker;
 use crate::config::checked::{PathMatch, UpstreamScheme};
 use crate::telemetry::context::{Context, Flags, Ratio, SpanId, TraceId};
 use crate::telemetry::otlp::{Attribute, Event, Kind, Span, Value};
 use crate::telemetry::spans::{SpanWriter, Tracing};
+use gone::Pending;
 use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use http::uri::Authority;
-use http::{Method, StatusCode, Version, request};
+use http::{Method, StatusCode, Uri, Version, request};
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -51,20 +57,41 @@ struct Recorded {
     sending: SpanId,
     events: Vec<Event>,
     rejected: Option<Instant>,
+    /// Until it has ended.
+    pending: Option<Pending>,
 }
 
 /// How a request ended, for its span.
 pub struct Ended<'a> {
-    pub head: &'a request::Parts,
+    pub about: About<'a>,
     /// Of the listener.
     pub scheme: &'static str,
     /// The caller's address.
     pub peer: &'a str,
     pub route: Option<&'a WorkerRoute>,
-    pub status: StatusCode,
-    /// `Sidekey-Error` of an answer that the proxy itself made.
+    /// `None`: there was nobody to answer to.
+    pub status: Option<StatusCode>,
+    /// `Sidekey-Error` of an answer that the proxy itself made; why there was none.
     pub error: Option<&'static str>,
     pub at: Instant,
+}
+
+/// What a request's line says.
+pub struct About<'a> {
+    pub method: &'a Method,
+    pub uri: &'a Uri,
+    pub version: Version,
+}
+
+impl<'a> About<'a> {
+    #[must_use]
+    pub fn of(head: &'a request::Parts) -> Self {
+        Self {
+            method: &head.method,
+            uri: &head.uri,
+            version: head.version,
+        }
+    }
 }
 
 impl Tracer {
@@ -82,7 +109,12 @@ impl Tracer {
     /// `traceparent` is taken away, for the upstream gets one of ours; so is a
     /// `tracestate` that belongs to no valid one.
     #[must_use]
-    pub fn begin(&self, head: &mut request::Parts, started: Instant) -> Box<Trace> {
+    pub fn begin(
+        &self,
+        (worker, connection): (&Rc<Worker>, &Rc<Connection>),
+        head: &mut request::Parts,
+        started: Instant,
+    ) -> Box<Trace> {
         let caller = callers_context(&head.headers);
         head.headers.remove(&TRACEPARENT);
         if caller.is_none() {
@@ -99,7 +131,10 @@ impl Tracer {
                 flags: flags.with_sampled(sampled),
             },
             parent: caller.map(|caller| caller.span),
-            recorded: sampled.then(|| Recorded::of(&head.headers, span, started)),
+            recorded: sampled.then(|| {
+                let pending = Pending::new(worker, connection, head);
+                Recorded::of(&head.headers, span, started, pending)
+            }),
         })
     }
 
@@ -126,7 +161,7 @@ fn callers_context(headers: &HeaderMap) -> Option<Context> {
 }
 
 impl Recorded {
-    fn of(headers: &HeaderMap, sending: SpanId, started: Instant) -> Self {
+    fn of(headers: &HeaderMap, sending: SpanId, started: Instant, pending: Pending) -> Self {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH);
         let passed = started.elapsed();
         Self {
@@ -139,6 +174,7 @@ impl Recorded {
             sending,
             events: Vec::new(),
             rejected: None,
+            pending: Some(pending),
         }
     }
 
@@ -170,6 +206,17 @@ impl Trace {
         self.context.trace
     }
 
+    /// The route that serves it is known.
+    pub fn routed(&mut self, route: &Rc<WorkerRoute>) {
+        if let Some(pending) = self.pending() {
+            pending.route = Some(route.clone());
+        }
+    }
+
+    fn pending(&mut self) -> Option<&mut Pending> {
+        self.recorded.as_mut()?.pending.as_mut()
+    }
+
     /// The request is about to be sent to its upstream: with this `traceparent`.
     #[must_use]
     pub fn sending(&mut self, tracer: &Tracer, at: Instant) -> Option<HeaderValue> {
@@ -177,6 +224,9 @@ impl Trace {
         if let Some(recorded) = &mut self.recorded {
             recorded.end_wait(at);
             recorded.sending = span;
+        }
+        if let Some(pending) = self.pending() {
+            pending.sending = Some(at);
         }
         let text = Context {
             span,
@@ -194,6 +244,9 @@ impl Trace {
         (at, ended): (Instant, Instant),
         answered: &Result<Answered, Refusal>,
     ) -> bool {
+        if let Some(pending) = self.pending() {
+            pending.sending = None;
+        }
         let Some(recorded) = &mut self.recorded else {
             return false;
         };
@@ -256,24 +309,27 @@ impl Trace {
         }
     }
 
-    /// The answer's head is on its way. True when there is something to flush.
+    /// The answer's head is on its way, or never will be. True when there is
+    /// something to flush.
     pub fn end(&mut self, tracer: &Tracer, ended: &Ended<'_>) -> bool {
         let Some(recorded) = &mut self.recorded else {
             return false;
         };
+        recorded.pending = None;
+        let about = &ended.about;
         recorded.end_wait(ended.at);
-        let (method, name) = method_and_name(&ended.head.method);
+        let (method, name) = method_and_name(about.method);
         let route = ended.route.map(path_of);
         let mut attributes = Vec::with_capacity(16);
         attributes.extend([
             method,
             ("url.scheme", Value::Text(ended.scheme)),
-            ("url.path", Value::Text(ended.head.uri.path())),
+            ("url.path", Value::Text(about.uri.path())),
             ("client.address", Value::Text(ended.peer)),
-            version(ended.head.version),
-            status_code(ended.status),
+            version(about.version),
         ]);
-        let host = ended.head.uri.authority().cloned();
+        attributes.extend(ended.status.map(status_code));
+        let host = about.uri.authority().cloned();
         let host = host.or_else(|| Authority::try_from(recorded.host.as_ref()?.as_bytes()).ok());
         if let Some(host) = &host {
             let own = if ended.scheme == "https" { 443 } else { 80 };
@@ -293,8 +349,9 @@ impl Trace {
             let account = found.route.account.as_str();
             attributes.push(("sidekey.account", Value::Text(account)));
         }
-        let failed = ended.status.is_server_error();
-        let error = ended.error.or(failed.then(|| ended.status.as_str()));
+        let server_error = ended.status.as_ref().filter(|s| s.is_server_error());
+        let failed = server_error.is_some() || ended.status.is_none();
+        let error = ended.error.or(server_error.map(StatusCode::as_str));
         attributes.extend(error.map(|error| ("error.type", Value::Text(error))));
         tracer.writer.borrow_mut().record(&Span {
             trace: self.context.trace,

@@ -199,6 +199,7 @@ pub async fn send(
         if let Some(whole) = &route.whole {
             whole.address(&mut request);
         }
+        open.interim.await_head();
         let answer = pin!(open.sender.try_send_request(request));
         let mut error = match worker.deadlines.until(deadline, answer).await {
             Ok(Ok(response)) => return answered(route, open, response, upload),
@@ -229,6 +230,10 @@ fn answered(
         && let Some(refusal) = outgoing::refused(route, response.status())
     {
         return Err(refusal);
+    }
+    let before = open.interim.answered();
+    if !before.is_empty() {
+        route.stats.borrow_mut().came_before(&before);
     }
     let back = Return {
         open: Some(open),

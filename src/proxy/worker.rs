@@ -9,6 +9,7 @@ use super::callers::Listener;
 use super::connection::{Connection, Reading};
 use super::crowd::Seat;
 use super::doors::{Doors, ListenerId};
+use super::jwt::Jwts;
 use super::lease::Leases;
 use super::permits::Permits;
 use super::pool::{self, Pool};
@@ -17,6 +18,7 @@ use super::replay::Upload;
 use super::route::{Routes, WorkerRoute};
 use super::secure::{Handshakes, Opening};
 use super::seed::{Commons, Seed};
+use super::spelling;
 use super::tables::Tables;
 use super::tally::Tally;
 use super::trace::Tracer;
@@ -71,12 +73,14 @@ pub struct Worker {
     pub token_wait: Duration,
     pub asker: Asker,
     pub clock: SystemClock,
+    pub jwts: Jwts,
     pub public_url: String,
     pub deadlines: Rc<Deadlines>,
     pub shelf: Shelf,
     pub leases: Leases,
     pub permits: Rc<Permits>,
-    pub http: http1::Builder,
+    /// Plain, and where a route keeps the spelling of fields' names.
+    http: [http1::Builder; 2],
     pub handshakes: Handshakes,
     access: Option<RefCell<AccessWriter>>,
     /// Where traces are configured.
@@ -115,11 +119,12 @@ impl Worker {
             token_wait: seed.token_wait,
             asker: seed.asker,
             clock: seed.clock,
+            jwts: Jwts::new(seed.issuers),
             public_url: seed.public_url,
             deadlines: Rc::default(),
             shelf: Shelf::default(),
             leases: Leases::default(),
-            http,
+            http: [http.clone(), spelling::to_callers(&http)],
             handshakes: Handshakes::default(),
             access: seed.access.map(RefCell::new),
             tracer: seed.traces.as_ref().map(Tracer::new),
@@ -186,6 +191,12 @@ impl Worker {
         self.routes.borrow().clone()
     }
 
+    /// How callers are spoken with over HTTP/1.1.
+    #[must_use]
+    pub fn http(&self) -> &http1::Builder {
+        &self.http[usize::from(self.routes.borrow().keep_case())]
+    }
+
     /// A body that may be replayed on this route; refused where it is known to
     /// be too large.
     pub fn upload(
@@ -227,6 +238,14 @@ impl Worker {
         self.former_pools
             .borrow_mut()
             .extend(gone.map(Rc::downgrade));
+        if new.keep_case() != old.keep_case() {
+            // How a connection spells is settled when it begins.
+            let all = self.connections.borrow();
+            let begun = all
+                .values()
+                .filter(|c| c.holds_buffers.get() && c.http2().is_none());
+            begun.for_each(|connection| connection.let_go());
+        }
         self.routes.replace(Rc::new(new));
     }
 

@@ -9,6 +9,7 @@ mod fault;
 mod fetch;
 mod former;
 mod history;
+pub mod issuers;
 mod machine;
 mod owner;
 mod people;

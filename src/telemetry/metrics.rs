@@ -1,12 +1,14 @@
 //! `/metrics`: everything counted, in the Prometheus text format.
 
 use super::accounts::AccountFigures;
-use super::families::{count, counter, family, float, gauge, labelled, level};
+use super::by_route;
+use super::families::{count, counter, family, float, gauge, level};
+use super::issuers::{self, KeyFetches};
 use super::process;
 use super::refreshes::RefreshMetrics;
-use super::requests::{BOUNDS, Histogram, RouteStats, WorkerStats};
+use super::requests::WorkerStats;
 use super::spans::Fate;
-use prometheus::proto::{Bucket, Histogram as HistogramValue, Metric, MetricFamily, MetricType};
+use prometheus::proto::{Metric, MetricFamily, MetricType};
 use prometheus::{Encoder, TextEncoder};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,10 +18,11 @@ pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
 /// Every `Sidekey-Error` of the proxy, and what fails before there could be one, so
 /// that each counts from 0: a first refusal would otherwise be no increase.
-const REASONS: [&str; 14] = [
+const REASONS: [&str; 15] = [
     "account_not_connected",
     "bad_request",
     "caller_not_allowed",
+    "caller_not_authenticated",
     "method_not_allowed",
     "overloaded",
     "payload_too_large",
@@ -32,10 +35,6 @@ const REASONS: [&str; 14] = [
     "upstream_unreachable",
     "uri_too_long",
 ];
-
-/// Under this name the workers count requests that no route matched. They have
-/// no upstream and no replay, so that all but their number would be noise.
-const NO_ROUTE: &str = "_none";
 
 /// What a scrape shows besides the refresh wing's own counters.
 #[derive(Default)]
@@ -50,6 +49,8 @@ pub struct Snapshot {
     pub reloads: (u64, u64),
     /// The last one failed.
     pub reload_failed: bool,
+    /// How fetches of each issuer's keys have ended.
+    pub issuers: Vec<KeyFetches>,
     /// How workers wait for sockets.
     pub io: &'static str,
 }
@@ -57,11 +58,13 @@ pub struct Snapshot {
 /// Renders a scrape. Reads `/proc`, so call it off an event loop.
 #[must_use]
 pub fn render(snapshot: &Snapshot, refreshes: &RefreshMetrics) -> String {
-    let mut families = route_families(&snapshot.workers);
+    let mut families = by_route::families(&snapshot.workers);
     families.extend(worker_families(&snapshot.workers));
+    families.extend(snapshot.workers.tunnels.families());
     families.extend(snapshot.accounts.families());
     families.extend(refreshes.collect());
     families.extend(own_families(snapshot));
+    families.extend(issuers::families(&snapshot.issuers));
     families.extend(process::collect());
     // The encoder takes a family without series for a mistake.
     families.retain(|family| !family.get_metric().is_empty());
@@ -69,135 +72,6 @@ pub fn render(snapshot: &Snapshot, refreshes: &RefreshMetrics) -> String {
     let encoded = TextEncoder::new().encode(&families, &mut text);
     debug_assert!(encoded.is_ok(), "families have names and series");
     String::from_utf8(text).unwrap_or_default()
-}
-
-fn route_families(workers: &WorkerStats) -> Vec<MetricFamily> {
-    let routes = &workers.routes;
-    let all = |of: fn(&str, &RouteStats) -> Vec<Metric>| {
-        let series = routes.iter().flat_map(|(route, stats)| of(route, stats));
-        series.collect::<Vec<_>>()
-    };
-    let series = |of: fn(&str, &RouteStats) -> Vec<Metric>| {
-        let routes = routes.iter().filter(|(route, _)| &***route != NO_ROUTE);
-        let series = routes.flat_map(|(route, stats)| of(route, stats));
-        series.collect::<Vec<_>>()
-    };
-    let histograms = [
-        (
-            "sidekey_request_duration_seconds",
-            "From a request's head to the end of its response's head.",
-            series(|route, stats| durations(route, &stats.duration)),
-        ),
-        (
-            "sidekey_upstream_duration_seconds",
-            "From sending a head upstream to its response's head; a replay adds its own.",
-            series(|route, stats| durations(route, &stats.upstream)),
-        ),
-        (
-            "sidekey_overhead_seconds",
-            "What sidekey itself took: the request's duration without upstream and token wait.",
-            series(|route, stats| durations(route, &stats.overhead)),
-        ),
-        (
-            "sidekey_token_wait_seconds",
-            "Waiting for a token; only requests that had to wait.",
-            series(|route, stats| durations(route, &stats.token_wait)),
-        ),
-    ];
-    let mut families = vec![
-        family(
-            "sidekey_requests_total",
-            "Requests answered, by route and status code.",
-            MetricType::COUNTER,
-            all(requests),
-        ),
-        family(
-            "sidekey_replays_total",
-            "Rejections by an upstream (401, 403) and what became of their replay.",
-            MetricType::COUNTER,
-            series(replays),
-        ),
-        family(
-            "sidekey_oversized_heads_total",
-            "Requests whose head an upstream found too large (431).",
-            MetricType::COUNTER,
-            series(|route, stats| vec![count(&[("route", route)], float(stats.oversized.heads))]),
-        ),
-        family(
-            "sidekey_oversized_head_bytes_total",
-            "Bytes of such heads, by what they were: cookies, the token, or the rest.",
-            MetricType::COUNTER,
-            series(oversized_bytes),
-        ),
-        family(
-            "sidekey_streams_closed_total",
-            "WebSockets and streamed answers that sidekey ended before their own end.",
-            MetricType::COUNTER,
-            series(streams_closed),
-        ),
-    ];
-    families.extend(
-        histograms.map(|(name, help, series)| family(name, help, MetricType::HISTOGRAM, series)),
-    );
-    families
-}
-
-fn requests(route: &str, stats: &RouteStats) -> Vec<Metric> {
-    let mut codes: Vec<_> = stats.codes().collect();
-    codes.sort_unstable();
-    codes
-        .into_iter()
-        .map(|(code, n)| count(&[("route", route), ("code", &code.to_string())], float(n)))
-        .collect()
-}
-
-fn replays(route: &str, stats: &RouteStats) -> Vec<Metric> {
-    stats
-        .replays()
-        .map(|(outcome, n)| {
-            let labels = [("route", route), ("outcome", outcome.as_str())];
-            count(&labels, float(n))
-        })
-        .collect()
-}
-
-fn oversized_bytes(route: &str, stats: &RouteStats) -> Vec<Metric> {
-    let bytes = stats.oversized.bytes;
-    [
-        ("cookies", bytes.cookies),
-        ("token", bytes.token),
-        ("rest", bytes.rest),
-    ]
-    .map(|(part, n)| count(&[("route", route), ("part", part)], float(n)))
-    .to_vec()
-}
-
-fn streams_closed(route: &str, stats: &RouteStats) -> Vec<Metric> {
-    stats
-        .streams_closed()
-        .map(|(why, n)| {
-            let labels = [("route", route), ("reason", why.as_str())];
-            count(&labels, float(n))
-        })
-        .collect()
-}
-
-fn durations(route: &str, histogram: &Histogram) -> Vec<Metric> {
-    let mut so_far = 0;
-    let buckets = BOUNDS.iter().zip(&histogram.buckets).map(|(bound, n)| {
-        so_far += n;
-        let mut bucket = Bucket::default();
-        bucket.set_upper_bound(*bound);
-        bucket.set_cumulative_count(so_far);
-        bucket
-    });
-    let mut value = HistogramValue::default();
-    value.set_bucket(buckets.collect());
-    value.set_sample_count(histogram.count());
-    value.set_sample_sum(float(histogram.sum_nanos) / 1e9);
-    let mut metric = labelled(&[("route", route)]);
-    metric.set_histogram(value);
-    vec![metric]
 }
 
 fn worker_families(workers: &WorkerStats) -> Vec<MetricFamily> {
@@ -293,7 +167,8 @@ mod tests {
     use super::super::accounts::AccountSample;
     use super::super::refreshes::{NamedAccounts, Outcome, RefreshMetrics, Trigger};
     use super::super::requests::{ReplayOutcome, RouteStats, WorkerStats};
-    use super::{AccountFigures, Snapshot, render};
+    use super::super::tunnels::TunnelEnd;
+    use super::{AccountFigures, KeyFetches, Snapshot, render};
     use std::io::Write;
     use std::process::{Command, Stdio};
     use std::time::Duration;
@@ -315,11 +190,14 @@ mod tests {
         route.answered(200);
         route.answered(404);
         route.replay(ReplayOutcome::Cured);
+        route.came_before(&[103]);
         route.duration.observe(Duration::from_micros(60));
         route.duration.observe(Duration::from_secs(60));
         let mut workers = WorkerStats::default();
         workers.routes.insert("c\"rm\\\n".into(), route);
         workers.refused.insert("route_not_found", 3);
+        workers.tunnels.ended(TunnelEnd::Idle);
+        workers.tunnels.carried((1, 2));
         let mut unrouted = RouteStats::default();
         unrouted.answered(404);
         unrouted.duration.observe(Duration::from_micros(60));
@@ -343,6 +221,12 @@ mod tests {
             reload_failed: true,
             log_dropped: 0,
             spans: Some([5, 0, 1]),
+            issuers: vec![KeyFetches {
+                issuer: "https://a.example".into(),
+                succeeded: 3,
+                failed: 1,
+                keys: 2,
+            }],
         };
         render(&snapshot, &refreshes)
     }
@@ -354,6 +238,7 @@ mod tests {
         for line in [
             format!("sidekey_requests_total{{{route},code=\"200\"}} 2"),
             format!("sidekey_requests_total{{{route},code=\"404\"}} 1"),
+            format!("sidekey_informational_answers_total{{{route},code=\"103\"}} 1"),
             format!("sidekey_replays_total{{{route},outcome=\"cured\"}} 1"),
             format!("sidekey_replays_total{{{route},outcome=\"budget\"}} 0"),
             format!("sidekey_request_duration_seconds_bucket{{{route},le=\"0.00005\"}} 0"),
@@ -371,7 +256,13 @@ mod tests {
             "sidekey_token_refreshes_total{account=\"_other\",outcome=\"success\",\
              trigger=\"scheduled\"} 1"
                 .into(),
+            "sidekey_tunnels_total{outcome=\"idle\"} 1".into(),
+            "sidekey_tunnel_bytes_total{direction=\"to_caller\"} 2".into(),
+            "sidekey_tunnels_open 0".into(),
             "sidekey_store_write_failures_total 0".into(),
+            "sidekey_issuer_key_fetches_total{issuer=\"https://a.example\",outcome=\"failure\"} 1"
+                .into(),
+            "sidekey_issuer_keys{issuer=\"https://a.example\"} 2".into(),
             "sidekey_access_log_dropped_total 4".into(),
             "sidekey_spans_total{outcome=\"exported\"} 5".into(),
             "sidekey_spans_total{outcome=\"failed\"} 1".into(),

@@ -2,8 +2,10 @@
 
 pub mod access;
 pub mod accounts;
+mod by_route;
 pub mod context;
 mod families;
+pub mod issuers;
 pub mod lines;
 pub mod log;
 pub mod metrics;
@@ -14,6 +16,7 @@ pub mod reloads;
 pub mod requests;
 pub mod spans;
 mod stamp;
+pub mod tunnels;
 
 /// How the log and the access log are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! What workers count. Each worker owns its counters, so that a request touches
 //! no memory of another core; a scrape asks every worker for a copy and sums.
 
+use super::tunnels::Tunnels;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -194,6 +195,8 @@ pub struct RouteStats {
     codes: Vec<(u16, u64)>,
     replays: [u64; ReplayOutcome::ALL.len()],
     streams_closed: [u64; StreamEnd::ALL.len()],
+    /// Answers before the answer, by status.
+    interim: Vec<(u16, u64)>,
     /// From the request's head to the end of the response's head.
     pub duration: Histogram,
     /// From sending the head upstream to the response's head, both sendings.
@@ -216,6 +219,18 @@ impl RouteStats {
         } else {
             self.codes.push((code, 1));
         }
+    }
+
+    /// Counts what came before an answer, but for the 100 that asks for a body.
+    pub fn came_before(&mut self, statuses: &[u16]) {
+        for status in statuses.iter().filter(|status| **status != 100) {
+            add(&mut self.interim, *status, 1);
+        }
+    }
+
+    /// Answers before the answer, by status.
+    pub fn interim(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
+        self.interim.iter().copied()
     }
 
     /// Counts a replay, or a rejection that did not become one.
@@ -250,10 +265,10 @@ impl RouteStats {
     /// Adds another worker's counters of the same route.
     pub fn merge(&mut self, other: &Self) {
         for (code, count) in &other.codes {
-            match self.codes.iter_mut().find(|(c, _)| c == code) {
-                Some((_, mine)) => *mine += count,
-                None => self.codes.push((*code, *count)),
-            }
+            add(&mut self.codes, *code, *count);
+        }
+        for (status, count) in &other.interim {
+            add(&mut self.interim, *status, *count);
         }
         for (mine, theirs) in self.replays.iter_mut().zip(other.replays) {
             *mine += theirs;
@@ -269,6 +284,13 @@ impl RouteStats {
     }
 }
 
+fn add(counts: &mut Vec<(u16, u64)>, code: u16, count: u64) {
+    match counts.iter_mut().find(|(c, _)| *c == code) {
+        Some((_, mine)) => *mine += count,
+        None => counts.push((code, count)),
+    }
+}
+
 /// Everything one worker counted. `refused` is by the `Sidekey-Error` code of
 /// the answer: the closed list of the `reason` label of `sidekey_refused_total`.
 #[derive(Clone, Debug, Default)]
@@ -278,6 +300,7 @@ pub struct WorkerStats {
     /// Of routes with several: the route and the address, and whether no worker
     /// leaves it out.
     pub upstreams: BTreeMap<(Arc<str>, Arc<str>), bool>,
+    pub tunnels: Tunnels,
     /// Open client connections now.
     pub connections: u64,
     /// Bytes held now for replays.
@@ -296,6 +319,7 @@ impl WorkerStats {
         for (upstream, is_well) in other.upstreams {
             *self.upstreams.entry(upstream).or_insert(true) &= is_well;
         }
+        self.tunnels.merge(&other.tunnels);
         self.connections += other.connections;
         self.replay_buffer_bytes += other.replay_buffer_bytes;
     }
@@ -334,8 +358,10 @@ mod tests {
         b.answered(200);
         b.answered(503);
         b.replay(ReplayOutcome::Cured);
+        b.came_before(&[100, 103, 103]);
         a.merge(&b);
         assert_eq!(a.codes().collect::<Vec<_>>(), [(200, 2), (503, 1)]);
+        assert_eq!(a.interim().collect::<Vec<_>>(), [(103, 2)]);
         assert!(a.replays().any(|r| r == (ReplayOutcome::Cured, 1)));
     }
 

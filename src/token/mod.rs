@@ -7,8 +7,10 @@
 
 mod ask;
 mod credential;
+mod issuers;
 mod slot;
 
 pub use ask::{Ask, AskReceiver, Asker, PassOn, RejectedStatus, Verdict, Waited, channel};
 pub use credential::{Attach, Credential, Published, QueryPair, TokenPlace, Unavailable};
+pub use issuers::{Issuers, KeyRing};
 pub use slot::{Publisher, Reader, Shared, slot};

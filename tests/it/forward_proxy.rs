@@ -303,6 +303,8 @@ fn a_tunnel_carries_bytes_both_ways_to_what_is_listed() {
         conn.send(round);
         assert!(conn.exactly(round.len()) == round.as_bytes());
     }
+    let open = || sidekey.metric("sidekey_tunnels_open", &[]);
+    assert_eq!(open(), 1.0);
     drop(conn);
     let size = "early;".len() + 2 * much.len() + "\x00\u{ff}".len();
     let (target, bytes) = (
@@ -314,6 +316,16 @@ fn a_tunnel_carries_bytes_both_ways_to_what_is_listed() {
         let mut lines = logs.lines().filter(|line| line.contains(" 200 "));
         lines.any(|line| line.contains(&target) && line.contains(&bytes))
     });
+    assert_eq!((open(), tunnels(&sidekey, "ended")), (0.0, 1.0));
+    for way in ["from_caller", "to_caller"] {
+        let carried = sidekey.metric("sidekey_tunnel_bytes_total", &[("direction", way)]);
+        assert_eq!(carried, f64::from(u32::try_from(size).unwrap()));
+    }
+}
+
+/// Those that are over, or came to nothing, in this way.
+fn tunnels(sidekey: &Sidekey, outcome: &str) -> f64 {
+    sidekey.metric("sidekey_tunnels_total", &[("outcome", outcome)])
 }
 
 #[test]
@@ -346,6 +358,8 @@ fn what_is_not_listed_is_refused_without_a_call() {
     ] {
         assert_eq!(ask(&sidekey, request).status, status, "{request}");
     }
+    assert_eq!(tunnels(&sidekey, "refused"), 5.0);
+    assert_eq!(tunnels(&sidekey, "unreachable"), 2.0);
     assert_eq!(echo.came.load(Ordering::SeqCst), 0);
 }
 
@@ -375,6 +389,7 @@ fn a_silent_tunnel_ends_and_so_does_one_when_the_process_drains() {
     let (mut conn, status) = connect(&sidekey, &echo.address.to_string(), "");
     assert_eq!(status, 200);
     assert!(conn.closed(), "silent for too long");
+    eventually("its count", || tunnels(&sidekey, "idle") == 1.0);
 
     let list = format!("{{tunnel: [\"{}\"]}}", echo.address);
     let yaml = tunnelling(&auth, &list) + "drain: {timeout: 1s}\n";

@@ -1,10 +1,12 @@
 //! Traces, as a real collector's decoder sees them.
 
 use crate::support::client::call;
+use crate::support::frames::{Frames, get};
 use crate::support::real::file;
 use crate::support::sidekey::Launch;
 use crate::support::{
-    Answer, AuthServer, Conf, Server, Sidekey, eventually, eventually_some, free_port, local,
+    Answer, AuthServer, Conf, Conn, Gate, Server, Sidekey, eventually, eventually_some, free_port,
+    local,
 };
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
@@ -221,6 +223,56 @@ fn a_request_by_http_2_says_so() {
     );
     let port = &spans[0]["attributes"]["server.port"];
     assert_eq!(*port, sidekey.proxy.port());
+}
+
+/// By HTTP/1.1 the connection ends, by HTTP/2 its stream is reset.
+#[test]
+fn a_caller_that_hangs_up_leaves_spans_that_say_so() {
+    let collector = Collector::start();
+    let auth = AuthServer::start();
+    let gate = Gate::closed();
+    let held = gate.clone();
+    let upstream = Server::start(move |_| Answer::ok("late").after(&held));
+    let sidekey = Sidekey::run(&collector.of(Conf::new(&auth, &upstream)));
+    let has_come = |n| eventually("the request", || upstream.count() == n);
+
+    let mut caller = Conn::to(sidekey.proxy);
+    let traceparent = parent(TRACE, "01");
+    caller.send(format!(
+        "GET /api/x?secret HTTP/1.1\r\nHost: {}\r\ntraceparent: {traceparent}\r\n\r\n",
+        sidekey.proxy
+    ));
+    has_come(1);
+    drop(caller);
+    let spans = collector.trace(TRACE);
+    let [server, client] = &spans[..] else {
+        panic!("{spans:?}")
+    };
+    for span in &spans {
+        let attributes = &span["attributes"];
+        assert_eq!(attributes["error.type"], "caller_gone", "{span}");
+        assert!(attributes.get("http.response.status_code").is_none());
+        assert_eq!(span["status"], 2);
+    }
+    assert_eq!(server["name"], "GET /api");
+    assert_eq!(server["attributes"]["sidekey.route"], "main");
+    assert_eq!(client["parent"], server["span"]);
+    let (_, span, _) = received(&upstream.only());
+    assert_eq!(client["span"], json!(span));
+
+    let other = "1af7651916cd43dd8448eb211c80319c";
+    let (authority, traceparent) = (sidekey.proxy.to_string(), parent(other, "01"));
+    let mut frames = Frames::to(sidekey.proxy);
+    let mut head = get(&authority, "/api/y");
+    head.push(("traceparent", &traceparent));
+    frames.ask(1, &head);
+    has_come(2);
+    frames.reset(1, 8);
+    let spans = collector.trace(other);
+    assert_eq!(spans.len(), 2);
+    assert_eq!(spans[0]["attributes"]["error.type"], "caller_gone");
+    assert_eq!(spans[0]["attributes"]["network.protocol.version"], "2");
+    gate.open();
 }
 
 #[test]

@@ -47,6 +47,17 @@ const provider = new Provider(issuer, {
     clientCredentials: { enabled: true },
     devInteractions: { enabled: Boolean(personal) },
     introspection: { enabled: true, allowedPolicy: () => true },
+    // Who asks for a token for a resource gets a JWT for it (RFC 8707, RFC 9068).
+    resourceIndicators: {
+      enabled: true,
+      defaultResource: () => undefined,
+      getResourceServerInfo: (_, resource) => ({
+        scope: 'api',
+        audience: resource,
+        accessTokenFormat: 'jwt',
+        jwt: { sign: { alg: 'RS256' } },
+      }),
+    },
     revocation: { enabled: true, allowedPolicy: () => true },
   },
   ttl: { ClientCredentials: 3600, AccessToken: rotations.accessTokenLife },

@@ -75,6 +75,15 @@ impl Accounts {
         self.by_key.get(key).map(|at| &self.drafts[*at])
     }
 
+    /// The keys of those of one integration.
+    pub fn of_integration(&self, at: usize) -> impl Iterator<Item = &str> {
+        let of = move |draft: &&AccountDraft| draft.integration == Some(at);
+        self.drafts
+            .iter()
+            .filter(of)
+            .map(|draft| draft.key.as_str())
+    }
+
     /// The account that a scalar names; reports an unknown one.
     pub fn find(&self, ctx: &Context<'_>, name: &Scalar) -> Option<&AccountDraft> {
         let found = self.by_key.get(&name.text);

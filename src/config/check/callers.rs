@@ -2,6 +2,7 @@
 
 use super::accounts::Accounts;
 use super::integrations::IntegrationDraft;
+use super::jwt;
 use super::speakers::{Parts, Speaker, is_callers_own};
 use crate::base::caller_keys::{self, CallerKey};
 use crate::base::id::AccountKey;
@@ -115,12 +116,12 @@ fn read(of: &Reader<'_, '_>, known: &Known<'_>) -> Option<Arc<Allowed>> {
     Some(Arc::new(allowed))
 }
 
-const KINDS: [&str; 4] = ["key", "certificate", "uid", "gid"];
+const KINDS: [&str; 5] = ["key", "certificate", "uid", "gid", "jwt"];
 
 fn add(reader: &Reader<'_, '_>, known: &Known<'_>, allowed: &mut Allowed) {
     let mut written = KINDS.into_iter().filter(|kind| reader.node(kind).is_some());
     let (Some(kind), None) = (written.next(), written.next()) else {
-        let what = "a caller is named by one of `key`, `certificate`, `uid` and `gid`";
+        let what = "a caller is named by one of `key`, `certificate`, `uid`, `gid` and `jwt`";
         let mistake = Mistake::error(reader.place, what);
         reader.ctx.report(mistake.expected("exactly one of them"));
         return;
@@ -128,6 +129,11 @@ fn add(reader: &Reader<'_, '_>, known: &Known<'_>, allowed: &mut Allowed) {
     let name = own_name(reader, kind, known);
     let name = name.as_deref();
     match kind {
+        "jwt" => {
+            if let Some(jwt) = jwt::read(reader, name) {
+                allowed.add_jwt(jwt);
+            }
+        }
         "key" => {
             if let Some(of) = reader.text(kind) {
                 add_key(reader, &of, known.keys, allowed);
@@ -152,7 +158,7 @@ fn add(reader: &Reader<'_, '_>, known: &Known<'_>, allowed: &mut Allowed) {
 /// The name that is written beside a certificate, a user or a group.
 fn own_name(reader: &Reader<'_, '_>, kind: &str, known: &Known<'_>) -> Option<String> {
     let Some(name) = reader.text("name") else {
-        if known.named && kind != "key" && reader.node("name").is_none() {
+        if known.named && !matches!(kind, "key" | "jwt") && reader.node("name").is_none() {
             let what = format!("`account: \"{CALLERS_OWN}\"` needs this caller's name");
             let mistake = Mistake::error(reader.key_place(kind), what);
             reader.ctx.report(mistake.expected("`name` beside it"));
@@ -178,7 +184,7 @@ fn own_name(reader: &Reader<'_, '_>, kind: &str, known: &Known<'_>) -> Option<St
 fn warn_if_never(reader: &Reader<'_, '_>, kind: &str, known: &Known<'_>) {
     let [no_certificate, no_process] = known.nowhere;
     let what = match kind {
-        "key" => return,
+        "key" | "jwt" => return,
         "certificate" if known.proofs.certificate => return,
         "certificate" => {
             format!("nobody can call by a certificate: {no_certificate} any (`tls.client_ca`)")
@@ -232,7 +238,13 @@ pub(super) fn speakers<'a>(
     accounts: &'a Accounts,
     allowed: &Allowed,
 ) -> Vec<(Arc<str>, Speaker<'a>)> {
-    let names = allowed.names().into_iter();
+    let mut names = allowed.names();
+    if allowed.may_be_anybody() {
+        // Whose name a token may say: whoever has an account here.
+        let own = accounts.of_integration(integration.0);
+        names.extend(own.map(Arc::from));
+    }
+    let names = names.into_iter();
     names
         .filter_map(|name| {
             let speaker = of_caller(route, integration, accounts, &name)?;

@@ -8,6 +8,7 @@ pub(super) mod connect;
 mod edits;
 mod inputs;
 mod integrations;
+mod jwt;
 mod listeners;
 mod oauth2;
 mod outgoing;

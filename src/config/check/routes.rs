@@ -127,6 +127,7 @@ fn route(
     let replay_body_limit = reader.size("replay_body_limit");
     let allow_plaintext = reader.boolean("allow_plaintext");
     let http2 = reader.choice("http2") != "off";
+    let keep_header_case = reader.boolean("keep_header_case");
     let allow_origins = origins(reader);
     let max_body = edits::max_body(reader);
     let streams = streams::read(reader);
@@ -142,6 +143,7 @@ fn route(
         replay_body_limit,
         allow_plaintext,
         http2,
+        keep_header_case,
         allow_origins,
         max_body,
         callers: None,

@@ -1,6 +1,8 @@
 //! Who may call a route, and who speaks for them.
 
 use crate::base::caller_keys::KeyDigest;
+use crate::base::issuer::TrustedIssuer;
+use http::HeaderName;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
@@ -16,6 +18,27 @@ pub struct Allowed {
     /// Names by the users of processes, and by their groups.
     uids: HashMap<u32, Arc<str>>,
     gids: HashMap<u32, Arc<str>>,
+    jwts: Vec<ByJwt>,
+}
+
+/// Whoever sends such a JWT may call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ByJwt {
+    pub issuer: Arc<TrustedIssuer>,
+    /// One of these must be its audience.
+    pub audiences: Vec<String>,
+    /// Each must have one of these values.
+    pub claims: Vec<(String, Vec<String>)>,
+    pub name: NameOf,
+    /// The field that it is sent in.
+    pub header: HeaderName,
+}
+
+/// What a caller with a JWT is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NameOf {
+    Given(Arc<str>),
+    Claim(String),
 }
 
 /// Whoever shows a certificate that was verified may call.
@@ -53,6 +76,24 @@ impl Allowed {
     pub fn add_gid(&mut self, gid: u32, name: Option<&str>) {
         let name = name.map_or_else(|| format!("gid={gid}").into(), Arc::from);
         self.gids.insert(gid, name);
+    }
+
+    /// Lets in whoever sends such a JWT.
+    pub fn add_jwt(&mut self, jwt: ByJwt) {
+        self.jwts.push(jwt);
+    }
+
+    /// The JWTs that let callers in, in the order of the configuration.
+    #[must_use]
+    pub fn jwts(&self) -> &[ByJwt] {
+        &self.jwts
+    }
+
+    /// True where a caller's name may be one that nobody has written down.
+    #[must_use]
+    pub fn may_be_anybody(&self) -> bool {
+        let of_claim = |jwt: &ByJwt| matches!(jwt.name, NameOf::Claim(_));
+        self.jwts.iter().any(of_claim)
     }
 
     /// Who shows a certificate with these names, which was verified.
@@ -94,7 +135,12 @@ impl Allowed {
         let any = any.filter_map(|any| any.name.as_ref());
         let keys = self.keys.values().chain(self.certificates.values());
         let processes = self.uids.values().chain(self.gids.values());
-        keys.chain(processes).chain(any).cloned().collect()
+        let jwts = self.jwts.iter().filter_map(|jwt| match &jwt.name {
+            NameOf::Given(name) => Some(name),
+            NameOf::Claim(_) => None,
+        });
+        let all = keys.chain(processes).chain(any).chain(jwts);
+        all.cloned().collect()
     }
 }
 

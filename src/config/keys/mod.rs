@@ -60,6 +60,8 @@ pub enum Kind {
     Choice(&'static [Choice]),
     /// Names of the writer's own, each with a text that may hold `{parameters}`.
     Pairs,
+    /// Names of the writer's own, each with a text or a list of texts.
+    Choices,
     Section(&'static Section),
     List(&'static Kind),
     /// A short and a long form.

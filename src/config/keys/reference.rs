@@ -92,6 +92,7 @@ fn kind(of: Kind) -> String {
             names.collect::<Vec<_>>().join(", ")
         }
         Kind::Pairs => "names and texts".to_owned(),
+        Kind::Choices => "names, each with a text or a list of texts".to_owned(),
         Kind::Section(_) => "map, see below".to_owned(),
         Kind::List(item) => format!("list of: {}", kind(*item)),
         Kind::Either(kinds) => {

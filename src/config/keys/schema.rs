@@ -111,6 +111,12 @@ fn alternatives(kind: Kind) -> Vec<Value> {
             let value = one_of(alternatives(Kind::Text));
             return vec![json!({ "type": "object", "additionalProperties": value })];
         }
+        Kind::Choices => {
+            let mut values = alternatives(Kind::Text);
+            values.extend(alternatives(Kind::List(&Kind::Text)));
+            let value = one_of(values);
+            return vec![json!({ "type": "object", "additionalProperties": value })];
+        }
         Kind::Section(inner) => return vec![section(inner)],
         Kind::List(item) => {
             let items = one_of(alternatives(*item));

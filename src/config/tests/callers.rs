@@ -209,3 +209,70 @@ fn a_proof_that_nobody_can_give_is_warned_about() {
     );
     assert_eq!(allowed.by_certificate(&["b".into()]), None);
 }
+
+fn with_jwt(jwt: &str) -> Result<Config, Mistakes> {
+    load(
+        &format!("account: dev, callers: [{{jwt: {{{jwt}}}}}]"),
+        &keys(),
+    )
+}
+
+#[test]
+fn a_jwt_needs_an_issuer_whose_keys_can_be_had() {
+    let config = with_jwt("issuer: \"https://a.example\", audience: [me, us]").unwrap();
+    let jwts = config.routes[0].callers.clone().unwrap();
+    let [jwt] = jwts.jwts() else { panic!() };
+    assert_eq!(jwt.issuer.name, "https://a.example");
+    assert_eq!(jwt.audiences, ["me", "us"]);
+    assert_eq!(jwt.header, "authorization");
+    assert!(jwts.may_be_anybody());
+    for (jwt, what) in [
+        ("audience: me", "lacks `issuer`"),
+        ("issuer: \"https://a.example\"", "lacks `audience`"),
+        (
+            "issuer: \"https://a.example\", audience: []",
+            "`audience` is nobody",
+        ),
+        (
+            "issuer: a, audience: me",
+            "keys can't be fetched by `issuer`",
+        ),
+        (
+            "issuer: \"http://a.example\", audience: me",
+            "keys can't be fetched by `issuer`",
+        ),
+        (
+            "issuer: a, audience: me, jwks_uri: \"http://a.example/\"",
+            "keys can't be fetched by `jwks_uri`",
+        ),
+        (
+            "issuer: a, audience: me, jwks_uri: \"https://a/\", jwks_file: callers",
+            "both `jwks_uri` and `jwks_file`",
+        ),
+        (
+            "issuer: a, audience: me, jwks_file: callers",
+            "it is no JWK Set",
+        ),
+        (
+            "issuer: a, audience: me, jwks_uri: \"https://a/\", ca: callers",
+            "holds no authority",
+        ),
+        (
+            "issuer: \"https://a/\", audience: me, header: Cookie",
+            "can't hold a token",
+        ),
+        (
+            "issuer: \"https://a/\", audience: me, claims: {a: []}",
+            "lets nobody in",
+        ),
+        (
+            "issuer: \"https://a/\", audience: me, claims: {a: {b: c}}",
+            "a map is no text",
+        ),
+    ] {
+        let said = said(with_jwt(jwt));
+        assert!(said.iter().any(|s| s.contains(what)), "{jwt}: {said:?}");
+    }
+    // On this machine nobody is on the way.
+    with_jwt("issuer: \"http://127.0.0.1:8080\", audience: me").unwrap();
+}

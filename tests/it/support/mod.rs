@@ -9,6 +9,7 @@ pub mod feature;
 pub mod frames;
 pub mod gate;
 pub mod http;
+pub mod issuer;
 pub mod outgoing;
 pub mod peer;
 pub mod podman;

@@ -4,6 +4,8 @@ use super::authority::Pair;
 use super::client::{call, get};
 use super::wait::eventually;
 use super::{free_port, local};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -174,6 +176,30 @@ impl Oidc {
     pub fn withhold(&self, grant: &str) {
         let path = format!("/withhold/{grant}");
         assert_eq!(call(self.address, "POST", &path, &[], b"").status, 200);
+    }
+
+    /// An access token of a client's own for a resource, which is a JWT (RFC 8707).
+    pub fn jwt(&self, client: &str, resource: &str) -> String {
+        let encoded = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
+        let (id, secret): (String, String) = (encoded(client), encoded(&Self::secret(client)));
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        form.append_pair("grant_type", "client_credentials")
+            .append_pair("resource", resource)
+            .append_pair("scope", "api");
+        let kind = ("Content-Type", "application/x-www-form-urlencoded");
+        let basic = STANDARD.encode(format!("{id}:{secret}"));
+        let basic = format!("Basic {basic}");
+        let mut fields = vec![kind];
+        if client == "basic" {
+            fields.push(("Authorization", &basic));
+        } else {
+            form.append_pair("client_id", client)
+                .append_pair("client_secret", &Self::secret(client));
+        }
+        let form = form.finish();
+        let answer = call(self.address, "POST", "/token", &fields, form.as_bytes()).json();
+        let token = answer["access_token"].as_str();
+        token.unwrap_or_else(|| panic!("{answer}")).to_owned()
     }
 
     /// RFC 7662.

@@ -112,6 +112,12 @@ pub static ROUTE: Section = Section {
             "Whether HTTP/2 is offered to an `https` upstream (by ALPN), which then chooses.",
         ),
         key(
+            "keep_header_case",
+            Bool,
+            Default("false"),
+            "Names of header fields keep the capitals that caller and upstream have given them, over HTTP/1.1: for software that tells `SOAPAction` from `soapaction`.",
+        ),
+        key(
             "allow_origins",
             List(&Text),
             Optional("none"),

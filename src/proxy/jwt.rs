@@ -1,0 +1,194 @@
+//! Callers' JWTs: which of them are good, and whom they let in. What was good once
+//! costs a digest the next time, for as long as it holds and its issuer's keys
+//! are the same.
+
+use super::worker::Worker;
+use crate::base::caller_keys::{KeyDigest, digest};
+use crate::base::clock::SystemClock;
+use crate::base::issuer::TrustedIssuer;
+use crate::base::jwt::claims::Verified;
+use crate::base::jwt::{Fault, Unverified};
+use crate::config::checked::callers::{Allowed, ByJwt, NameOf};
+use crate::token::Issuers;
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// So many tokens a worker remembers; then it begins anew.
+const MOST: usize = 1024;
+
+/// One worker's view of the issuers.
+pub struct Jwts {
+    issuers: Issuers,
+    /// Of which [generation](Issuers::generation) what is known is.
+    generation: Cell<u64>,
+    known: RefCell<HashMap<KeyDigest, Rc<Known>>>,
+}
+
+/// A token whose signature was found to be good.
+struct Known {
+    issuer: Arc<TrustedIssuer>,
+    verified: Verified,
+}
+
+/// What the tokens of a request come to.
+pub enum Shown {
+    /// It has none.
+    None,
+    /// In words.
+    Bad(&'static str),
+    Fault(Fault),
+    Caller(Arc<str>),
+}
+
+/// Who the caller is by its JWT.
+pub fn caller(worker: &Worker, allowed: &Allowed, headers: &HeaderMap) -> Shown {
+    let mut shown = Shown::None;
+    let mut fields: Vec<&HeaderName> = Vec::new();
+    for jwt in allowed.jwts() {
+        if fields.contains(&&jwt.header) {
+            continue;
+        }
+        fields.push(&jwt.header);
+        match by_field(worker, allowed, &jwt.header, headers) {
+            Shown::None => {}
+            found @ Shown::Caller(_) => return found,
+            other => shown = other,
+        }
+    }
+    shown
+}
+
+/// Takes callers' tokens out of what goes on.
+pub fn take_away(allowed: &Allowed, headers: &mut HeaderMap) {
+    for jwt in allowed.jwts() {
+        headers.remove(&jwt.header);
+    }
+}
+
+fn by_field(worker: &Worker, allowed: &Allowed, field: &HeaderName, headers: &HeaderMap) -> Shown {
+    let mut values = headers.get_all(field).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return match headers.contains_key(field) {
+            true => Shown::Bad("the field with the token was sent more than once"),
+            false => Shown::None,
+        };
+    };
+    let token = match *field {
+        AUTHORIZATION => bearer(value.as_bytes()),
+        _ => Some(value.as_bytes()),
+    };
+    let Some(token) = token else {
+        return Shown::None;
+    };
+    let jwts = || allowed.jwts().iter().filter(|jwt| jwt.header == *field);
+    let known = match worker.jwts.known(token, jwts()) {
+        Ok(known) => known,
+        Err(fault) => return Shown::Fault(fault),
+    };
+    let now = i64::try_from(SystemClock::wall().unix_seconds()).unwrap_or(i64::MAX);
+    if let Err(fault) = known.verified.holds(now) {
+        return Shown::Fault(fault);
+    }
+    let found = jwts().find_map(|jwt| name(jwt, &known));
+    found.map_or(
+        Shown::Bad("the token is good, and of none of them"),
+        Shown::Caller,
+    )
+}
+
+/// The scheme in any case (RFC 9110, 11.1), then the token.
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = value.split_at_checked(7)?;
+    scheme
+        .eq_ignore_ascii_case(b"bearer ")
+        .then(|| token.trim_ascii())
+}
+
+/// The caller's name, where this lets it in.
+fn name(jwt: &ByJwt, known: &Known) -> Option<Arc<str>> {
+    let Known { issuer, verified } = known;
+    let says = |(claim, values): &(String, Vec<String>)| verified.says(claim, values);
+    let fits =
+        jwt.issuer == *issuer && verified.is_for(&jwt.audiences) && jwt.claims.iter().all(says);
+    if !fits {
+        return None;
+    }
+    match &jwt.name {
+        NameOf::Given(name) => Some(name.clone()),
+        NameOf::Claim(claim) => verified.name(claim).map(Arc::from),
+    }
+}
+
+impl Jwts {
+    #[must_use]
+    pub fn new(issuers: Issuers) -> Self {
+        Self {
+            issuers,
+            generation: Cell::default(),
+            known: RefCell::default(),
+        }
+    }
+
+    /// The token, once its signature is known to be good.
+    fn known<'a>(
+        &self,
+        token: &[u8],
+        jwts: impl Iterator<Item = &'a ByJwt> + Clone,
+    ) -> Result<Rc<Known>, Fault> {
+        let generation = self.issuers.generation();
+        if self.generation.replace(generation) != generation {
+            self.known.borrow_mut().clear();
+        }
+        let digest = digest(token);
+        let found = self.known.borrow().get(&digest).cloned();
+        if let Some(found) = found
+            && jwts.clone().any(|jwt| jwt.issuer == found.issuer)
+        {
+            return Ok(found);
+        }
+        let known = Rc::new(self.verify(token, jwts)?);
+        let mut all = self.known.borrow_mut();
+        if all.len() >= MOST {
+            all.clear();
+        }
+        all.insert(digest, known.clone());
+        Ok(known)
+    }
+
+    fn verify<'a>(
+        &self,
+        token: &[u8],
+        jwts: impl Iterator<Item = &'a ByJwt>,
+    ) -> Result<Known, Fault> {
+        let token = Unverified::read(token)?;
+        let mut fault = Fault::UnknownIssuer;
+        let mut tried: Vec<&Arc<TrustedIssuer>> = Vec::new();
+        for jwt in jwts.filter(|jwt| token.issuer() == Some(&jwt.issuer.name)) {
+            if tried.contains(&&jwt.issuer) {
+                continue;
+            }
+            tried.push(&jwt.issuer);
+            match self.by_keys_of(&jwt.issuer, &token) {
+                Ok(verified) => {
+                    let issuer = jwt.issuer.clone();
+                    return Ok(Known { issuer, verified });
+                }
+                Err(why) => fault = why,
+            }
+        }
+        Err(fault)
+    }
+
+    fn by_keys_of(&self, of: &TrustedIssuer, token: &Unverified<'_>) -> Result<Verified, Fault> {
+        let ring = self.issuers.of(of).ok_or(Fault::NoKeys)?;
+        let keys = ring.keys().ok_or(Fault::NoKeys)?;
+        keys.verify(token).inspect_err(|fault| {
+            if *fault == Fault::UnknownKey {
+                ring.misses_one();
+            }
+        })
+    }
+}
