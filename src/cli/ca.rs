@@ -177,8 +177,9 @@ impl Files {
              In the configuration, at a listener in its long form:\n  \
              connect:\n    \
              intercept: [{}]\n    \
-             authority: {{certificate: {certificate}, key: {key}}}\n\n\
-             Callers have to trust it, beside what they trust already:\n  \
+             authority: {{certificate: \"{certificate}\", key: \"{key}\"}}\n\n\
+             Callers have to trust it (Node's variable adds to what is trusted, the others stand in \
+             its place):\n  \
              curl             --cacert {certificate}\n  \
              Python requests  REQUESTS_CA_BUNDLE={certificate}\n  \
              Node             NODE_EXTRA_CA_CERTS={certificate}\n  \
