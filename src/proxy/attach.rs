@@ -46,9 +46,9 @@ pub struct Outbound<'a> {
     /// The upstream says when the body may come.
     expects: bool,
     shelf: &'a Shelf,
+    spelling: Spelling,
     /// How long it may wait for a connection.
     pub connect_time: Duration,
-    spelling: Spelling,
     /// Where traces are configured: whose child the upstream's span is.
     pub traceparent: Option<Box<HeaderValue>>,
 }
@@ -116,8 +116,8 @@ impl<'a> Outbound<'a> {
             wants_trailers,
             expects: noted.goes_on.expect,
             shelf,
-            connect_time: several::first_connect_time(route),
             spelling,
+            connect_time: several::first_connect_time(route),
             headers: Some(headers),
             traceparent: None,
         })

@@ -76,12 +76,11 @@ fn by_field(worker: &Worker, allowed: &Allowed, field: &HeaderName, headers: &He
             false => Shown::None,
         };
     };
-    let token = match *field {
-        AUTHORIZATION => bearer(value.as_bytes()),
-        _ => Some(value.as_bytes()),
-    };
-    let Some(token) = token else {
-        return Shown::None;
+    let token = match bearer(value.as_bytes()) {
+        Some(token) => token,
+        // Another scheme's credentials are none of a token's.
+        None if *field == AUTHORIZATION => return Shown::None,
+        None => value.as_bytes(),
     };
     let jwts = || allowed.jwts().iter().filter(|jwt| jwt.header == *field);
     let known = match worker.jwts.known(token, jwts()) {

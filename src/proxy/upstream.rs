@@ -226,14 +226,14 @@ fn answered(
     response: Response<Incoming>,
     upload: Option<&Upload>,
 ) -> Result<Answered, Refusal> {
+    let before = open.interim.answered();
+    if !before.is_empty() {
+        route.stats.borrow_mut().came_before(&before);
+    }
     if route.whole.is_some()
         && let Some(refusal) = outgoing::refused(route, response.status())
     {
         return Err(refusal);
-    }
-    let before = open.interim.answered();
-    if !before.is_empty() {
-        route.stats.borrow_mut().came_before(&before);
     }
     let back = Return {
         open: Some(open),

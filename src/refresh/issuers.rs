@@ -187,10 +187,10 @@ impl Fetcher {
         let issuer = &self.issuer.name;
         match jwks::fetch(&self.issuer, self.timeout).await {
             Ok(keys) => {
-                self.counts.succeeded.fetch_add(1, Ordering::Relaxed);
                 let count = keys.count() as u64;
-                self.counts.keys.store(count, Ordering::Relaxed);
                 self.shared.publish(&self.ring, keys);
+                self.counts.succeeded.fetch_add(1, Ordering::Relaxed);
+                self.counts.keys.store(count, Ordering::Relaxed);
                 if std::mem::take(&mut self.in_trouble) {
                     tracing::info!(target: "sidekey", issuer, "the issuer's keys can be fetched again");
                 }

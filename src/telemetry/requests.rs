@@ -297,10 +297,10 @@ fn add(counts: &mut Vec<(u16, u64)>, code: u16, count: u64) {
 pub struct WorkerStats {
     pub routes: BTreeMap<Arc<str>, RouteStats>,
     pub refused: BTreeMap<&'static str, u64>,
+    pub tunnels: Tunnels,
     /// Of routes with several: the route and the address, and whether no worker
     /// leaves it out.
     pub upstreams: BTreeMap<(Arc<str>, Arc<str>), bool>,
-    pub tunnels: Tunnels,
     /// Open client connections now.
     pub connections: u64,
     /// Bytes held now for replays.
@@ -316,10 +316,10 @@ impl WorkerStats {
         for (reason, count) in other.refused {
             *self.refused.entry(reason).or_default() += count;
         }
+        self.tunnels.merge(&other.tunnels);
         for (upstream, is_well) in other.upstreams {
             *self.upstreams.entry(upstream).or_insert(true) &= is_well;
         }
-        self.tunnels.merge(&other.tunnels);
         self.connections += other.connections;
         self.replay_buffer_bytes += other.replay_buffer_bytes;
     }

@@ -52,6 +52,7 @@ mod real_browser;
 mod real_callers;
 mod real_http2;
 mod real_http2_upstream;
+mod real_listeners;
 mod real_nginx;
 mod real_oidc;
 mod real_outgoing;

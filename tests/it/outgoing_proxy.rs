@@ -189,6 +189,25 @@ fn no_proxy_names_what_needs_none() {
     }
 }
 
+/// Of several upstreams each goes its own way.
+#[test]
+fn one_of_two_upstreams_may_need_no_proxy() {
+    let auth = AuthServer::start();
+    let [near, far] = ["near", "far"].map(|name| Server::start(move |_| Answer::ok(name)));
+    let proxy = Server::start(|_| Answer::ok("proxied"));
+    let except = format!("0.0.0.0:{}", near.address.port());
+    let both = format!("[\"{}\", \"{}\"]", elsewhere(&near), elsewhere(&far));
+    let conf = Conf::at(&auth.endpoint(), &both).route("allow_plaintext: true");
+    let url = format!("http://{}", proxy.address);
+    let environment = [("http_proxy", url.as_str()), ("no_proxy", &except)];
+    let sidekey = run(conf.yaml(), &environment, &[]);
+    for _ in 0..10 {
+        assert_eq!(sidekey.get("/api/").status, 200);
+    }
+    assert!(near.count() > 0 && proxy.count() > 0);
+    assert_eq!((near.count() + proxy.count(), far.count()), (10, 0));
+}
+
 #[test]
 fn what_is_excepted_in_the_file_may_be_on_this_machine() {
     let auth = AuthServer::start();

@@ -340,8 +340,8 @@ fn http2_over_tls_to_two_nginxes() {
     sidekey.wait_for("/readyz");
     let said: Vec<_> = (0..6).map(|_| curl(&sidekey, &[])).collect();
     for port in ports {
-        let here = format!("HTTP/2.0 2 localhost:{port} 200");
-        assert!(said.contains(&here), "{said:?}");
+        let here = format!(" localhost:{port} 200");
+        assert!(said.iter().any(|said| said.ends_with(&here)), "{said:?}");
     }
     assert!(
         said.iter().all(|said| said.starts_with("HTTP/2.0")),
@@ -349,8 +349,9 @@ fn http2_over_tls_to_two_nginxes() {
     );
     drop(one);
     for _ in 0..4 {
-        let here = format!("HTTP/2.0 2 localhost:{} 200", ports[1]);
-        assert_eq!(curl(&sidekey, &[]), here);
+        let said = curl(&sidekey, &[]);
+        let here = format!(" localhost:{} 200", ports[1]);
+        assert!(said.ends_with(&here), "{said}");
     }
     shown(
         "HTTP/2 upstream",

@@ -1,8 +1,10 @@
 //! Upstreams that listen on Unix sockets.
 
 use crate::support::authority::Authority;
+use crate::support::feature::shown;
 use crate::support::real::Nginx;
 use crate::support::sidekey::run_to_end;
+use crate::support::tls::curled;
 use crate::support::{AuthServer, Conf, Sidekey, call, connect};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
@@ -25,6 +27,20 @@ fn nginx_on_a_unix_socket() {
     }
     let answer = call(sidekey.proxy, "POST", "/api/", &[], &[b'x'; 100_000]);
     assert_eq!(answer.status, 200);
+    for (version, protocol) in [
+        ("--http1.1", "HTTP/1.1"),
+        ("--http2-prior-knowledge", "HTTP/2"),
+    ] {
+        let said = curled(&[version, &format!("http://{}/api/x?y", sidekey.proxy)]);
+        let token = auth.token();
+        assert_eq!(said, format!("app.test /base/x?y Bearer {token}"));
+        shown(
+            protocol,
+            "an upstream at a Unix socket",
+            "curl",
+            "nginx, HTTP/1.1",
+        );
+    }
 }
 
 #[test]

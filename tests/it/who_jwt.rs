@@ -1,5 +1,6 @@
 //! Callers that prove who they are by a JWT of an issuer whose keys sidekey fetches.
 
+use crate::support::authority::{Authority, TlsFront};
 use crate::support::conf::CLIENT_ID;
 use crate::support::feature::shown;
 use crate::support::issuer::{Issuer, Key, b64, now, unsigned};
@@ -35,6 +36,7 @@ fn stage_with(callers: impl FnOnce(&str) -> String) -> Stage {
     let issuer = Issuer::start(&[&key]);
     let conf = Conf::new(&auth, &upstream).route(&callers(&issuer.name()));
     let sidekey = Sidekey::run(&conf);
+    has_keys(&sidekey);
     Stage {
         auth,
         issuer,
@@ -42,6 +44,13 @@ fn stage_with(callers: impl FnOnce(&str) -> String) -> Stage {
         sidekey,
         key,
     }
+}
+
+/// It is ready before it has the issuer's keys where that takes long.
+fn has_keys(sidekey: &Sidekey) {
+    eventually("the issuer's keys", || {
+        sidekey.metric("sidekey_issuer_keys", &[]) > 0.0
+    });
 }
 
 impl Stage {
@@ -210,8 +219,10 @@ fn keys_are_rotated_without_a_gap() {
     assert_eq!(stage.issuer.asked(), 2);
     let labels = [("outcome", "success")];
     let fetches = "sidekey_issuer_key_fetches_total";
-    assert_eq!(stage.sidekey.metric(fetches, &labels), 2.0);
-    assert_eq!(stage.sidekey.metric("sidekey_issuer_keys", &[]), 2.0);
+    eventually("the count of fetches", || {
+        let keys = stage.sidekey.metric("sidekey_issuer_keys", &[]);
+        (stage.sidekey.metric(fetches, &labels), keys) == (2.0, 2.0)
+    });
 }
 
 #[test]
@@ -284,6 +295,7 @@ fn a_field_of_its_own_and_a_file_of_keys() {
         ..Launch::default()
     });
     sidekey.wait_for("/readyz");
+    has_keys(&sidekey);
     let with = |token: &str| {
         let own = ("Authorization", "Basic YTpi");
         let fields = [("Sidekey-Caller-Token", token), own];
@@ -319,6 +331,7 @@ fn the_callers_token_never_reaches_the_upstream() {
         &format!("listen:\n  - {{address: \"127.0.0.1:@PROXY@\", callers: {callers}}}"),
     );
     let sidekey = Sidekey::run_yaml(&yaml);
+    has_keys(&sidekey);
     let bearer = format!("bearer {}", issuer.token(&key, &json!({})));
     let fields = [("Authorization", bearer.as_str())];
     assert_eq!(
@@ -347,6 +360,41 @@ fn a_reload_changes_who_is_let_in() {
     });
 }
 
+/// Without `ca` the server with the keys is not believed.
+#[test]
+fn keys_of_a_server_that_nobody_vouches_for_are_none() {
+    let auth = AuthServer::start();
+    let upstream = Server::start(|_| Answer::ok("content"));
+    let key = Key::new("1");
+    let issuer = Issuer::start(&[&key]);
+    let authority = Authority::new("nobody");
+    let front = TlsFront::start(
+        &authority.issue(&["127.0.0.1"]),
+        None,
+        issuer.server.address,
+    );
+    let conf = Conf::new(&auth, &upstream).route(&format!(
+        "callers: [{{jwt: {{issuer: \"{}\", audience: sidekey, header: Proxy-Authorization, \
+         jwks_uri: \"https://{}/jwks\"}}}}]",
+        issuer.name(),
+        front.address
+    ));
+    let sidekey = Sidekey::run(&conf);
+    let bearer = format!("Bearer {}", issuer.token(&key, &json!({})));
+    let with = || {
+        let fields = [("Proxy-Authorization", bearer.as_str())];
+        call(sidekey.proxy, "GET", "/api/", &fields, b"")
+    };
+    is_refused(&with(), "could not be fetched yet");
+    eventually("words about it", || sidekey.logs().contains("certificate"));
+    assert_eq!(issuer.asked(), 0);
+    let believed = conf.yaml().replace("/jwks\"", "/jwks\", ca: ca.crt");
+    sidekey.put("ca.crt", &authority.pem);
+    sidekey.configure(&believed);
+    eventually("its keys", || with().status == 200);
+    assert!(upstream.only().all("proxy-authorization").is_empty());
+}
+
 /// A token that the issuer of keys asks for itself, as Kubernetes' does.
 #[test]
 fn keys_are_fetched_with_a_token_where_that_is_asked() {
@@ -358,18 +406,24 @@ fn keys_are_fetched_with_a_token_where_that_is_asked() {
         Some("Bearer pod-token") => Answer::json(200, &jwks),
         _ => Answer::new(403),
     });
+    let authority = Authority::new("the cluster");
+    let front = TlsFront::start(&authority.issue(&["127.0.0.1"]), None, keys.address);
     let conf = Conf::new(&auth, &upstream).route(&format!(
         "callers: [{{jwt: {{issuer: \"https://kubernetes.default.svc\", audience: sidekey, \
          claims: {{/kubernetes.io/namespace: prod, sub: \"system:serviceaccount:prod:app\"}}, \
-         jwks_uri: \"{}/openid/v1/jwks\", token_file: token}}}}]",
-        keys.url()
+         jwks_uri: \"https://{}/openid/v1/jwks\", ca: ca.crt, token_file: token}}}}]",
+        front.address
     ));
     let mut sidekey = Sidekey::launch(&Launch {
         yaml: conf.yaml(),
-        files: vec![("token".into(), "pod-token\n".into())],
+        files: vec![
+            ("token".into(), "pod-token\n".into()),
+            ("ca.crt".into(), authority.pem.clone()),
+        ],
         ..Launch::default()
     });
     sidekey.wait_for("/readyz");
+    has_keys(&sidekey);
     let of = |namespace: &str| {
         let claims = json!({
             "iss": "https://kubernetes.default.svc", "aud": ["sidekey"], "exp": now() + 600,
@@ -436,6 +490,7 @@ fn each_caller_is_served_by_an_account_of_its_own() {
         route("given", &given),
         route("told", &told)
     ));
+    has_keys(&sidekey);
     for (client, given) in [("basic", "one"), ("post", "two")] {
         let bearer = format!("Authorization: Bearer {}", oidc.jwt(client, "urn:sidekey"));
         for (route, account) in [("given", given), ("told", client)] {

@@ -1,7 +1,7 @@
 //! Callers that send a JWT, and whom to believe it from.
 
-use crate::base::hosts::is_loopback;
 use crate::base::client_tls::{ClientTls, Pem};
+use crate::base::hosts::is_loopback;
 use crate::base::issuer::{KeysFrom, TrustedIssuer};
 use crate::base::jwt::keys::KeySet;
 use crate::config::checked::callers::{ByJwt, NameOf};

@@ -1,6 +1,6 @@
 //! Which proxies a configuration comes to, and what is said of them.
 
-use super::{Config, Integration, ParameterValue, Route};
+use super::{Config, Integration, ParameterValue, Route, Upstream};
 use crate::base::outgoing::Outgoing;
 use crate::base::outgoing::proxy::Proxy;
 use std::collections::{HashMap, HashSet};
@@ -10,12 +10,16 @@ use std::sync::Arc;
 const TOLD: usize = 5;
 
 impl Route {
-    /// The proxy that connections to the upstream go through.
+    /// The proxy that connections to the upstream go through; of several addresses
+    /// to the first.
     #[must_use]
     pub fn proxy(&self) -> Option<&Arc<Proxy>> {
+        self.proxy_to(&self.upstream)
+    }
+
+    fn proxy_to(&self, upstream: &Upstream) -> Option<&Arc<Proxy>> {
         let over_network = self.reach.unix_socket.is_none();
         let way = self.reach.proxy.as_ref().filter(|_| over_network)?;
-        let upstream = &self.upstream;
         way.choose(upstream.has_tls(), &upstream.host, upstream.port)
     }
 }
@@ -74,8 +78,11 @@ impl Config {
         let filled = filled.filter(|(at, _)| !awaited.contains(at));
         let mut uses = Uses::default();
         for (_, route) in filled {
-            if let Some(proxy) = route.proxy() {
-                uses.of(proxy).routes.push(&route.name);
+            for proxy in route.upstreams().filter_map(|to| route.proxy_to(to)) {
+                let routes = &mut uses.of(proxy).routes;
+                if routes.last() != Some(&route.name.as_str()) {
+                    routes.push(&route.name);
+                }
             }
         }
         for account in &self.accounts {

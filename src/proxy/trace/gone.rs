@@ -63,7 +63,7 @@ impl Drop for Trace {
                 uri: &pending.uri,
                 version: pending.version,
             },
-            scheme: pending.connection.listener.scheme(),
+            scheme: pending.connection.scheme(),
             peer: pending.connection.peer.address(),
             route: pending.route.as_deref(),
             status: None,

@@ -48,14 +48,28 @@ pub static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
         .unwrap()
 });
 
-/// A port below 32768, where the system hands out none by itself; another one
-/// at each call, starting at another place in each process.
+/// Ports are below 32768, where the system hands out none by itself.
+const BLOCKS: u16 = 6;
+const PORTS_OF_A_BLOCK: u16 = 2_000;
+
+/// The ports that are this process's: it listens beside them for as long as it
+/// runs, so that no other process of these tests takes them.
+static BLOCK: LazyLock<(u16, Option<TcpListener>)> = LazyLock::new(|| {
+    let own = u16::try_from(std::process::id() % u32::from(BLOCKS)).unwrap();
+    let mut blocks = (own..own + BLOCKS).map(|block| block % BLOCKS);
+    let claimed = blocks.find_map(|block| {
+        let claim = TcpListener::bind(local(19_900 + block)).ok()?;
+        Some((block, Some(claim)))
+    });
+    claimed.unwrap_or((own, None))
+});
+
+/// A free port; another one at each call.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let process = u16::try_from(std::process::id() % 20).unwrap();
     loop {
-        let offset = NEXT.fetch_add(1, Ordering::Relaxed) % 10_000;
-        let port = 20_000 + (process * 500 + offset) % 10_000;
+        let offset = NEXT.fetch_add(1, Ordering::Relaxed) % PORTS_OF_A_BLOCK;
+        let port = 20_000 + BLOCK.0 * PORTS_OF_A_BLOCK + offset;
         if TcpListener::bind(local(port)).is_ok() {
             return port;
         }
