@@ -13,7 +13,7 @@ use super::several;
 use super::spelling::Spelling;
 use super::trace::TRACEPARENT;
 use super::verdict;
-use crate::config::checked::edits::Edits;
+use crate::config::checked::Route;
 use crate::token::{Attach, QueryPair, RejectedStatus, TokenPlace};
 use http::header::{
     CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue,
@@ -142,8 +142,7 @@ impl<'a> Outbound<'a> {
             headers.insert(name.clone(), value.clone());
         }
         if self.has_trailers {
-            let edits = self.route.route.edits.as_deref();
-            keep_foreign_trailers(&mut headers, attach, edits);
+            keep_foreign_trailers(&mut headers, attach, Some(&self.route.route));
         }
         let mut request = Request::new(body);
         *request.method_mut() = self.method.clone();
@@ -285,14 +284,14 @@ fn strip_named(headers: &mut HeaderMap) -> Result<(), Refusal> {
 
 /// Announces no trailer that an upstream could take for what is ours, or for
 /// what ends here: hyper sends those alone that are announced.
-fn keep_foreign_trailers(headers: &mut HeaderMap, attach: &Attach, edits: Option<&Edits>) {
+fn keep_foreign_trailers(headers: &mut HeaderMap, attach: &Attach, route: Option<&Route>) {
     let token = match &attach.token {
         TokenPlace::Header { name, .. } => Some(name),
         TokenPlace::Query(_) => None,
     };
     let ours: Vec<&HeaderName> = attach.headers.iter().map(|(name, _)| name).collect();
     let foreign =
-        |name: &HeaderName| Some(name) != token && !ours.contains(&name) && is_foreign(name, edits);
+        |name: &HeaderName| Some(name) != token && !ours.contains(&name) && is_foreign(name, route);
     let values = headers.get_all(TRAILER).iter();
     let kept: Vec<HeaderName> = values.flat_map(names_in).filter(foreign).collect();
     headers.remove(TRAILER);
@@ -301,9 +300,14 @@ fn keep_foreign_trailers(headers: &mut HeaderMap, attach: &Attach, edits: Option
     }
 }
 
-/// A name that a trailer may have, unless it is ours.
-pub(super) fn is_foreign(name: &HeaderName, edits: Option<&Edits>) -> bool {
-    let stopped = edits.is_some_and(|edits| edits::stops_trailer(edits, name));
+/// A name that a trailer may have on this route, unless it is ours.
+pub(super) fn is_foreign(name: &HeaderName, route: Option<&Route>) -> bool {
+    let stopped = route.is_some_and(|route| {
+        let edits = route.edits.as_deref();
+        let jwts = route.callers.iter().flat_map(|all| all.jwts());
+        edits.is_some_and(|edits| edits::stops_trailer(edits, name))
+            || jwts.into_iter().any(|jwt| jwt.header == *name)
+    });
     // Framing and routing are never a trailer's to say (RFC 9110, 6.5.1).
     let frames = [CONTENT_LENGTH, TRANSFER_ENCODING, HOST].contains(name);
     *name != COOKIE && !frames && !hop::ends_here(name) && !stopped

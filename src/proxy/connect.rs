@@ -74,7 +74,7 @@ async fn reach(
     let (host, port) = target(head)?;
     let interception = connect.interception.as_ref();
     if let Some(interception) = interception.filter(|which| which.lists(&host, port)) {
-        intercept::open(connection, interception, (host, port), seen)?;
+        intercept::open(worker, connection, interception, (host, port), seen)?;
         return Ok(Response::new(Answer::empty()));
     }
     let Some(listed) = connect.lists(&host, port) else {
@@ -169,7 +169,7 @@ impl Through {
             client: connection.peer.as_str(),
             method: "CONNECT",
             path: &target,
-            caller: None,
+            caller: told.caller.as_deref(),
             labels: None,
             status: 200,
             error: None,
