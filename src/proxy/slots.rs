@@ -3,6 +3,7 @@
 //! that comes later: so nobody starves, and no wake-up is lost.
 
 use super::multiplex::Place;
+use super::patience::Share;
 use super::pool::{Open, Pool};
 use super::refusal::{Code, Fault, Refusal};
 use super::route::WorkerRoute;
@@ -29,6 +30,18 @@ pub struct Slots {
 
 /// A connection may be open while this lives.
 pub struct Slot(Rc<Slots>);
+
+/// What a request needs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Want {
+    /// A connection over HTTP/1.1, new or not.
+    Http1,
+    /// A connection that was never used.
+    Fresh,
+    /// A place on a shared connection, or a connection over HTTP/1.1 once the
+    /// origin turns out to want that.
+    Shared,
+}
 
 /// What a request gets that has waited.
 pub enum Given {
@@ -142,30 +155,30 @@ impl Drop for Waiting<'_> {
 }
 
 /// What a request that needs a connection may have: `None` where it may open
-/// one, as any request may where there is no limit. With `fresh` it gets no
-/// connection that was used before.
+/// one, as any request may where there is no limit.
 ///
 /// # Errors
-/// When too many wait, or none becomes free within `time`.
+/// When too many wait, or none becomes free in time.
 pub async fn wait(
     worker: &Worker,
     route: &WorkerRoute,
-    fresh: bool,
-    time: Duration,
+    want: Want,
+    share: Share,
 ) -> Result<Option<Given>, Refusal> {
     let Some(slots) = &route.pool.slots else {
         return Ok(None);
     };
-    let given = until_given(&route.pool, slots, fresh);
-    match worker.deadlines.within(time, given).await {
+    let given = until_given(&route.pool, slots, want);
+    let until = Cell::new(share.until);
+    match worker.deadlines.until(&until, given).await {
         Ok(Some(given)) => Ok(Some(given)),
         Ok(None) => Err(too_many_wait(route, slots)),
-        Err(_) => Err(none_free(route, slots, time)),
+        Err(_) => Err(none_free(route, slots, share.length)),
     }
 }
 
 /// `None` where too many wait.
-async fn until_given(pool: &Pool, slots: &Rc<Slots>, fresh: bool) -> Option<Given> {
+async fn until_given(pool: &Pool, slots: &Rc<Slots>, want: Want) -> Option<Given> {
     let mut first = false;
     loop {
         // What closed while nobody waited has left its slot.
@@ -173,29 +186,20 @@ async fn until_given(pool: &Pool, slots: &Rc<Slots>, fresh: bool) -> Option<Give
             return Some(Given::Slot(slot));
         }
         // One that is idle has not had its turn since its last answer.
-        let idle = match fresh {
-            true => pool.close_one(),
-            false => pool.take_any(),
-        };
+        let idle = takes_used(pool, want).then(|| pool.take_any()).flatten();
         let given = match idle {
             Some(open) => Given::Open(open),
-            None => {
-                let waiter = slots.queue_up(first)?;
-                let waiting = Waiting {
-                    pool,
-                    slots,
-                    waiter,
-                };
-                waiting.await
-            }
+            None => queued(pool, slots, want, first).await?,
         };
         // It is this request's turn, whatever becomes of what it gets.
         first = true;
         match given {
             Given::Slot(_) => return Some(given),
             // To the next, or closed.
-            _ if fresh => {}
+            Given::Place(_) if want == Want::Fresh => {}
             Given::Place(_) => return Some(given),
+            // Closed: its slot comes back to this request.
+            Given::Open(_) if !takes_used(pool, want) => {}
             Given::Open(mut open) => {
                 if poll_fn(|cx| open.sender.poll_ready(cx)).await.is_ok() {
                     return Some(Given::Open(open));
@@ -203,6 +207,31 @@ async fn until_given(pool: &Pool, slots: &Rc<Slots>, fresh: bool) -> Option<Give
             }
         }
     }
+}
+
+/// Whether a connection over HTTP/1.1 that was used before will do.
+fn takes_used(pool: &Pool, want: Want) -> bool {
+    match want {
+        Want::Http1 => true,
+        Want::Fresh => false,
+        Want::Shared => pool.shared().is_none(),
+    }
+}
+
+/// Waits in the queue. What nobody uses, and this request can't use either, is
+/// closed for its sake: then it comes first, for the slot is its own.
+async fn queued(pool: &Pool, slots: &Rc<Slots>, want: Want, first: bool) -> Option<Given> {
+    let first = pool.close_one() || first;
+    let waiting = Waiting {
+        pool,
+        slots,
+        waiter: slots.queue_up(first)?,
+    };
+    // A stream was refused on the only connection, which has room all the same.
+    if let Some(multiplex) = pool.shared().filter(|_| want == Want::Shared) {
+        multiplex.serve();
+    }
+    Some(waiting.await)
 }
 
 fn too_many_wait(route: &WorkerRoute, slots: &Slots) -> Refusal {
