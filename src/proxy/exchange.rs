@@ -176,8 +176,7 @@ async fn connected(
     }
 }
 
-/// Waits for another request's attempt to connect. How that failed is noted of
-/// the address once, by who has tried.
+/// Waits for another request's attempt to connect, which has time of its own.
 async fn ended(
     worker: &Worker,
     route: &WorkerRoute,
@@ -185,14 +184,11 @@ async fn ended(
     share: Share,
 ) -> Result<(), Refusal> {
     let until = Cell::new(share.until);
-    let too_late = || connect_timed_out(route, share);
-    let waited = worker.deadlines.until(&until, attempt.wait()).await;
-    let ended = waited.unwrap_or_else(|_| Err(too_late()));
-    let in_time = ended.and_then(|()| match Instant::now() < share.until {
-        true => Ok(()),
-        false => Err(too_late()),
-    });
-    in_time.map_err(|refusal| refusal.with(Fault::Spared))
+    match worker.deadlines.until(&until, attempt.wait()).await {
+        Ok(ended) if ended.is_err() || Instant::now() < share.until => ended,
+        // How that went is noted of the address by who has tried.
+        _ => Err(connect_timed_out(route, share).with(Fault::Spared)),
+    }
 }
 
 async fn over(

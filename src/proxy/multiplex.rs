@@ -2,7 +2,7 @@
 //! each takes, how it is opened once for all who wait, and when it ends.
 
 use super::pool::{Limits, Versions};
-use super::refusal::{Code, Refusal};
+use super::refusal::{Code, Fault, Refusal};
 use super::slots::{Given, Slot, Slots};
 use crate::net::dial::Connection;
 use crate::net::heard::Heard;
@@ -213,12 +213,14 @@ impl Attempt {
     /// Waits for its end.
     ///
     /// # Errors
-    /// Its own, which is everyone's. One that was given up has none.
+    /// Its own, which is everyone's; of the address it is noted once, by who has
+    /// tried. One that was given up has none.
     pub async fn wait(&self) -> Result<(), Refusal> {
         while !self.over.get() {
             self.ended.notified().await;
         }
-        self.failed.borrow().clone().map_or(Ok(()), Err)
+        let failed = self.failed.borrow().clone();
+        failed.map_or(Ok(()), |refusal| Err(refusal.with(Fault::Spared)))
     }
 }
 
@@ -486,7 +488,7 @@ async fn attend(connection: h2::client::Connection<Heard, Bytes>, control: Rc<Co
 #[cfg(test)]
 mod tests {
     use super::{HTTP1_TIME, Limits, Multiplex, Versions};
-    use crate::proxy::refusal::{Code, Refusal};
+    use crate::proxy::refusal::{Code, Fault, Refusal};
     use std::future::Future;
     use std::task::{Context, Poll, Waker};
     use std::time::{Duration, Instant};
@@ -495,15 +497,16 @@ mod tests {
     fn all_who_wait_learn_how_an_attempt_ended() {
         let multiplex = Multiplex::new(Versions::Either, None);
         let mut cx = Context::from_waker(Waker::noop());
-        for fails in [true, false] {
+        let (gone, late) = (Code::UpstreamUnreachable, Code::UpstreamTimeout);
+        for (failure, is_told) in [(Some(gone), true), (Some(late), false), (None, false)] {
             let begun = multiplex.begin();
             let attempt = multiplex.attempt().unwrap();
             let mut waits = [Box::pin(attempt.wait()), Box::pin(attempt.wait())];
             for wait in &mut waits {
                 assert!(wait.as_mut().poll(&mut cx).is_pending());
             }
-            if fails {
-                begun.failed(&Refusal::new(Code::UpstreamUnreachable, "gone"));
+            if let Some(code) = failure {
+                begun.failed(&Refusal::new(code, "gone").with(Fault::Unsent));
             }
             // Also when whoever connects is gone in the middle of it.
             drop(begun);
@@ -511,7 +514,9 @@ mod tests {
                 let Poll::Ready(ended) = wait.as_mut().poll(&mut cx) else {
                     panic!("it has ended");
                 };
-                assert_eq!(ended.is_err(), fails);
+                // Whoever has tried notes it of the address; others may have time left.
+                let fault = ended.err().map(|refusal| refusal.fault);
+                assert_eq!(fault, is_told.then_some(Fault::Spared));
             }
             assert!(multiplex.attempt().is_none());
         }

@@ -260,15 +260,99 @@ fn overloaded(detail: String) -> Refusal {
 
 #[cfg(test)]
 mod tests {
-    use super::{Given, Slot, Slots, Waiting};
+    use super::{Given, Slot, Slots, Waiting, Want, until_given};
     use crate::config::checked::{PathMatch, RouteMatch};
-    use crate::proxy::pool::Pool;
+    use crate::net::interim::Interim;
+    use crate::proxy::pool::{Limits, Open, Pool, Versions};
     use crate::proxy::sample;
     use proptest::prelude::{any, proptest};
     use std::future::Future;
     use std::pin::Pin;
     use std::rc::Rc;
+    use std::sync::Arc;
     use std::task::{Context, Poll, Waker};
+    use std::time::{Duration, Instant};
+
+    /// Of an origin that chooses its version, with so many connections and a queue.
+    fn limited(most: usize, queue: usize) -> Pool {
+        let mut key = pool().key.clone();
+        key.versions = Versions::Either;
+        let limits = Limits {
+            open: Some((most, queue)),
+            idle: 8,
+            idle_time: Duration::MAX,
+            age: Duration::MAX,
+            ping_after: Duration::ZERO,
+        };
+        Pool::new(key, limits)
+    }
+
+    /// An idle connection over HTTP/1.1 in the last free slot, and its other end.
+    async fn idle(pool: &Pool) -> tokio::io::DuplexStream {
+        let slot = pool.slots.as_ref().unwrap().free().unwrap();
+        let (ours, theirs) = tokio::io::duplex(64);
+        let io = hyper_util::rt::TokioIo::new(ours);
+        let (sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+        tokio::task::spawn_local(async move {
+            drop(connection.await);
+            drop(slot);
+        });
+        pool.put(Open {
+            sender,
+            wakes: Arc::default(),
+            trouble: None,
+            interim: Interim::default(),
+            born: Instant::now(),
+        });
+        theirs
+    }
+
+    fn in_worker(work: impl Future<Output = ()>) {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.enable_time().build().unwrap();
+        let work = async { tokio::time::timeout(Duration::from_secs(30), work).await };
+        let done = tokio::task::LocalSet::new().block_on(&runtime, work);
+        done.expect("it waits for ever");
+    }
+
+    /// It never gets what it can't use, over and over; nor is more closed than one.
+    #[test]
+    fn a_request_for_a_shared_connection_takes_the_slot_of_an_idle_one() {
+        in_worker(async {
+            let pool = limited(2, 0);
+            let slots = pool.slots.as_ref().unwrap();
+            let _peers = (idle(&pool).await, idle(&pool).await);
+            let given = until_given(&pool, slots, Want::Shared).await;
+            assert!(matches!(given, Some(Given::Slot(_))));
+            assert!(pool.take_any().is_some() && pool.take_any().is_none());
+        });
+    }
+
+    #[test]
+    fn once_the_origin_wants_http1_it_takes_what_is_idle() {
+        in_worker(async {
+            let pool = limited(1, 0);
+            let slots = pool.slots.as_ref().unwrap();
+            let _peer = idle(&pool).await;
+            pool.multiplex.as_ref().unwrap().found_http1();
+            let given = until_given(&pool, slots, Want::Shared).await;
+            assert!(matches!(given, Some(Given::Open(_))));
+        });
+    }
+
+    /// What it has closed makes room for it, though nobody may wait.
+    #[test]
+    fn a_fresh_connection_takes_the_slot_of_an_idle_one_without_a_queue() {
+        in_worker(async {
+            let pool = limited(1, 0);
+            let slots = pool.slots.as_ref().unwrap();
+            let _peer = idle(&pool).await;
+            let slot = until_given(&pool, slots, Want::Fresh).await;
+            assert!(matches!(slot, Some(Given::Slot(_))));
+            let none = until_given(&pool, slots, Want::Fresh).await;
+            assert!(none.is_none(), "nobody may wait");
+        });
+    }
 
     fn pool() -> Rc<Pool> {
         let matcher = RouteMatch {
