@@ -7,9 +7,9 @@ use super::expect::await_continue;
 use super::handshake::put_upgrade;
 use super::hop::{self, GoesOn, Noted, names_in, take_connection};
 use super::path::{Rewrite, without_pairs};
+use super::patience::Patience;
 use super::refusal::{Code, Refusal};
 use super::route::WorkerRoute;
-use super::several;
 use super::spelling::Spelling;
 use super::trace::TRACEPARENT;
 use super::verdict;
@@ -25,7 +25,6 @@ use hyper::body::Body;
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::sync::LazyLock;
-use std::time::Duration;
 
 /// Our own cookies never leave for an upstream.
 const OWN_COOKIE: &[u8] = b"__sidekey-";
@@ -47,8 +46,8 @@ pub struct Outbound<'a> {
     expects: bool,
     shelf: &'a Shelf,
     spelling: Spelling,
-    /// How long it may wait for a connection.
-    pub connect_time: Duration,
+    /// How long it may wait for connections.
+    pub patience: Patience,
     /// Where traces are configured: whose child the upstream's span is.
     pub traceparent: Option<Box<HeaderValue>>,
 }
@@ -117,7 +116,7 @@ impl<'a> Outbound<'a> {
             expects: noted.goes_on.expect,
             shelf,
             spelling,
-            connect_time: several::first_connect_time(route),
+            patience: Patience::of(route),
             headers: Some(headers),
             traceparent: None,
         })
@@ -155,9 +154,8 @@ impl<'a> Outbound<'a> {
         Ok(request)
     }
 
-    /// The next sending goes to another address of the route's upstream, and may
-    /// wait so long for a connection to it.
-    pub fn lead_to(&mut self, route: &'a WorkerRoute, connect_time: Duration) {
+    /// The next sending goes to another address of the route's upstream.
+    pub fn lead_to(&mut self, route: &'a WorkerRoute, is_last: bool) {
         let edits = route.route.edits.as_ref();
         if !edits.is_some_and(|edits| edits.preserve_host) {
             let mut kept = self.kept.iter_mut();
@@ -169,7 +167,7 @@ impl<'a> Outbound<'a> {
             }
         }
         self.route = route;
-        self.connect_time = connect_time;
+        self.patience.go_on(is_last);
     }
 
     /// What of an answer to this request rejects the token, if anything does.

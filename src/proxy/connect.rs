@@ -54,7 +54,9 @@ pub async fn open(
     head: &request::Parts,
     seen: &mut Seen,
 ) -> Result<Response<Answer>, Refusal> {
+    let counted = worker.tally.tunnel_asked();
     let opened = reach(worker, connection, connect, head, seen).await;
+    counted.no_more();
     opened.inspect_err(|refusal| {
         worker.tally.tunnel_ended(match refusal.code {
             Code::UpstreamUnreachable => TunnelEnd::Unreachable,

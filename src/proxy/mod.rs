@@ -36,6 +36,7 @@ mod onward;
 mod outgoing;
 mod oversized;
 mod path;
+mod patience;
 mod peer;
 mod permits;
 mod pool;

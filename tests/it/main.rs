@@ -67,6 +67,7 @@ mod reload_keeps;
 mod replay;
 mod resting;
 mod several_upstreams;
+mod shared_limits;
 mod spelling;
 mod store;
 mod store_bad_disk;
