@@ -183,7 +183,7 @@ fn find_route(
     head: &request::Parts,
     noted: Noted,
 ) -> Result<Rc<WorkerRoute>, Refusal> {
-    let routes = worker.routes();
+    let routes = worker.routes_at(&connection.listener);
     let host = &callers::check(head, noted, connection, &routes)?;
     let path = head.uri.path();
     let target = head.uri.path_and_query().map_or(0, |t| t.as_str().len());

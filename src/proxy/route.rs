@@ -6,6 +6,7 @@ use super::pool::Pool;
 use super::several::Several;
 use super::who::CALLER_TOKEN;
 use crate::config::checked::callers::Speaks;
+use crate::config::checked::served::Served;
 use crate::config::checked::{HostMatch, PathMatch, Route};
 use crate::telemetry::access::Labels;
 use crate::telemetry::requests::RouteStats;
@@ -106,6 +107,13 @@ impl Routes {
         routes.pools.dedup_by(|a, b| Rc::ptr_eq(a, b));
         routes.all = all;
         routes
+    }
+
+    /// The table of those among them that are named.
+    #[must_use]
+    pub fn only(&self, named: &Served) -> Self {
+        let some = self.all.iter().filter(|route| named.serves(&route.route));
+        Self::new(some.cloned().collect())
     }
 
     /// Every route, in the order of the configuration.

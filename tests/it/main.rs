@@ -36,6 +36,7 @@ mod intercept;
 mod interim;
 #[cfg(feature = "fault-points")]
 mod kills;
+mod listener_routes;
 mod listener_tls;
 mod local_authority;
 mod mass;
