@@ -54,7 +54,18 @@ pub async fn open(
     head: &request::Parts,
     seen: &mut Seen,
 ) -> Result<Response<Answer>, Refusal> {
-    let opened = reach(worker, connection, connect, head, seen).await;
+    let named = target(head);
+    if let (Ok((host, port)), Some(interception)) = (&named, &connect.interception)
+        && interception.lists(host, *port)
+    {
+        // No tunnel, and counted as none.
+        intercept::open(connection, interception, (host, *port), seen)?;
+        return Ok(Response::new(Answer::empty()));
+    }
+    let opened = match named {
+        Ok(target) => reach(worker, connect, target, head, seen).await,
+        Err(refusal) => Err(refusal),
+    };
     opened.inspect_err(|refusal| {
         worker.tally.tunnel_ended(match refusal.code {
             Code::UpstreamUnreachable => TunnelEnd::Unreachable,
@@ -66,17 +77,11 @@ pub async fn open(
 
 async fn reach(
     worker: &Worker,
-    connection: &Connection,
     connect: &Connect,
+    (host, port): (String, u16),
     head: &request::Parts,
     seen: &mut Seen,
 ) -> Result<Response<Answer>, Refusal> {
-    let (host, port) = target(head)?;
-    let interception = connect.interception.as_ref();
-    if let Some(interception) = interception.filter(|which| which.lists(&host, port)) {
-        intercept::open(connection, interception, (host, port), seen)?;
-        return Ok(Response::new(Answer::empty()));
-    }
     let Some(listed) = connect.lists(&host, port) else {
         return Err(absolute::no_tunnel(head));
     };

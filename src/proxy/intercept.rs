@@ -30,7 +30,7 @@ pub struct Intercepted {
 pub fn open(
     connection: &Connection,
     interception: &Interception,
-    (host, port): (String, u16),
+    (host, port): (&str, u16),
     seen: &mut Seen,
 ) -> Result<(), Refusal> {
     let name = host.trim_matches(['[', ']']);
