@@ -1,12 +1,13 @@
 //! Upstreams whose name has several addresses (RFC 8305). Each sidekey here has
-//! names of its own, in a mount namespace with another `/etc/hosts`, which takes
-//! root, or whoever may make one.
+//! names of its own, in a mount namespace with another `/etc/hosts`. Who may run
+//! Podman, as the tests of the image do, may make one.
 
 use crate::support::feature::shown;
 use crate::support::real::Part;
 use crate::support::sidekey::Launch;
 use crate::support::tls::curled;
 use crate::support::{AuthServer, Conf, Sidekey, call, free_port};
+use rustix::process::geteuid;
 use std::net::SocketAddr;
 use std::process::Command;
 
@@ -44,14 +45,11 @@ fn stage() -> Stage {
     let folder = tempfile::tempdir().unwrap();
     let hosts = folder.path().join("hosts");
     std::fs::write(&hosts, HOSTS).unwrap();
-    let wrapper = [
-        "unshare",
-        "--mount",
-        "sh",
-        "-c",
-        WITH_HOSTS,
-        hosts.to_str().unwrap(),
-    ];
+    let mut wrapper = vec!["unshare", "--mount"];
+    if !geteuid().is_root() {
+        wrapper.push("--map-root-user");
+    }
+    wrapper.extend(["sh", "-c", WITH_HOSTS, hosts.to_str().unwrap()]);
     let auth = AuthServer::start();
     let yaml = Conf::at(&auth.endpoint(), "http://127.0.0.1:1/").yaml();
     let (before, _) = yaml.split_once("routes:").unwrap();
@@ -63,7 +61,7 @@ fn stage() -> Stage {
     });
     let mut sidekey = Sidekey::launch(&Launch {
         yaml: format!("{before}routes:\n{}", routes.concat()),
-        wrapper: wrapper.map(str::to_owned).into(),
+        wrapper: wrapper.into_iter().map(str::to_owned).collect(),
         ..Launch::default()
     });
     // Where no namespace can be made it ends, and the test with what was said.

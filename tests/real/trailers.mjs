@@ -26,7 +26,7 @@ const servers = {
       stream.on("trailers", (trailers) => (came = trailers));
       stream.on("data", (data) => (length += data.length));
       stream.on("end", () => {
-        stream.respond({ ":status": 200 }, { waitForTrailers: true });
+        stream.respond({ ":status": 200, trailer: "x-sum" }, { waitForTrailers: true });
         stream.on("wantTrailers", () => stream.sendTrailers(told(length, came)));
         stream.end("content");
       });
@@ -52,7 +52,7 @@ const callers = {
       const { origin, pathname } = new URL(where);
       const session = http2.connect(origin);
       session.on("error", reject);
-      const head = { ":method": "POST", ":path": pathname, te: "trailers" };
+      const head = { ":method": "POST", ":path": pathname, te: "trailers", trailer: "x-check" };
       const stream = session.request(head, { waitForTrailers: true });
       let status;
       let text = "";
