@@ -579,9 +579,9 @@ fn an_authority_of_ones_own_serves_until_it_expires() {
     let refused = eventually_some("it is not used", || {
         let mut conn = Conn::to(parts.sidekey.proxy);
         conn.send(CONNECT);
-        conn.until("\r\n\r\n")
-            .starts_with("HTTP/1.1 502 ")
-            .then(|| conn.response())
+        // The reload also ends a connection that has only just begun.
+        let answer = conn.try_response();
+        answer.filter(|answer| answer.status == 502)
     });
     assert_eq!(refused.problem(), "upstream_tls_error");
     // None of them was a tunnel, neither those that were served nor these.
