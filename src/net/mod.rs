@@ -9,6 +9,7 @@ pub mod inherited;
 pub mod interim;
 pub mod listen;
 pub mod own;
+pub(crate) mod pass_on;
 mod race;
 #[cfg(target_os = "linux")]
 pub mod ring;

@@ -54,8 +54,19 @@ pub async fn open(
     head: &request::Parts,
     seen: &mut Seen,
 ) -> Result<Response<Answer>, Refusal> {
+    let named = target(head);
+    if let (Ok((host, port)), Some(interception)) = (&named, &connect.interception)
+        && interception.lists(host, *port)
+    {
+        // No tunnel, and counted as none.
+        intercept::open(worker, connection, interception, (host, *port), seen)?;
+        return Ok(Response::new(Answer::empty()));
+    }
     let counted = worker.tally.tunnel_asked();
-    let opened = reach(worker, connection, connect, head, seen).await;
+    let opened = match named {
+        Ok(target) => reach(worker, connect, target, head, seen).await,
+        Err(refusal) => Err(refusal),
+    };
     counted.no_more();
     opened.inspect_err(|refusal| {
         worker.tally.tunnel_ended(match refusal.code {
@@ -68,17 +79,11 @@ pub async fn open(
 
 async fn reach(
     worker: &Worker,
-    connection: &Connection,
     connect: &Connect,
+    (host, port): (String, u16),
     head: &request::Parts,
     seen: &mut Seen,
 ) -> Result<Response<Answer>, Refusal> {
-    let (host, port) = target(head)?;
-    let interception = connect.interception.as_ref();
-    if let Some(interception) = interception.filter(|which| which.lists(&host, port)) {
-        intercept::open(worker, connection, interception, (host, port), seen)?;
-        return Ok(Response::new(Answer::empty()));
-    }
     let Some(listed) = connect.lists(&host, port) else {
         return Err(absolute::no_tunnel(head));
     };

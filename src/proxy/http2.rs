@@ -8,6 +8,7 @@ use super::forward::forward;
 use super::signs::Frames;
 use super::worker::Worker;
 use crate::config::checked::Limits;
+use crate::net::pass_on::ends_by;
 use crate::net::worker::spawn_local;
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue};
 use http::{Method, Request, Response};
@@ -237,15 +238,5 @@ impl Write for Followed {
         self.wrote(written)
     }
 
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
+    ends_by!(io);
 }

@@ -33,7 +33,7 @@ pub fn open(
     worker: &Worker,
     connection: &Connection,
     interception: &Interception,
-    (host, port): (String, u16),
+    (host, port): (&str, u16),
     seen: &mut Seen,
 ) -> Result<(), Refusal> {
     let name = host.trim_matches(['[', ']']);

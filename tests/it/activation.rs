@@ -1,5 +1,7 @@
 //! Listening sockets that whoever starts sidekey has opened for it.
 
+use crate::support::feature::shown;
+use crate::support::real::Nginx;
 use crate::support::sidekey::Launch;
 use crate::support::tls::{curl, curled};
 use crate::support::{AuthServer, Conf, Server, Sidekey, eventually, free_port, get, local};
@@ -202,8 +204,9 @@ fn a_take_over_hands_all_of_them_on_as_what_they_are() {
 fn systemd_socket_activate_starts_it() {
     let port = free_port();
     let auth = AuthServer::start();
-    let upstream = auth.upstream();
-    let yaml = Conf::new(&auth, &upstream).yaml();
+    let behind = auth.echo();
+    let nginx = Nginx::application(behind.address);
+    let yaml = Conf::at(&auth.endpoint(), &format!("http://{}/", nginx.address)).yaml();
     let mut words = vec![
         "systemd-socket-activate".to_owned(),
         format!("--listen=127.0.0.1:{port}"),
@@ -221,5 +224,17 @@ fn systemd_socket_activate_starts_it() {
     let url = format!("http://127.0.0.1:{port}/api/");
     eventually("a call", || curl(&[&url]).status.success());
     sidekey.wait_for("/readyz");
-    assert_eq!(status(port), 200);
+    for (version, protocol) in [
+        ("--http1.1", "HTTP/1.1"),
+        ("--http2-prior-knowledge", "HTTP/2"),
+    ] {
+        auth.revoke();
+        assert_eq!(curled(&[version, "-d", "a body", &url]), "POST / a body");
+        shown(
+            protocol,
+            "a listening socket by LISTEN_FDS of systemd-socket-activate, a replay after a 401",
+            "curl",
+            "nginx, HTTP/1.1",
+        );
+    }
 }

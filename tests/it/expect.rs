@@ -1,9 +1,11 @@
 //! `Expect: 100-continue`: the upstream's word is the caller's.
 
 use crate::support::feature::shown;
-use crate::support::real::{Nginx, Oidc};
+use crate::support::real::{Nginx, Oidc, Part, file, output, serving};
+use crate::support::relay::Relay;
 use crate::support::{Answer, AuthServer, Conf, Conn, Scripted, Server, Sidekey, eventually};
 use std::io::Write;
+use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
 const LENGTH: usize = 300_000;
@@ -159,4 +161,55 @@ fn curl_and_nginx_agree_on_when_a_large_body_comes() {
     assert_eq!(behind.count(), 2);
     let what = "Expect: 100-continue, a large upload replayed after a 401";
     shown("HTTP/1.1", what, "curl", "nginx, HTTP/1.1");
+}
+
+/// curl waits for a word before it sends this many bytes; gives the answer.
+fn upload(relay: &Relay, length: usize) -> String {
+    let auth = AuthServer::start();
+    let upstream = format!("http://{}/", relay.plain);
+    let conf = Conf::at(&auth.endpoint(), &upstream).route("replay_body_limit: 1MiB");
+    let sidekey = Sidekey::run(&conf);
+    let url = format!("http://{}/api/", sidekey.proxy);
+    let mut sh = Command::new("sh");
+    let command = "head -c \"$0\" /dev/zero | curl -sS --fail --noproxy '*' --data-binary @- \
+                   -H 'Expect: 100-continue' --expect100-timeout 60 \"$1\"";
+    let said = output(sh.args(["-c", command, &length.to_string(), &url]));
+    assert_eq!(auth.count(), 2, "one replay");
+    said
+}
+
+fn node() -> (SocketAddr, Part) {
+    serving("expect", |port| {
+        let mut server = Command::new("node");
+        server.arg(file("expect.mjs")).arg(port.to_string());
+        server
+    })
+}
+
+/// Its word is that of the server behind it.
+#[test]
+fn curl_and_node_agree_on_it_through_haproxy() {
+    let (behind, _part) = node();
+    assert_eq!(upload(&Relay::haproxy(behind), 8_000_000), "8000000 asked");
+    let what = "Expect: 100-continue, a large upload replayed after a 401";
+    shown(
+        "HTTP/1.1",
+        what,
+        "curl",
+        "HAProxy, HTTP/1.1, before Node http",
+    );
+}
+
+/// It gives the word itself: what it has taken is replayed as any other body is.
+#[test]
+fn curl_and_envoy_agree_on_when_a_body_comes() {
+    let (behind, _part) = node();
+    assert_eq!(upload(&Relay::envoy(behind), 100_000), "100000 came");
+    let what = "Expect: 100-continue, an upload replayed after a 401";
+    shown(
+        "HTTP/1.1",
+        what,
+        "curl",
+        "Envoy, HTTP/1.1, before Node http",
+    );
 }

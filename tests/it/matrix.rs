@@ -143,6 +143,35 @@ fn to(relay: fn(SocketAddr) -> Relay) {
     }
 }
 
+/// What curl sends in pieces of a length that nobody knows; it asks nobody first.
+fn streamed(relay: fn(SocketAddr) -> Relay) {
+    let auth = AuthServer::start();
+    let behind = behind(&auth);
+    let relay = relay(behind.address);
+    for (scheme, address, said) in [
+        ("http", relay.plain, "HTTP/1.1"),
+        ("h2c", relay.h2c, "HTTP/2"),
+    ] {
+        let sidekey = sidekey(&auth, &format!("{scheme}://{address}/"));
+        let url = format!("http://{}/api/stream", sidekey.proxy);
+        for (version, protocol) in [
+            ("--http1.1", "HTTP/1.1"),
+            ("--http2-prior-knowledge", "HTTP/2"),
+        ] {
+            let before = auth.count();
+            auth.revoke();
+            let mut sh = Command::new("sh");
+            let upload = "seq 20000 | curl -sS --fail --noproxy '*' -H Expect: \"$0\" -T - \"$1\"";
+            let answer = output(sh.args(["-c", upload, version, &url]));
+            assert_eq!(answer, "PUT /stream 108894", "{version} to {}", relay.name);
+            assert_eq!(auth.count(), before + 1, "one refresh");
+            let upstream = format!("{}, {said}", relay.name);
+            let what = "a body streamed in pieces, replayed after a 401";
+            shown(protocol, what, "curl", &upstream);
+        }
+    }
+}
+
 fn from(relay: fn(SocketAddr) -> Relay) {
     let auth = AuthServer::start();
     let behind = behind(&auth);
@@ -166,6 +195,21 @@ fn to_haproxy() {
 #[test]
 fn to_envoy() {
     to(Relay::envoy);
+}
+
+#[test]
+fn streamed_to_nginx() {
+    streamed(Relay::nginx);
+}
+
+#[test]
+fn streamed_to_haproxy() {
+    streamed(Relay::haproxy);
+}
+
+#[test]
+fn streamed_to_envoy() {
+    streamed(Relay::envoy);
 }
 
 #[test]

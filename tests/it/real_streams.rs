@@ -3,10 +3,11 @@
 
 use crate::support::feature::shown;
 use crate::support::real::{Nginx, file, output, python, serving};
+use crate::support::relay::Relay;
 use crate::support::{AuthServer, Conf, Conn, Scripted, Sidekey, call};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 struct Parts {
     auth: AuthServer,
@@ -37,11 +38,41 @@ fn websockets() -> Parts {
 }
 
 fn events() -> Parts {
-    started("events", |port| {
-        let mut server = Command::new("node");
-        server.arg(file("events.mjs")).arg(port.to_string());
-        server
-    })
+    started("events", event_server)
+}
+
+fn event_server(port: u16) -> Command {
+    let mut server = Command::new("node");
+    server.arg(file("events.mjs")).arg(port.to_string());
+    server
+}
+
+/// curl at the event stream, and the lines that it writes.
+fn listening(sidekey: &Sidekey, version: &str) -> (Child, impl Iterator<Item = String> + use<>) {
+    let mut curl = Command::new("curl")
+        .args(["-sSN", "--noproxy", "*", version])
+        .arg(format!("http://{}/api/events", sidekey.proxy))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(curl.stdout.take().unwrap()).lines();
+    (curl, lines.map(Result::unwrap))
+}
+
+/// The next event, whole.
+fn comes(number: usize, lines: &mut impl Iterator<Item = String>) {
+    let wanted = [
+        format!("id: {number}"),
+        format!("data: {number}"),
+        String::new(),
+    ];
+    for line in wanted {
+        assert_eq!(lines.next(), Some(line));
+    }
+}
+
+fn next(server: SocketAddr) {
+    assert_eq!(call(server, "POST", "/next", &[], b"").status, 204);
 }
 
 #[test]
@@ -82,26 +113,69 @@ fn nodes_websocket_at_a_python_server() {
 #[test]
 fn each_event_reaches_curl_before_the_next_is_sent() {
     let parts = events();
-    let mut curl = Command::new("curl")
-        .args(["-sSN", "--noproxy", "*"])
-        .arg(format!("http://{}/api/events", parts.sidekey.proxy))
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(curl.stdout.take().unwrap()).lines();
+    let (mut curl, mut lines) = listening(&parts.sidekey, "--http1.1");
     for number in 1..6 {
-        for line in [
-            format!("id: {number}"),
-            format!("data: {number}"),
-            String::new(),
-        ] {
-            assert_eq!(lines.next().unwrap().unwrap(), line);
-        }
-        assert_eq!(call(parts.server, "POST", "/next", &[], b"").status, 204);
+        comes(number, &mut lines);
+        next(parts.server);
     }
     curl.kill().unwrap();
     curl.wait().unwrap();
     let what = "each event before the next is sent";
+    shown("Server-sent events", what, "curl", "nginx before Node http");
+}
+
+/// Each kind of relay, by both versions to it and from the caller.
+#[test]
+fn each_event_passes_haproxy_and_envoy_at_once() {
+    let (server, _part) = serving("events", event_server);
+    let auth = AuthServer::start();
+    for relay in [Relay::haproxy(server), Relay::envoy(server)] {
+        for (scheme, address, said) in [
+            ("http", relay.plain, "HTTP/1.1"),
+            ("h2c", relay.h2c, "HTTP/2"),
+        ] {
+            let upstream = format!("{scheme}://{address}/");
+            let sidekey = Sidekey::run(&Conf::at(&auth.endpoint(), &upstream));
+            for version in ["--http1.1", "--http2-prior-knowledge"] {
+                let (mut curl, mut lines) = listening(&sidekey, version);
+                for number in 1..4 {
+                    comes(number, &mut lines);
+                    next(server);
+                }
+                curl.kill().unwrap();
+                curl.wait().unwrap();
+            }
+            let what = "each event before the next is sent";
+            let upstream = format!("{}, {said}, before Node http", relay.name);
+            shown("Server-sent events", what, "curl", &upstream);
+        }
+    }
+}
+
+#[test]
+fn an_event_stream_of_curl_ends_well_when_its_token_is_replaced() {
+    let (server, _part) = serving("events", event_server);
+    let nginx = Nginx::plain(server);
+    let auth = AuthServer::start();
+    let judge = auth.upstream();
+    let conf = Conf::at(&auth.endpoint(), &format!("http://{}/", nginx.address));
+    let conf = conf.route("on_expiry: close").route("expiry_grace: 60s");
+    let judged = format!(
+        "  - {{name: judged, path: /judged/, upstream: \"{}/\", account: one}}\n",
+        judge.url()
+    );
+    let sidekey = Sidekey::run_yaml(&(conf.yaml() + &judged));
+    for version in ["--http1.1", "--http2-prior-knowledge"] {
+        let (mut curl, mut lines) = listening(&sidekey, version);
+        comes(1, &mut lines);
+        next(server);
+        comes(2, &mut lines);
+        auth.revoke();
+        assert_eq!(call(sidekey.proxy, "GET", "/judged/", &[], b"").status, 200);
+        assert_eq!(lines.next(), None);
+        assert!(curl.wait().unwrap().success(), "an end, and no break");
+    }
+    let what = "on_expiry: close, the end of a stream between two events";
     shown("Server-sent events", what, "curl", "nginx before Node http");
 }
 

@@ -1,6 +1,7 @@
 //! Who may call: callers prove who they are with a key, and each may be served
 //! by an account of its own.
 
+use crate::support::people::two_people;
 use crate::support::real::file;
 use crate::support::sidekey::{Launch, command};
 use crate::support::{
@@ -269,26 +270,8 @@ fn people() -> People {
     let upstream = Server::start(|request| Answer::ok(request.target.clone()));
     let callers = Callers::new();
     let keys = ["ann", "bob", "eve"].map(|name| callers.add(&[name]));
-    let conf = Conf::at(
-        "http://127.0.0.1:{port}/token",
-        &format!("{}/", upstream.url()),
-    );
-    let yaml = conf.integration("parameters: [port]").yaml();
-    let (before, _) = yaml.split_once("accounts:").unwrap();
-    let [ann, bob] = [&auths[0], &auths[1]].map(|auth| auth.server.address.port());
-    let yaml = format!(
-        "callers_file: callers\n{before}accounts:\n\
-         \x20 - {{key: ann, integration: test, parameters: {{port: \"{ann}\"}}}}\n\
-         \x20 - {{key: bob, integration: test, parameters: {{port: \"{bob}\"}}}}\n\
-         routes:\n\
-         \x20 - name: main\n\
-         \x20   path: /api/\n\
-         \x20   upstream: {}/at-{{port}}/\n\
-         \x20   integration: test\n\
-         \x20   account: \"{{caller.name}}\"\n\
-         \x20   callers: [{{key: \"*\"}}]\n",
-        upstream.url()
-    );
+    let yaml = two_people(&auths, &upstream, "[{key: \"*\"}]");
+    let yaml = format!("callers_file: callers\n{yaml}");
     let sidekey = with_callers(&yaml, &callers);
     People {
         auths,

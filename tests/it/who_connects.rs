@@ -1,6 +1,7 @@
 //! Who may call: callers whose connection proves who they are, by a certificate
 //! or by a process, and listeners that are for certain callers only.
 
+use crate::support::people::two_people;
 use crate::support::sidekey::{Launch, command};
 use crate::support::tls::{Authority, curled, put};
 use crate::support::{
@@ -211,27 +212,10 @@ fn a_process_is_its_user_and_its_group() {
 fn each_certificate_is_served_by_an_account_of_its_own() {
     let auths = [AuthServer::start(), AuthServer::start()];
     let upstream = Server::start(|request| Answer::ok(request.target.clone()));
-    let conf = Conf::at(
-        "http://127.0.0.1:{port}/token",
-        &format!("{}/", upstream.url()),
-    );
-    let yaml = conf.integration("parameters: [port]").yaml();
-    let (before, _) = yaml.split_once("accounts:").unwrap();
+    let callers = "[{certificate: \"spiffe://x/ann\", name: ann}, \
+                   {certificate: \"spiffe://x/bob\", name: bob}]";
+    let yaml = two_people(&auths, &upstream, callers);
     let [ann, bob] = [&auths[0], &auths[1]].map(|auth| auth.server.address.port());
-    let yaml = format!(
-        "{before}accounts:\n\
-         \x20 - {{key: ann, integration: test, parameters: {{port: \"{ann}\"}}}}\n\
-         \x20 - {{key: bob, integration: test, parameters: {{port: \"{bob}\"}}}}\n\
-         routes:\n\
-         \x20 - path: /api/\n\
-         \x20   upstream: {}/at-{{port}}/\n\
-         \x20   integration: test\n\
-         \x20   account: \"{{caller.name}}\"\n\
-         \x20   callers:\n\
-         \x20     - {{certificate: \"spiffe://x/ann\", name: ann}}\n\
-         \x20     - {{certificate: \"spiffe://x/bob\", name: bob}}\n",
-        upstream.url()
-    );
     let [first, second] = auths;
     let stage = launched(&yaml, MUTUAL, first, upstream);
     let tokens = [&stage._auth, &second].map(AuthServer::token);

@@ -44,6 +44,8 @@ pub enum Kind {
     Template,
     /// A URL that may hold `{parameters}`.
     Url,
+    /// The same, or an `h2c` one.
+    UpstreamUrl,
     Bool,
     Number {
         min: u64,

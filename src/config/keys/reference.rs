@@ -72,7 +72,7 @@ fn kind(of: Kind) -> String {
     match of {
         Kind::Text => "text".to_owned(),
         Kind::Template => "text with parameters".to_owned(),
-        Kind::Url => "URL with parameters".to_owned(),
+        Kind::Url | Kind::UpstreamUrl => "URL with parameters".to_owned(),
         Kind::Bool => "`true` or `false`".to_owned(),
         Kind::Number { min, max } => format!("number, {min} to {max}"),
         Kind::Duration => "duration".to_owned(),

@@ -85,6 +85,9 @@ fn alternatives(kind: Kind) -> Vec<Value> {
     let written = match kind {
         Kind::Text | Kind::Template => json!({ "type": ["string", "number", "boolean"] }),
         Kind::Url => json!({ "type": "string", "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://" }),
+        Kind::UpstreamUrl => {
+            json!({ "type": "string", "pattern": "^([Hh][Tt][Tt][Pp][Ss]?|[Hh]2[Cc])://" })
+        }
         Kind::Address | Kind::Listening => json!({ "type": "string" }),
         Kind::Bool => json!({ "type": "boolean" }),
         Kind::Number { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),

@@ -1,6 +1,7 @@
 use super::reference::{reference, sections};
 use super::schema::schema;
 use super::{Kind, Need};
+use crate::base::template::UrlTemplate;
 use std::path::{Path, PathBuf};
 
 const BEGIN: &str = "<!-- keys: begin -->\n";
@@ -28,6 +29,43 @@ fn up_to_date(path: &str, wanted: &str) {
 #[test]
 fn the_schema_is_up_to_date() {
     up_to_date("config/schema.json", &schema());
+}
+
+/// An editor marks no upstream that sidekey takes.
+#[test]
+fn the_schema_takes_each_scheme_where_sidekey_does() {
+    let schema: serde_json::Value = serde_json::from_str(&schema()).unwrap();
+    let route = &schema["properties"]["routes"]["items"]["anyOf"][0];
+    let route = if route.is_null() {
+        &schema["properties"]["routes"]["items"]
+    } else {
+        route
+    };
+    let upstream = &route["properties"]["upstream"]["anyOf"];
+    let list = upstream
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|form| form["type"] == "array");
+    let patterns = [upstream, &list.unwrap()["items"]["anyOf"]].map(|forms| {
+        let pattern = forms[0]["pattern"].as_str().expect("the form of a URL");
+        regex_lite::Regex::new(pattern).unwrap()
+    });
+    for url in [
+        "http://a/",
+        "HTTPS://a/",
+        "h2c://a/",
+        "H2C://a/",
+        "h2://a/",
+        "ftp://a/",
+        "a/",
+        "unix:/a",
+    ] {
+        let taken = UrlTemplate::parse_upstream(url).is_ok();
+        for pattern in &patterns {
+            assert_eq!(pattern.is_match(url), taken, "{url}");
+        }
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Authorities and TLS servers, made by each test for itself.
 
+use super::sidekey::command;
 use super::{RUNTIME, local};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::RootCertStore;
@@ -61,6 +62,21 @@ impl Authority {
             key: key.serialize_pem(),
         }
     }
+}
+
+/// The certificate and the key that `sidekey ca init` makes for these hosts.
+pub fn for_callers(hosts: &[&str]) -> (String, String) {
+    let home = tempfile::tempdir().unwrap();
+    let mut init = command(&home);
+    init.args(["ca", "init", "--out", "."]);
+    for host in hosts {
+        init.args(["--host", host]);
+    }
+    let output = init.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let read = |name: &str| std::fs::read_to_string(home.path().join(name)).unwrap();
+    (read("ca.pem"), read("ca-key.pem"))
 }
 
 /// TLS in front of another server; it ends with this value.

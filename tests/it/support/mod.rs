@@ -12,6 +12,7 @@ pub mod http;
 pub mod issuer;
 pub mod outgoing;
 pub mod peer;
+pub mod people;
 pub mod podman;
 pub mod real;
 pub mod relay;

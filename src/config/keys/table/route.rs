@@ -3,7 +3,7 @@
 use super::callers::CALLERS;
 use super::edits::{FIELDS, MAX_BODY};
 use crate::config::keys::{Choice, Kind, Need, Section, key, now};
-use Kind::{Bool, Duration, Either, List, Pairs, Size, Text, Url};
+use Kind::{Bool, Duration, Either, List, Pairs, Size, Text, UpstreamUrl};
 use Need::{Default, Optional, Required};
 
 /// One of `accounts`.
@@ -53,7 +53,7 @@ pub static ROUTE: Section = Section {
         ),
         key(
             "upstream",
-            Either(&[Url, List(&Url)]),
+            Either(&[UpstreamUrl, List(&UpstreamUrl)]),
             Required,
             "Where the request goes: an `http`, `https` or `h2c` URL; `h2c` is HTTP/2 without TLS. Or a list of 2 to 16 that differ in host and port alone: requests go to them in turn, past those that fail.",
         ),
