@@ -42,7 +42,9 @@ pub fn open(
             "the target of CONNECT is neither a DNS name nor an address",
         ));
     }
-    if !worker.routes().names_host(&host) && !connection.listener.is_own_name(&host) {
+    if !worker.routes_at(&connection.listener).names_host(&host)
+        && !connection.listener.is_own_name(&host)
+    {
         return Err(absolute::unnamed(&host));
     }
     let leaves = &connection.listener.leaves;

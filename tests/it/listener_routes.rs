@@ -154,15 +154,23 @@ fn callers_that_take_it_for_their_proxy_find_its_own_routes_alone() {
     );
     let trusted = stage.sidekey.folder().join("ca.pem");
     let trusted = trusted.to_str().unwrap();
-    for (address, expected) in [
-        (stage.first(), "404 route_not_found"),
-        (stage.second(), "200 /named/x"),
-    ] {
+    let by = |address: SocketAddr, url: &str| {
         let proxy = format!("http://{address}");
-        let by = |url: &str| asked(&["--noproxy", "", "--cacert", trusted, "-x", &proxy, url]);
-        assert_eq!(by("http://crm.example/x"), expected);
-        assert_eq!(by("https://crm.example/x"), expected);
+        asked(&["--noproxy", "", "--cacert", trusted, "-x", &proxy, url])
+    };
+    let plain = "http://crm.example/x";
+    assert_eq!(by(stage.first(), plain), "404 route_not_found");
+    for url in [plain, "https://crm.example/x"] {
+        assert_eq!(by(stage.second(), url), "200 /named/x");
     }
+    // No certificate is made for what only the other one serves.
+    let mut conn = Conn::to(stage.first());
+    conn.send("CONNECT crm.example:443 HTTP/1.1\r\nHost: crm.example:443\r\n\r\n");
+    let refused = conn.response();
+    assert_eq!(
+        (refused.status, refused.problem()),
+        (404, "route_not_found")
+    );
     // Of the first alone `check` says so.
     let file = stage.sidekey.configuration();
     let (code, said) = run_to_end(&["check", "--config", file.to_str().unwrap()]);
