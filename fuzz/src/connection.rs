@@ -97,6 +97,7 @@ impl Proxy {
             tls: None,
             callers: None,
             connect: None,
+            routes: None,
             socket: Some(Socket::Tcp(listener)),
         };
         let config = config(upstream());

@@ -56,7 +56,10 @@ pub fn start(format: Format, addresses: &Addresses, config: &Config) {
     let mut listening: Vec<_> = addresses
         .proxy
         .iter()
-        .map(|place| format!("{place} for applications"))
+        .map(|place| match place.routes() {
+            None => format!("{place} for applications"),
+            Some(some) => format!("{place} for applications (routes: {some})"),
+        })
         .collect();
     listening.push(format!("http://{} for administration", addresses.admin));
     listening.extend(addresses.probes.map(|a| format!("http://{a} for probes")));

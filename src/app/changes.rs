@@ -13,6 +13,8 @@ pub struct Changes {
     routes: Counts,
     opened: Vec<Place>,
     closed: Vec<Place>,
+    /// Those that serve other routes now.
+    served: Vec<Place>,
 }
 
 impl Changes {
@@ -23,14 +25,20 @@ impl Changes {
         listening: (&[Place], &[Place]),
     ) -> Self {
         let without = |some: &[Place], others: &[Place]| {
-            let left = some.iter().filter(|address| !others.contains(address));
-            left.cloned().collect()
+            let is_left = |place: &&Place| !others.iter().any(|other| place.is_of(other));
+            some.iter().filter(is_left).cloned().collect()
         };
+        let is_changed = |place: &&Place| {
+            let mut before = listening.0.iter();
+            before.any(|before| place.is_of(before) && place.routes() != before.routes())
+        };
+        let served = listening.1.iter().filter(is_changed).cloned().collect();
         Self {
             accounts,
             routes: compare(routes.0, routes.1),
             opened: without(listening.1, listening.0),
             closed: without(listening.0, listening.1),
+            served,
         }
     }
 }
@@ -60,11 +68,16 @@ impl fmt::Display for Changes {
         });
         let opened = self.opened.iter().map(|a| format!("listening on {a}"));
         let closed = self.closed.iter().map(|a| format!("no longer on {a}"));
+        let served = self.served.iter().map(|place| match place.routes() {
+            None => format!("all routes at {place}"),
+            Some(some) => format!("at {place} the routes {some} alone"),
+        });
         let said: Vec<_> = counts
             .into_iter()
             .flatten()
             .chain(opened)
             .chain(closed)
+            .chain(served)
             .collect();
         match said.is_empty() {
             true => f.write_str("accounts, routes and listeners are the same as before"),
@@ -100,6 +113,7 @@ mod tests {
                 tls: None,
                 callers: None,
                 connect: None,
+                routes: None,
             };
             Place::new(Local::Tcp(address), &listener, false)
         };

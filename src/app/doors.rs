@@ -9,6 +9,7 @@ use super::place::Place;
 use crate::config::checked::callers::Allowed;
 use crate::config::checked::connect::Connect;
 use crate::config::checked::listening::{Address, Listener, Tls};
+use crate::config::checked::served::Served;
 use crate::net::inherited::Inherited;
 use crate::net::listen::{Local, Socket};
 use crate::net::tls::server::{Clients, ServerTls};
@@ -38,6 +39,7 @@ struct Door {
     hosts: Vec<String>,
     callers: Option<Arc<Allowed>>,
     connect: Option<Connect>,
+    routes: Option<Served>,
     /// With a digest of what it is made of.
     tls: Option<(Secured, [u8; 32])>,
     inherited: Option<RawFd>,
@@ -218,6 +220,7 @@ impl Doors {
         door.hosts.clone_from(&listener.hosts);
         door.callers.clone_from(&listener.callers);
         door.connect.clone_from(&listener.connect);
+        door.routes.clone_from(&listener.routes);
         door.place = Place::new(door.bound.clone(), listener, door.inherited.is_some());
         door.tls = secured(listener.tls.as_ref(), door.tls.take())?;
         let listening = door.kept();
@@ -239,6 +242,7 @@ impl Doors {
             hosts: Vec::new(),
             callers: None,
             connect: None,
+            routes: None,
             tls: None,
             inherited: opened.inherited,
             socket: Arc::new(opened.socket.to_pass_on()?),
@@ -279,6 +283,7 @@ impl Door {
             hosts: self.hosts.clone(),
             callers: self.callers.clone(),
             connect: self.connect.clone(),
+            routes: self.routes.clone(),
             tls: self.tls.as_ref().map(|(secured, _)| secured.clone()),
             socket: None,
         }
@@ -314,10 +319,6 @@ fn warn_if_exposed(place: &Place, listener: &Listener) {
         .tcp()
         .is_some_and(|address| listener.is_exposed_at(address))
     {
-        tracing::warn!(
-            target: "sidekey",
-            "whoever can reach {place} may use every route, and with it every route's account; \
-             `hosts` names the hosts by which it may be called"
-        );
+        tracing::warn!(target: "sidekey", "{}", listener.exposure(place));
     }
 }

@@ -1,6 +1,7 @@
 //! Where a listener for applications is, in words for people.
 
 use crate::config::checked::listening::Listener;
+use crate::config::checked::served::Served;
 use crate::net::listen::Local;
 use std::fmt;
 use std::net::SocketAddr;
@@ -13,6 +14,8 @@ pub struct Place {
     tls: bool,
     /// As the configuration has it, where that says less than the address does.
     handed_over: Option<String>,
+    /// What it serves; `None`: all routes.
+    routes: Option<Served>,
 }
 
 impl Place {
@@ -21,6 +24,7 @@ impl Place {
             local,
             tls: listener.tls.is_some(),
             handed_over: is_inherited.then(|| listener.address.to_string()),
+            routes: listener.routes.clone(),
         }
     }
 
@@ -38,6 +42,17 @@ impl Place {
             Local::Tcp(_) => None,
             Local::Unix(path) => Some(path),
         }
+    }
+
+    /// What it serves; `None`: all routes.
+    pub fn routes(&self) -> Option<&Served> {
+        self.routes.as_ref()
+    }
+
+    /// True for the same listener, whatever it serves.
+    pub fn is_of(&self, other: &Self) -> bool {
+        let named = |place: &Self| (place.local.clone(), place.tls, place.handed_over.clone());
+        named(self) == named(other)
     }
 
     /// Its address, where it speaks plain HTTP.

@@ -177,9 +177,12 @@ pub fn site(
     file: String,
     reloads: Arc<Reloads>,
 ) -> Site {
+    let plain = listeners
+        .iter()
+        .filter_map(|place| Some((place.plain()?, place.routes().cloned())));
     Site {
         public_url: config.admin.public_url.clone(),
-        proxy: listeners.iter().filter_map(Place::plain).collect(),
+        proxy: plain.collect(),
         integrations: config.integrations.clone(),
         routes,
         file,

@@ -5,8 +5,9 @@ use super::secret::Secret;
 use aws_lc_rs::digest::{Context, SHA256};
 use rcgen::{
     BasicConstraints, CertificateParams, CidrSubnet, DnType, ExtendedKeyUsagePurpose,
-    GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints, PublicKeyData,
-    SanType, SerialNumber, SignatureAlgorithm, SigningKey,
+    GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints, PKCS_RSA_SHA256,
+    PKCS_RSA_SHA384, PKCS_RSA_SHA512, PublicKeyData, SanType, SerialNumber, SignatureAlgorithm,
+    SigningKey,
 };
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -108,8 +109,9 @@ impl Authority {
     /// Whether its name is written into a certificate as it stands in its own: else
     /// nobody would find out who has signed.
     fn signs_as(&self, subject: &[u8]) -> bool {
-        let any = self.issue("localhost", self.from);
-        let issued = any.ok().and_then(|any| any.cert.first().cloned());
+        let key = Key::generate().ok();
+        let any = key.and_then(|key| self.issue("localhost", &key, self.from).ok());
+        let issued = any.and_then(|any| any.cert.first().cloned());
         issued.is_some_and(|issued| {
             X509Certificate::from_der(&issued)
                 .is_ok_and(|(_, issued)| issued.issuer().as_raw() == subject)
@@ -138,12 +140,25 @@ impl Authority {
         (self.from..self.until).contains(&now)
     }
 
-    /// A certificate for this host, with a key of its own: valid for
-    /// [`LEAF_LIFE`], but no longer than the authority's.
+    /// When its certificate ends.
+    #[must_use]
+    pub fn until(&self) -> SystemTime {
+        self.until
+    }
+
+    /// Whether making a signature costs it much more than a new key would: by RSA.
+    #[must_use]
+    pub fn signs_slowly(&self) -> bool {
+        let key = self.issuer.key();
+        [&PKCS_RSA_SHA256, &PKCS_RSA_SHA384, &PKCS_RSA_SHA512].contains(&key.algorithm())
+    }
+
+    /// A certificate for this host and key: valid for [`LEAF_LIFE`], but no longer
+    /// than the authority's.
     ///
     /// # Errors
     /// In words, when the authority is not valid now, or the host no name.
-    pub fn issue(&self, host: &str, now: SystemTime) -> Result<CertifiedKey, String> {
+    pub fn issue(&self, host: &str, key: &Key, now: SystemTime) -> Result<CertifiedKey, String> {
         if !self.is_valid(now) {
             return Err("its certificate is not valid now".to_owned());
         }
@@ -157,8 +172,7 @@ impl Authority {
         }];
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        let key = KeyPair::generate().map(Key).map_err(words)?;
-        let leaf = params.signed_by(&key, &self.issuer).map_err(words)?;
+        let leaf = params.signed_by(key, &self.issuer).map_err(words)?;
         let mut chain = vec![leaf.into()];
         chain.extend(self.between.iter().cloned());
         let key = PrivatePkcs8KeyDer::from(key.0.serialize_der());
@@ -185,7 +199,7 @@ pub fn make(hosts: &[String], now: SystemTime, life: Duration) -> Result<Made, S
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     params.name_constraints = Some(limits(hosts));
-    let key = KeyPair::generate().map(Key).map_err(words)?;
+    let key = Key::generate()?;
     let certificate = params.self_signed(&key).map_err(words)?;
     Ok(Made {
         certificate: certificate.pem(),
@@ -279,7 +293,17 @@ fn at(timestamp: i64) -> SystemTime {
 }
 
 /// A private key that is zeroed when it is dropped.
-struct Key(KeyPair);
+pub struct Key(KeyPair);
+
+impl Key {
+    /// A new one, ECDSA over P-256.
+    ///
+    /// # Errors
+    /// In words, when the system has no randomness.
+    pub fn generate() -> Result<Self, String> {
+        KeyPair::generate().map(Self).map_err(|why| why.to_string())
+    }
+}
 
 impl Drop for Key {
     fn drop(&mut self) {
@@ -322,7 +346,7 @@ impl fmt::Debug for Authority {
 
 #[cfg(test)]
 mod tests {
-    use super::{Authority, AuthorityMistake, Made, make};
+    use super::{Authority, AuthorityMistake, Key, Made, make};
     use rustls::pki_types::pem::PemObject;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};
     use std::time::{Duration, SystemTime};
@@ -371,15 +395,18 @@ mod tests {
     fn what_it_issues_lives_for_a_day_at_most() {
         let now = SystemTime::now();
         let authority = of(&made(&["api.example.com"], now));
+        let key = Key::generate().unwrap();
         for (later, life) in [(DAY, DAY), (99 * DAY + DAY / 2, DAY / 2)] {
-            let leaf = authority.issue("api.example.com", now + later).unwrap();
+            let leaf = authority
+                .issue("api.example.com", &key, now + later)
+                .unwrap();
             let (_, leaf) = X509Certificate::from_der(&leaf.cert[0]).unwrap();
             let until = (now + later + life).duration_since(SystemTime::UNIX_EPOCH);
             let until = i64::try_from(until.unwrap().as_secs()).unwrap();
             assert_eq!(leaf.validity().not_after.timestamp(), until);
         }
         for bad in [now + 101 * DAY, now - DAY] {
-            assert!(authority.issue("api.example.com", bad).is_err());
+            assert!(authority.issue("api.example.com", &key, bad).is_err());
         }
     }
 
@@ -389,7 +416,9 @@ mod tests {
         let (one, other) = (made(&["a.example"], now), made(&["a.example"], now));
         let wrong = read(&one.certificate, other.key.expose()).unwrap_err();
         assert!(matches!(wrong, AuthorityMistake::Key(_)), "{wrong:?}");
-        let leaf = of(&one).issue("a.example", now).unwrap();
+        let leaf = of(&one)
+            .issue("a.example", &Key::generate().unwrap(), now)
+            .unwrap();
         let leaf = Authority::new(
             &leaf.cert,
             &PrivateKeyDer::from_pem_slice(one.key.expose().as_bytes()).unwrap(),

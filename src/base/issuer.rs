@@ -28,6 +28,16 @@ pub enum KeysFrom {
     Given(Arc<[u8]>),
 }
 
+impl TrustedIssuer {
+    /// Whether the keys of that one are its own, as they are fetched by the same
+    /// name from the same place. Another file's are not.
+    #[must_use]
+    pub fn has_keys_of(&self, other: &Self) -> bool {
+        let is_given = matches!(self.keys, KeysFrom::Given(_));
+        !is_given && self.name == other.name && self.keys == other.keys
+    }
+}
+
 /// Its name alone.
 impl fmt::Debug for TrustedIssuer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

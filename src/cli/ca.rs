@@ -3,6 +3,7 @@
 use super::terminal;
 use crate::base::authority::{self, Made};
 use crate::base::directories::config_directory;
+use crate::base::hosts::{address, host_name};
 use crate::config;
 use clap::Subcommand;
 use jiff::Timestamp;
@@ -111,14 +112,16 @@ fn hosts(args: &InitArgs, env: &dyn Fn(&str) -> Option<String>) -> Result<Vec<St
 }
 
 fn named(text: &str) -> Option<String> {
-    let host = text.to_ascii_lowercase();
-    match host.trim_matches(['[', ']']).parse() {
-        Ok(IpAddr::V4(_)) => return Some(host),
-        Ok(IpAddr::V6(ip)) => return Some(format!("[{ip}]")),
-        Err(_) => {}
+    if let Ok(IpAddr::V6(ip)) = text.parse() {
+        return Some(format!("[{ip}]"));
     }
-    let name = host.strip_prefix("*.").unwrap_or(&host);
-    DnsName::try_from(name).is_ok().then_some(host)
+    let name = text.strip_prefix("*.");
+    let host = host_name(name.unwrap_or(text))?;
+    let is_one = match address(&host) {
+        Some(_) => name.is_none(),
+        None => DnsName::try_from(host.as_str()).is_ok(),
+    };
+    is_one.then(|| text.to_ascii_lowercase())
 }
 
 struct Files {
@@ -148,17 +151,17 @@ impl Files {
         let folder = self.key.parent().unwrap_or(Path::new("."));
         let made_folder = DirBuilder::new().recursive(true).mode(0o700).create(folder);
         made_folder.map_err(|why| format!("{} can't be made: {why}", folder.display()))?;
-        let failed = |file: &Path| {
-            let file = file.display().to_string();
-            move |why: io::Error| format!("{file} can't be written: {why}")
-        };
-        write(&self.key, made.key.expose(), 0o600, force).map_err(failed(&self.key))?;
-        write(&self.certificate, &made.certificate, 0o644, force).map_err(|why| {
-            if !force {
-                // Alone it is of no use, and would be in the way of the next try.
-                let _ = fs::remove_file(&self.key);
+        let whole = [
+            Whole::beside(&self.key, made.key.expose(), 0o600)?,
+            Whole::beside(&self.certificate, &made.certificate, 0o644)?,
+        ];
+        let mut taken = Vec::new();
+        put(&whole, force, &mut taken).map_err(|why| {
+            // An empty file is of no use, nor one without the other.
+            for path in taken {
+                let _ = fs::remove_file(path);
             }
-            failed(&self.certificate)(why)
+            format!("{} can't be written: {why}", folder.display())
         })
     }
 
@@ -193,26 +196,91 @@ impl Files {
     }
 }
 
-/// Written beside its place and then put there whole; in the place of another
-/// only with `force`.
-fn write(path: &Path, text: &str, mode: u32, force: bool) -> io::Result<()> {
-    let beside = path.with_extension(format!("{}.new", std::process::id()));
-    let mut options = OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(&beside)?;
-    let written = file
-        .write_all(text.as_bytes())
-        .and_then(|()| file.sync_all());
-    let put = written.and_then(|()| match force {
-        true => fs::rename(&beside, path),
-        // Unlike a rename it fails where another has come to be.
-        false => fs::hard_link(&beside, path),
-    });
-    if !force || put.is_err() {
-        fs::remove_file(&beside)?;
+/// A file that is written, beside its place.
+struct Whole<'a> {
+    path: &'a Path,
+    beside: PathBuf,
+}
+
+impl<'a> Whole<'a> {
+    fn beside(path: &'a Path, text: &str, mode: u32) -> Result<Self, String> {
+        let beside = path.with_extension(format!("{}.new", std::process::id()));
+        let mut options = OpenOptions::new();
+        let made = options.write(true).create_new(true).mode(mode);
+        let failed = |why| format!("{} can't be written: {why}", path.display());
+        let mut file = made.open(&beside).map_err(failed)?;
+        let whole = Self { path, beside };
+        let written = file.write_all(text.as_bytes());
+        written.and_then(|()| file.sync_all()).map_err(failed)?;
+        Ok(whole)
     }
-    put.and_then(|()| File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all())
+}
+
+/// Puts all of them into their places; into those of others only with `force`.
+/// Else places are taken by empty files first, which fails where another has come
+/// to be: a rename would not, and not every file system has hard links.
+fn put<'a>(whole: &[Whole<'a>], force: bool, taken: &mut Vec<&'a Path>) -> io::Result<()> {
+    for file in whole.iter().filter(|_| !force) {
+        File::create_new(file.path)?;
+        taken.push(file.path);
+    }
+    for file in whole {
+        fs::rename(&file.beside, file.path)?;
+    }
+    let folder = whole.first().and_then(|file| file.path.parent());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// Nothing is left behind beside the place.
+impl Drop for Whole<'_> {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.beside);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Whole, fs, named, put};
+
+    #[test]
+    fn none_is_put_in_the_place_of_another_without_force() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+        fs::write(&two, "mine").unwrap();
+        let whole = || {
+            let beside = |path| Whole::beside(path, "new", 0o600).unwrap();
+            [beside(&one), beside(&two)]
+        };
+        let mut taken = Vec::new();
+        assert!(put(&whole(), false, &mut taken).is_err());
+        assert_eq!(taken, [&one], "what is to be removed");
+        assert_eq!(fs::read(&two).unwrap(), b"mine");
+        put(&whole(), true, &mut Vec::new()).unwrap();
+        for path in [&one, &two] {
+            assert_eq!(fs::read(path).unwrap(), b"new");
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn hosts_are_what_the_configuration_may_list() {
+        for (text, host) in [
+            ("API.example.com", Some("api.example.com")),
+            ("*.Crm.example.com", Some("*.crm.example.com")),
+            ("127.0.0.1", Some("127.0.0.1")),
+            ("::1", Some("[::1]")),
+            ("[::1]", Some("[::1]")),
+            ("api.example.com.", None),
+            ("[1.2.3.4]", None),
+            ("*.1.2.3.4", None),
+            ("*.[::1]", None),
+            ("*", None),
+            ("*.", None),
+            ("a.*.example", None),
+            ("api.example.com:443", None),
+            ("", None),
+        ] {
+            assert_eq!(named(text).as_deref(), host, "{text}");
+        }
+    }
 }

@@ -6,6 +6,7 @@ pub mod connect;
 pub mod edits;
 pub mod listening;
 pub mod outgoing;
+pub mod served;
 pub mod streams;
 pub mod upstream;
 

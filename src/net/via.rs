@@ -167,7 +167,8 @@ async fn answer<S: AsyncRead + Unpin>(stream: &mut S, left: &mut usize) -> Resul
         if head[..begun] != VERSION[..begun] {
             return Err(Why::NotHttp);
         }
-        if head.ends_with(b"\r\n\r\n") || head.ends_with(b"\n\n") {
+        // A line may end with LF alone, whatever others do.
+        if head.ends_with(b"\n\r\n") || head.ends_with(b"\n\n") {
             return status(&head).ok_or(Why::NotHttp);
         }
     }
@@ -216,6 +217,8 @@ mod tests {
             "HTTP/1.1 204\r\n\r\n",
             "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
             "HTTP/1.1 200 OK\n\n",
+            "HTTP/1.1 200 OK\n\r\n",
+            "HTTP/1.1 200 OK\r\nVia: x\r\n\n",
         ] {
             let (result, left) = asked(format!("{good}glued").as_bytes());
             assert!(result.is_ok(), "{good}");

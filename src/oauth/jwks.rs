@@ -1,6 +1,7 @@
 //! Fetches the keys of an issuer whose tokens callers show.
 
 use super::exchange::describe;
+use crate::base::hosts::is_loopback;
 use crate::base::issuer::{KeysFrom, TrustedIssuer};
 use crate::base::jwt::keys::KeySet;
 use http::header::{ACCEPT, AUTHORIZATION, HeaderValue};
@@ -50,12 +51,21 @@ async fn discovered(client: &Client, issuer: &TrustedIssuer) -> Result<Url, Stri
     if metadata.issuer != issuer.name {
         return Err(format!("{at} is of another issuer"));
     }
-    // Where the issuer itself is reached in the clear, nothing is lost by its keys.
+    // Where the issuer itself is this machine, its keys may be had from there too.
     let jwks = Url::parse(&metadata.jwks_uri)
         .map_err(|why| format!("{at} has its keys at no URL: {why}"))?;
-    match (at.scheme(), jwks.scheme()) {
-        (_, "https") | ("http", "http") => Ok(jwks),
-        _ => Err(format!("{at} has its keys at {jwks}, which is no https")),
+    match may_be_had(&at, &jwks) {
+        true => Ok(jwks),
+        false => Err(format!("{at} has its keys at {jwks}, which is no https")),
+    }
+}
+
+/// In the clear neither comes from another machine: anybody on the way may change it.
+fn may_be_had(at: &Url, jwks: &Url) -> bool {
+    let is_here = || jwks.host_str().is_some_and(is_loopback);
+    match jwks.scheme() {
+        "https" => true,
+        scheme => scheme == "http" && at.scheme() == "http" && is_here(),
     }
 }
 
@@ -133,4 +143,25 @@ fn token(file: &Path) -> Result<HeaderValue, String> {
         .map_err(|_| failed("it holds no token".to_owned()))?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::may_be_had;
+
+    #[test]
+    fn keys_come_in_the_clear_from_this_machine_only() {
+        for (at, jwks, may) in [
+            ("https://a.example/", "https://b.example/keys", true),
+            ("http://127.0.0.1:1/", "https://b.example/keys", true),
+            ("http://127.0.0.1:1/", "http://localhost:2/keys", true),
+            ("http://127.0.0.1:1/", "http://b.example/keys", false),
+            ("https://a.example/", "http://127.0.0.1:1/keys", false),
+            ("https://a.example/", "http://a.example/keys", false),
+            ("http://127.0.0.1:1/", "file:///etc/keys", false),
+        ] {
+            let (at, jwks) = (at.parse().unwrap(), jwks.parse().unwrap());
+            assert_eq!(may_be_had(&at, &jwks), may, "{at} {jwks}");
+        }
+    }
 }

@@ -7,13 +7,13 @@ use super::expect::await_continue;
 use super::handshake::put_upgrade;
 use super::hop::{self, GoesOn, Noted, names_in, take_connection};
 use super::path::{Rewrite, without_pairs};
+use super::patience::Patience;
 use super::refusal::{Code, Refusal};
 use super::route::WorkerRoute;
-use super::several;
 use super::spelling::Spelling;
 use super::trace::TRACEPARENT;
 use super::verdict;
-use crate::config::checked::edits::Edits;
+use crate::config::checked::Route;
 use crate::token::{Attach, QueryPair, RejectedStatus, TokenPlace};
 use http::header::{
     CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue,
@@ -25,7 +25,6 @@ use hyper::body::Body;
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::sync::LazyLock;
-use std::time::Duration;
 
 /// Our own cookies never leave for an upstream.
 const OWN_COOKIE: &[u8] = b"__sidekey-";
@@ -47,8 +46,8 @@ pub struct Outbound<'a> {
     expects: bool,
     shelf: &'a Shelf,
     spelling: Spelling,
-    /// How long it may wait for a connection.
-    pub connect_time: Duration,
+    /// How long it may wait for connections.
+    pub patience: Patience,
     /// Where traces are configured: whose child the upstream's span is.
     pub traceparent: Option<Box<HeaderValue>>,
 }
@@ -117,7 +116,7 @@ impl<'a> Outbound<'a> {
             expects: noted.goes_on.expect,
             shelf,
             spelling,
-            connect_time: several::first_connect_time(route),
+            patience: Patience::of(route),
             headers: Some(headers),
             traceparent: None,
         })
@@ -142,8 +141,7 @@ impl<'a> Outbound<'a> {
             headers.insert(name.clone(), value.clone());
         }
         if self.has_trailers {
-            let edits = self.route.route.edits.as_deref();
-            keep_foreign_trailers(&mut headers, attach, edits);
+            keep_foreign_trailers(&mut headers, attach, Some(&self.route.route));
         }
         let mut request = Request::new(body);
         *request.method_mut() = self.method.clone();
@@ -156,9 +154,8 @@ impl<'a> Outbound<'a> {
         Ok(request)
     }
 
-    /// The next sending goes to another address of the route's upstream, and may
-    /// wait so long for a connection to it.
-    pub fn lead_to(&mut self, route: &'a WorkerRoute, connect_time: Duration) {
+    /// The next sending goes to another address of the route's upstream.
+    pub fn lead_to(&mut self, route: &'a WorkerRoute, is_last: bool) {
         let edits = route.route.edits.as_ref();
         if !edits.is_some_and(|edits| edits.preserve_host) {
             let mut kept = self.kept.iter_mut();
@@ -170,7 +167,7 @@ impl<'a> Outbound<'a> {
             }
         }
         self.route = route;
-        self.connect_time = connect_time;
+        self.patience.go_on(is_last);
     }
 
     /// What of an answer to this request rejects the token, if anything does.
@@ -285,14 +282,14 @@ fn strip_named(headers: &mut HeaderMap) -> Result<(), Refusal> {
 
 /// Announces no trailer that an upstream could take for what is ours, or for
 /// what ends here: hyper sends those alone that are announced.
-fn keep_foreign_trailers(headers: &mut HeaderMap, attach: &Attach, edits: Option<&Edits>) {
+fn keep_foreign_trailers(headers: &mut HeaderMap, attach: &Attach, route: Option<&Route>) {
     let token = match &attach.token {
         TokenPlace::Header { name, .. } => Some(name),
         TokenPlace::Query(_) => None,
     };
     let ours: Vec<&HeaderName> = attach.headers.iter().map(|(name, _)| name).collect();
     let foreign =
-        |name: &HeaderName| Some(name) != token && !ours.contains(&name) && is_foreign(name, edits);
+        |name: &HeaderName| Some(name) != token && !ours.contains(&name) && is_foreign(name, route);
     let values = headers.get_all(TRAILER).iter();
     let kept: Vec<HeaderName> = values.flat_map(names_in).filter(foreign).collect();
     headers.remove(TRAILER);
@@ -301,9 +298,14 @@ fn keep_foreign_trailers(headers: &mut HeaderMap, attach: &Attach, edits: Option
     }
 }
 
-/// A name that a trailer may have, unless it is ours.
-pub(super) fn is_foreign(name: &HeaderName, edits: Option<&Edits>) -> bool {
-    let stopped = edits.is_some_and(|edits| edits::stops_trailer(edits, name));
+/// A name that a trailer may have on this route, unless it is ours.
+pub(super) fn is_foreign(name: &HeaderName, route: Option<&Route>) -> bool {
+    let stopped = route.is_some_and(|route| {
+        let edits = route.edits.as_deref();
+        let jwts = route.callers.iter().flat_map(|all| all.jwts());
+        edits.is_some_and(|edits| edits::stops_trailer(edits, name))
+            || jwts.into_iter().any(|jwt| jwt.header == *name)
+    });
     // Framing and routing are never a trailer's to say (RFC 9110, 6.5.1).
     let frames = [CONTENT_LENGTH, TRANSFER_ENCODING, HOST].contains(name);
     *name != COOKIE && !frames && !hop::ends_here(name) && !stopped

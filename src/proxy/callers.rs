@@ -7,6 +7,7 @@ use super::hop::Noted;
 use super::leaves::Leaves;
 use super::refusal::{Code, Refusal};
 use super::route::{Routes, WorkerRoute};
+use super::served::Share;
 use super::{Listening, Secured};
 use crate::config::checked::callers::Allowed;
 use crate::config::checked::connect::Connect;
@@ -34,6 +35,8 @@ pub struct Listener {
     pub connect: Option<Rc<Connect>>,
     /// Certificates for the hosts that are intercepted.
     pub leaves: Leaves,
+    /// What it serves.
+    pub share: Share,
     tls: RefCell<Option<Secured>>,
     callers: RefCell<Option<Arc<Allowed>>>,
 }
@@ -50,6 +53,7 @@ impl Listener {
             hosts: listening.hosts.clone(),
             connect: listening.connect.clone().map(Rc::new),
             leaves: Leaves::default(),
+            share: Share::new(listening.routes.clone()),
             tls: RefCell::new(listening.tls.clone()),
             callers: RefCell::new(listening.callers.clone()),
         }

@@ -59,13 +59,15 @@ pub async fn open(
         && interception.lists(host, *port)
     {
         // No tunnel, and counted as none.
-        intercept::open(connection, interception, (host, *port), seen)?;
+        intercept::open(worker, connection, interception, (host, *port), seen)?;
         return Ok(Response::new(Answer::empty()));
     }
+    let counted = worker.tally.tunnel_asked();
     let opened = match named {
         Ok(target) => reach(worker, connect, target, head, seen).await,
         Err(refusal) => Err(refusal),
     };
+    counted.no_more();
     opened.inspect_err(|refusal| {
         worker.tally.tunnel_ended(match refusal.code {
             Code::UpstreamUnreachable => TunnelEnd::Unreachable,
@@ -174,7 +176,7 @@ impl Through {
             client: connection.peer.as_str(),
             method: "CONNECT",
             path: &target,
-            caller: None,
+            caller: told.caller.as_deref(),
             labels: None,
             status: 200,
             error: None,

@@ -5,10 +5,11 @@ use super::body::Outgoing;
 use super::circuit;
 use super::multiplex::Place;
 use super::outgoing;
+use super::patience::Share;
 use super::pool::{Open, Versions};
 use super::refusal::{Code, Fault, Refusal};
 use super::route::WorkerRoute;
-use super::slots::{self, Given, Slot};
+use super::slots::{self, Given, Slot, Want};
 use super::spelling;
 use super::upstream::failed;
 use super::wakes::Woken;
@@ -17,6 +18,7 @@ use crate::net::dial::{Connection, DialError, Dialed};
 use crate::net::share::LARGE_READ;
 use crate::net::worker::spawn_local;
 use hyper::client::conn::http1;
+use std::cell::Cell;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
@@ -32,9 +34,9 @@ const UPSTREAM_BUFFER: usize = LARGE_READ;
 pub async fn dial(
     worker: &Worker,
     route: &WorkerRoute,
-    time: Duration,
+    share: Share,
 ) -> Result<(Connection, Option<Slot>), Refusal> {
-    let slot = match slots::wait(worker, route, true, time).await? {
+    let slot = match slots::wait(worker, route, Want::Fresh, share).await? {
         Some(Given::Slot(slot)) => Some(slot),
         // Without a limit; a fresh one is never of another kind.
         _ => None,
@@ -43,7 +45,7 @@ pub async fn dial(
         let dialed = worker.dialer.connect_past(&route.pool.key.origin).await;
         dialed.map_err(|error| not_connected(route, &error))
     };
-    Ok((in_time(worker, route, time, dialing).await?.stream, slot))
+    Ok((in_time(worker, route, share, dialing).await?.stream, slot))
 }
 
 /// A new connection, and what is spoken over it.
@@ -65,15 +67,16 @@ pub async fn connect(
     worker: &Worker,
     route: &WorkerRoute,
     fresh: bool,
-    time: Duration,
+    share: Share,
 ) -> Result<Connected, Refusal> {
-    let slot = match slots::wait(worker, route, fresh, time).await? {
+    let want = if fresh { Want::Fresh } else { Want::Http1 };
+    let slot = match slots::wait(worker, route, want, share).await? {
         None => None,
         Some(Given::Slot(slot)) => Some(slot),
         Some(Given::Open(open)) => return Ok(Connected::Freed(open)),
         Some(Given::Place(place)) => return Ok(Connected::Http2(place)),
     };
-    connect_in(worker, route, slot, time).await
+    connect_in(worker, route, slot, share).await
 }
 
 /// Opens a connection in its slot.
@@ -84,22 +87,26 @@ pub async fn connect_in(
     worker: &Worker,
     route: &WorkerRoute,
     slot: Option<Slot>,
-    time: Duration,
+    share: Share,
 ) -> Result<Connected, Refusal> {
-    in_time(worker, route, time, settle(worker, route, slot)).await
+    in_time(worker, route, share, settle(worker, route, slot)).await
 }
 
 /// Waits for a connection, unless others have done so in vain.
 async fn in_time<T>(
     worker: &Worker,
     route: &WorkerRoute,
-    time: Duration,
+    share: Share,
     connecting: impl Future<Output = Result<T, Refusal>>,
 ) -> Result<T, Refusal> {
     let (circuit, upstream) = (&route.pool.circuit, &route.route.upstream.authority);
-    let attempt = circuit.admit(Instant::now());
+    let now = Instant::now();
+    let attempt = circuit.admit(now);
     let attempt = attempt.map_err(|pause| spared(route, pause))?;
-    match worker.deadlines.within(time, connecting).await {
+    // A short wait in vain says little.
+    let is_told = !share.is_a_rest(now);
+    let until = Cell::new(share.until);
+    match worker.deadlines.until(&until, connecting).await {
         Ok(Ok(connected)) => {
             if circuit.answered(attempt) {
                 tracing::info!("upstream {upstream} takes connections again");
@@ -111,13 +118,13 @@ async fn in_time<T>(
             Err(refusal)
         }
         Err(_) => {
-            if circuit.in_vain(attempt, Instant::now()) {
+            if is_told && circuit.in_vain(attempt, Instant::now()) {
                 tracing::warn!(
                     "upstream {upstream} takes no connections: for now requests are answered \
                      without waiting for one, and now and then one tries"
                 );
             }
-            Err(connect_timed_out(route, time))
+            Err(connect_timed_out(route, share))
         }
     }
 }
@@ -201,7 +208,8 @@ fn not_connected(route: &WorkerRoute, error: &DialError) -> Refusal {
 }
 
 /// The answer where the upstream takes no connection in time.
-pub fn connect_timed_out(route: &WorkerRoute, time: Duration) -> Refusal {
+pub fn connect_timed_out(route: &WorkerRoute, share: Share) -> Refusal {
+    let time = share.length;
     Refusal::new(
         Code::UpstreamTimeout,
         format!(

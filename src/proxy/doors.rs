@@ -3,6 +3,7 @@
 use super::Listening;
 use super::callers::Listener;
 use super::crowd::Seat;
+use super::route::Routes;
 use crate::net::listen::{Accepted, Acceptor, Peer};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -37,6 +38,13 @@ impl Doors {
     /// What a listener lets in; `None` where it is closed.
     pub fn find(&self, id: ListenerId) -> Option<Rc<Listener>> {
         self.open.borrow().get(&id).cloned()
+    }
+
+    /// Has each take its share of these routes.
+    pub fn follow(&self, routes: &Rc<Routes>) {
+        for listener in self.open.borrow().values() {
+            listener.share.follow(routes);
+        }
     }
 
     /// False for a listener that is closed, or lets in others now.
@@ -138,6 +146,7 @@ impl Doors {
             let id = listening.id;
             let known = self.find(id).inspect(|known| {
                 known.lets_in(listening.callers.clone());
+                known.share.name(listening.routes.clone());
             });
             let known = known.filter(|known| known.lets_in_as(listening));
             let listener = match known {

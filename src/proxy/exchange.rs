@@ -2,12 +2,13 @@
 
 use super::attach::Outbound;
 use super::dialing::{Connected, connect_in, connect_timed_out};
-use super::multiplex::{Multiplex, Place};
+use super::multiplex::{Attempt, Multiplex, Place};
+use super::patience::Share;
 use super::received::{Received, Streamed};
 use super::refusal::{Code, Fault, Refusal};
 use super::replay::{Sending, Upload};
 use super::route::WorkerRoute;
-use super::slots::{self, Given};
+use super::slots::{self, Given, Want};
 use super::streaming::{Ending, Streaming};
 use super::upstream::{Answered, Return, timed_out, tls_failed};
 use super::worker::Worker;
@@ -23,10 +24,17 @@ use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// Sends a request over a connection that others share; `None` when the origin
-/// turns out to speak HTTP/1.1.
+/// What has become of a request over a connection that others share.
+pub enum Sent {
+    Answered(Answered),
+    /// The origin turns out to speak HTTP/1.1: with a connection, if there is one.
+    WantsHttp1(Option<Connected>),
+}
+
+/// Sends a request over a connection that others share; in that `place`, where it
+/// has one already.
 ///
 /// Once more goes out, over a connection opened since, what the upstream has
 /// provably not processed (RFC 9113, 8.7), and what may be repeated when a
@@ -38,12 +46,26 @@ pub async fn send(
     outbound: &mut Outbound<'_>,
     attach: &Attach,
     upload: Option<&Upload>,
-) -> Result<Option<Answered>, Refusal> {
+    mut place: Option<Place>,
+) -> Result<Sent, Refusal> {
     let mut newer_than = 0;
     loop {
-        let time = outbound.connect_time;
-        let Some(place) = place(worker, route, multiplex, newer_than, time).await? else {
-            return Ok(None);
+        let found = match place.take() {
+            Some(place) => Connected::Http2(place),
+            None => match multiplex.place(newer_than) {
+                Some(place) => Connected::Http2(place),
+                None => {
+                    let share = outbound.patience.share();
+                    match connected(worker, route, multiplex, newer_than, share).await? {
+                        Some(connected) => connected,
+                        None => return Ok(Sent::WantsHttp1(None)),
+                    }
+                }
+            },
+        };
+        let place = match found {
+            Connected::Http2(place) => place,
+            http1 => return Ok(Sent::WantsHttp1(Some(http1))),
         };
         let number = place.number();
         let trouble = place.trouble();
@@ -51,7 +73,7 @@ pub async fn send(
         let request = outbound.request(attach, super::body::Outgoing::Empty)?;
         let request = translate(request.into_parts().0, route, outbound.wants_trailers);
         let failure = match over(worker, route, place, request, attach, upload).await {
-            Ok(answered) => return Ok(Some(answered)),
+            Ok(answered) => return Ok(Sent::Answered(answered)),
             Err(failure) => failure,
         };
         let first = newer_than == 0;
@@ -61,7 +83,7 @@ pub async fn send(
             Failure::Unprocessed => first && upload.is_none_or(Upload::at_hand),
             Failure::WantsHttp1 if upload.is_none_or(Upload::at_hand) => {
                 multiplex.require_http1(Instant::now());
-                return Ok(None);
+                return Ok(Sent::WantsHttp1(None));
             }
             Failure::Lost => {
                 let at_hand = upload.is_none_or(Upload::replayable);
@@ -113,63 +135,60 @@ impl From<h2::Error> for Failure {
 }
 
 /// A place on a connection opened after that number of them, on a new one if
-/// need be, which one request opens for all who wait.
-async fn place(
+/// need be, which one request opens for all who wait; or a connection over
+/// HTTP/1.1, where the origin turns out to speak that. `None` where it is known to.
+async fn connected(
     worker: &Worker,
     route: &WorkerRoute,
     multiplex: &Multiplex,
     newer_than: u64,
-    time: Duration,
-) -> Result<Option<Place>, Refusal> {
+    share: Share,
+) -> Result<Option<Connected>, Refusal> {
     loop {
         if multiplex.speaks_http1() {
             return Ok(None);
         }
         if let Some(place) = multiplex.place(newer_than) {
-            return Ok(Some(place));
+            return Ok(Some(Connected::Http2(place)));
         }
         if let Some(attempt) = multiplex.attempt() {
-            let wait = attempt.wait();
-            let waited = worker.deadlines.within(time, wait);
-            waited.await.map_err(|_| connect_timed_out(route, time))??;
+            ended(worker, route, &attempt, share).await?;
             continue;
         }
-        let slot = match slots::wait(worker, route, false, time).await? {
+        let slot = match slots::wait(worker, route, Want::Shared, share).await? {
             None => None,
             Some(Given::Slot(slot)) => Some(slot),
-            Some(Given::Place(place)) => return Ok(Some(place)),
-            Some(Given::Open(open)) => {
-                route.pool.put(open);
-                continue;
-            }
+            Some(Given::Place(place)) => return Ok(Some(Connected::Http2(place))),
+            Some(Given::Open(open)) => return Ok(Some(Connected::Freed(open))),
         };
         let begun = multiplex.begin();
-        let connected = connect_in(worker, route, slot, time).await;
+        let connected = connect_in(worker, route, slot, share).await;
         match connected.inspect_err(|refusal| begun.failed(refusal))? {
             Connected::Http2(place) => {
                 multiplex.serve();
-                return Ok(Some(place));
+                return Ok(Some(Connected::Http2(place)));
             }
-            Connected::Http1(open) | Connected::Freed(open) => {
+            http1 => {
                 multiplex.found_http1();
-                route.pool.put(open);
-                // It takes a request once its task has had a turn.
-                a_turn_of_the_others().await;
+                return Ok(Some(http1));
             }
         }
     }
 }
 
-async fn a_turn_of_the_others() {
-    let mut was_polled = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut was_polled, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
+/// Waits for another request's attempt to connect, which has time of its own.
+async fn ended(
+    worker: &Worker,
+    route: &WorkerRoute,
+    attempt: &Attempt,
+    share: Share,
+) -> Result<(), Refusal> {
+    let until = Cell::new(share.until);
+    match worker.deadlines.until(&until, attempt.wait()).await {
+        Ok(ended) if ended.is_err() || Instant::now() < share.until => ended,
+        // How that went is noted of the address by who has tried.
+        _ => Err(connect_timed_out(route, share).with(Fault::Spared)),
+    }
 }
 
 async fn over(

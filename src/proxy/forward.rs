@@ -140,6 +140,7 @@ async fn pipeline(
         if let Some(newer) = Box::pin(newer).await {
             answered.discard(worker, upload);
             credential = newer;
+            outbound.patience.begin_anew();
             let replay = sent(worker, way, &mut outbound, &credential, seen);
             let replayed = Box::pin(replay).await;
             choice.replayed(&replayed);
@@ -182,7 +183,7 @@ fn find_route(
     head: &request::Parts,
     noted: Noted,
 ) -> Result<Rc<WorkerRoute>, Refusal> {
-    let routes = worker.routes();
+    let routes = worker.routes_at(&connection.listener);
     let host = &callers::check(head, noted, connection, &routes)?;
     let path = head.uri.path();
     let target = head.uri.path_and_query().map_or(0, |t| t.as_str().len());
@@ -237,7 +238,7 @@ pub(super) async fn sent(
     if let Some(upload) = way.upload {
         expect::be_patient(worker, upload);
     }
-    seen.sending(worker, outbound, at);
+    seen.sending(worker, (route, outbound), at);
     let answered = match way.handshake {
         None => upstream::send(worker, route, outbound, attach, way.upload, at).await,
         Some(handshake) => Box::pin(handshake.send(worker, route, outbound, attach, at)).await,

@@ -112,7 +112,7 @@ impl Handshake {
     ) -> Result<Answered, Refusal> {
         // Of a sending before this one: its connection may be in our way.
         self.raw.take();
-        let (stream, slot) = dialing::dial(worker, route, outbound.connect_time).await?;
+        let (stream, slot) = dialing::dial(worker, route, outbound.patience.share()).await?;
         let trouble = stream.trouble();
         let mut http = http1::Builder::new();
         spelling::to_upstreams(&mut http, route);

@@ -1,6 +1,6 @@
 //! Fields that end at one connection (RFC 9110, 7.6.1), in both directions.
 
-use super::who::CALLER_KEY;
+use super::who::{CALLER_KEY, CALLER_TOKEN};
 use http::header::{
     CONNECTION, COOKIE, EXPECT, HeaderMap, HeaderName, HeaderValue, ORIGIN, PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
@@ -11,7 +11,7 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// What goes in either direction, by its bit in [`Noted::gone`].
-static GOES: [HeaderName; 8] = [
+static GOES: [HeaderName; 9] = [
     TE,
     UPGRADE,
     EXPECT,
@@ -20,6 +20,7 @@ static GOES: [HeaderName; 8] = [
     KEEP_ALIVE,
     PROXY_CONNECTION,
     CALLER_KEY,
+    CALLER_TOKEN,
 ];
 
 /// What one pass over the fields of a message found, so that an ordinary message
@@ -34,7 +35,7 @@ pub struct Noted {
     pub from_page: bool,
     /// A field that frames the message once `_` is read as `-`, as many servers do.
     pub frames_in_disguise: bool,
-    gone: u8,
+    gone: u16,
     /// What goes on to the upstream all the same.
     pub goes_on: GoesOn,
 }
@@ -68,6 +69,7 @@ impl Noted {
                 _ if *name == KEEP_ALIVE => noted.gone |= 1 << 5,
                 _ if *name == PROXY_CONNECTION => noted.gone |= 1 << 6,
                 _ if *name == CALLER_KEY => noted.gone |= 1 << 7,
+                _ if *name == CALLER_TOKEN => noted.gone |= 1 << 8,
                 _ if *name == SEC_FETCH_SITE => noted.from_page = true,
                 _ if is_disguised(name.as_str()) => noted.frames_in_disguise = true,
                 _ => {}

@@ -1,6 +1,7 @@
 //! CONNECT to a host whose requests get their tokens here: the connection goes
 //! on as one of that host's, by TLS, with a certificate of the local authority.
 
+use super::absolute;
 use super::accept::serve;
 use super::connection::Connection;
 use super::observe::Seen;
@@ -26,8 +27,10 @@ pub struct Intercepted {
     pub told: Told,
 }
 
-/// Has the connection go on so once the answer is written.
+/// Has the connection go on so once the answer is written. No certificate is made
+/// for a host of which every request would be refused.
 pub fn open(
+    worker: &Worker,
     connection: &Connection,
     interception: &Interception,
     (host, port): (&str, u16),
@@ -38,6 +41,9 @@ pub fn open(
         return Err(Refusal::bad_request(
             "the target of CONNECT is neither a DNS name nor an address",
         ));
+    }
+    if !worker.routes().names_host(&host) && !connection.listener.is_own_name(&host) {
+        return Err(absolute::unnamed(&host));
     }
     let leaves = &connection.listener.leaves;
     let tls = leaves.for_host(name, &interception.authority);

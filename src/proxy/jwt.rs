@@ -27,7 +27,7 @@ pub struct Jwts {
     known: RefCell<HashMap<KeyDigest, Rc<Known>>>,
 }
 
-/// A token whose signature was found to be good.
+/// A token whose signature was found to be good, and which has let somebody in.
 struct Known {
     issuer: Arc<TrustedIssuer>,
     verified: Verified,
@@ -61,7 +61,8 @@ pub fn caller(worker: &Worker, allowed: &Allowed, headers: &HeaderMap) -> Shown 
     shown
 }
 
-/// Takes callers' tokens out of what goes on.
+/// Takes callers' tokens out of what goes on: those that this route and listener
+/// have looked at, in whichever field.
 pub fn take_away(allowed: &Allowed, headers: &mut HeaderMap) {
     for jwt in allowed.jwts() {
         headers.remove(&jwt.header);
@@ -82,20 +83,9 @@ fn by_field(worker: &Worker, allowed: &Allowed, field: &HeaderName, headers: &He
         None if *field == AUTHORIZATION => return Shown::None,
         None => value.as_bytes(),
     };
-    let jwts = || allowed.jwts().iter().filter(|jwt| jwt.header == *field);
-    let known = match worker.jwts.known(token, jwts()) {
-        Ok(known) => known,
-        Err(fault) => return Shown::Fault(fault),
-    };
+    let jwts = allowed.jwts().iter().filter(|jwt| jwt.header == *field);
     let now = i64::try_from(SystemClock::wall().unix_seconds()).unwrap_or(i64::MAX);
-    if let Err(fault) = known.verified.holds(now) {
-        return Shown::Fault(fault);
-    }
-    let found = jwts().find_map(|jwt| name(jwt, &known));
-    found.map_or(
-        Shown::Bad("the token is good, and of none of them"),
-        Shown::Caller,
-    )
+    worker.jwts.caller(token, jwts, now)
 }
 
 /// The scheme in any case (RFC 9110, 11.1), then the token.
@@ -106,19 +96,19 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
         .then(|| token.trim_ascii())
 }
 
-/// The caller's name, where this lets it in.
-fn name(jwt: &ByJwt, known: &Known) -> Option<Arc<str>> {
+/// The caller's name, where one of these lets it in.
+fn name<'a>(known: &Known, mut jwts: impl Iterator<Item = &'a ByJwt>) -> Option<Arc<str>> {
     let Known { issuer, verified } = known;
     let says = |(claim, values): &(String, Vec<String>)| verified.says(claim, values);
-    let fits =
-        jwt.issuer == *issuer && verified.is_for(&jwt.audiences) && jwt.claims.iter().all(says);
-    if !fits {
-        return None;
-    }
-    match &jwt.name {
-        NameOf::Given(name) => Some(name.clone()),
-        NameOf::Claim(claim) => verified.name(claim).map(Arc::from),
-    }
+    jwts.find_map(|jwt| {
+        let fits =
+            jwt.issuer == *issuer && verified.is_for(&jwt.audiences) && jwt.claims.iter().all(says);
+        match &jwt.name {
+            _ if !fits => None,
+            NameOf::Given(name) => Some(name.clone()),
+            NameOf::Claim(claim) => verified.name(claim).map(Arc::from),
+        }
+    })
 }
 
 impl Jwts {
@@ -131,54 +121,85 @@ impl Jwts {
         }
     }
 
-    /// The token, once its signature is known to be good.
-    fn known<'a>(
+    /// Whom this token lets in by one of these.
+    fn caller<'a>(
         &self,
         token: &[u8],
         jwts: impl Iterator<Item = &'a ByJwt> + Clone,
-    ) -> Result<Rc<Known>, Fault> {
+        now: i64,
+    ) -> Shown {
         let generation = self.issuers.generation();
         if self.generation.replace(generation) != generation {
             self.known.borrow_mut().clear();
         }
         let digest = digest(token);
         let found = self.known.borrow().get(&digest).cloned();
-        if let Some(found) = found
-            && jwts.clone().any(|jwt| jwt.issuer == found.issuer)
-        {
-            return Ok(found);
+        if let Some(known) = found {
+            let mut all = jwts.clone();
+            match (known.verified.holds(now), name(&known, jwts.clone())) {
+                (Ok(()), Some(caller)) => return Shown::Caller(caller),
+                // It is so by whichever issuer's keys.
+                (Err(why), _) if all.any(|jwt| jwt.issuer == known.issuer) => {
+                    return Shown::Fault(why);
+                }
+                _ => {}
+            }
         }
-        let known = Rc::new(self.verify(token, jwts)?);
+        match self.verify(token, jwts, now) {
+            Ok((known, caller)) => {
+                self.remember(digest, known);
+                Shown::Caller(caller)
+            }
+            Err(why) => why,
+        }
+    }
+
+    fn remember(&self, digest: KeyDigest, known: Known) {
         let mut all = self.known.borrow_mut();
         if all.len() >= MOST {
             all.clear();
         }
-        all.insert(digest, known.clone());
-        Ok(known)
+        all.insert(digest, Rc::new(known));
     }
 
+    /// By each issuer of the token's name, as they may have different keys, until
+    /// one lets somebody in. That a token is good says more than that another
+    /// issuer's keys don't fit.
     fn verify<'a>(
         &self,
         token: &[u8],
-        jwts: impl Iterator<Item = &'a ByJwt>,
-    ) -> Result<Known, Fault> {
-        let token = Unverified::read(token)?;
+        jwts: impl Iterator<Item = &'a ByJwt> + Clone,
+        now: i64,
+    ) -> Result<(Known, Arc<str>), Shown> {
+        let token = Unverified::read(token).map_err(Shown::Fault)?;
         let mut fault = Fault::UnknownIssuer;
+        let mut is_good = false;
         let mut tried: Vec<&Arc<TrustedIssuer>> = Vec::new();
-        for jwt in jwts.filter(|jwt| token.issuer() == Some(&jwt.issuer.name)) {
+        let of_its_name = |jwt: &&ByJwt| token.issuer() == Some(&jwt.issuer.name);
+        for jwt in jwts.clone().filter(of_its_name) {
             if tried.contains(&&jwt.issuer) {
                 continue;
             }
             tried.push(&jwt.issuer);
-            match self.by_keys_of(&jwt.issuer, &token) {
-                Ok(verified) => {
-                    let issuer = jwt.issuer.clone();
-                    return Ok(Known { issuer, verified });
+            let verified = match self.by_keys_of(&jwt.issuer, &token) {
+                Ok(verified) => verified,
+                Err(why) => {
+                    fault = why;
+                    continue;
                 }
-                Err(why) => fault = why,
+            };
+            verified.holds(now).map_err(Shown::Fault)?;
+            is_good = true;
+            let issuer = jwt.issuer.clone();
+            let known = Known { issuer, verified };
+            if let Some(caller) = name(&known, jwts.clone()) {
+                return Ok((known, caller));
             }
         }
-        Err(fault)
+        Err(match is_good {
+            true => Shown::Bad("the token is good, and of none of them"),
+            false => Shown::Fault(fault),
+        })
     }
 
     fn by_keys_of(&self, of: &TrustedIssuer, token: &Unverified<'_>) -> Result<Verified, Fault> {

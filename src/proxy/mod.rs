@@ -36,6 +36,7 @@ mod onward;
 mod outgoing;
 mod oversized;
 mod path;
+mod patience;
 mod peer;
 mod permits;
 mod pool;
@@ -51,6 +52,7 @@ mod route;
 mod sample;
 mod secure;
 mod seed;
+mod served;
 mod set_cookie;
 mod several;
 mod signs;
@@ -74,6 +76,7 @@ use crate::base::clock::SystemClock;
 use crate::base::id::AccountKey;
 use crate::config::checked::callers::Allowed;
 use crate::config::checked::connect::Connect;
+use crate::config::checked::served::Served;
 use crate::config::checked::{Limits, SharedRoutes};
 use crate::net::dial::Dialer;
 use crate::net::listen::{Local, Socket};
@@ -124,6 +127,8 @@ pub struct Listening {
     pub callers: Option<Arc<Allowed>>,
     /// `None`: CONNECT is refused.
     pub connect: Option<Connect>,
+    /// `None`: all routes.
+    pub routes: Option<Served>,
     /// `None`: it is open already.
     pub socket: Option<Socket>,
 }
@@ -247,6 +252,7 @@ fn shared(listeners: &[Listening]) -> io::Result<Vec<Listening>> {
             tls: listening.tls.clone(),
             callers: listening.callers.clone(),
             connect: listening.connect.clone(),
+            routes: listening.routes.clone(),
             socket: socket.transpose()?,
         })
     });

@@ -2,7 +2,7 @@
 //! each takes, how it is opened once for all who wait, and when it ends.
 
 use super::pool::{Limits, Versions};
-use super::refusal::Refusal;
+use super::refusal::{Code, Fault, Refusal};
 use super::slots::{Given, Slot, Slots};
 use crate::net::dial::Connection;
 use crate::net::heard::Heard;
@@ -80,9 +80,13 @@ impl Multiplex {
         self.speaks.get() == Speaks::Http1
     }
 
-    /// A new connection has turned out to be one over HTTP/1.1.
+    /// A new connection has turned out to be one over HTTP/1.1: no others are
+    /// shared, and those that were are in nobody's way.
     pub fn found_http1(&self) {
         self.speaks.set(Speaks::Http1);
+        for connection in &*self.connections.borrow() {
+            connection.retire();
+        }
     }
 
     /// The origin serves this worker over HTTP/1.1 alone for a while.
@@ -106,7 +110,9 @@ impl Multiplex {
 
     /// Gives places to the requests that wait: the upstream may allow more by now.
     pub fn serve(&self) {
-        let Some(slots) = &self.slots else { return };
+        let Some(slots) = self.slots.as_ref().filter(|_| !self.speaks_http1()) else {
+            return;
+        };
         while slots.are_awaited()
             && let Some(place) = self.find(0)
         {
@@ -114,12 +120,13 @@ impl Multiplex {
         }
     }
 
-    /// Closes a connection that nobody uses.
-    pub fn close_one(&self) {
+    /// Closes a connection that nobody uses, so that its slot is free; false
+    /// where there is none.
+    pub fn close_one(&self) -> bool {
         let mut connections = self.connections.borrow_mut();
-        if let Some(at) = connections.iter().position(|c| c.streams.get() == 0) {
-            connections.remove(at);
-        }
+        let is_idle = |c: &Rc<Shared>| c.streams.get() == 0 && c.has_slot();
+        let at = connections.iter().position(is_idle);
+        at.map(|at| connections.remove(at)).is_some()
     }
 
     fn find(&self, number: u64) -> Option<Place> {
@@ -133,7 +140,10 @@ impl Multiplex {
     /// # Errors
     /// When it does not even take what comes first.
     pub async fn open(&self, stream: Connection, slot: Option<Slot>) -> Result<Place, h2::Error> {
-        let control = Rc::<Control>::default();
+        let control = Rc::new(Control {
+            slot: RefCell::new(slot),
+            ..Control::default()
+        });
         let trouble = stream.trouble();
         let io = Heard::new(stream, control.heard.clone());
         let (sender, mut connection) = builder().handshake::<_, Bytes>(io).await?;
@@ -155,10 +165,7 @@ impl Multiplex {
             control: control.clone(),
             slots: self.slots.clone(),
         });
-        spawn_local(async move {
-            attend(connection, control).await;
-            drop(slot);
-        });
+        spawn_local(attend(connection, control));
         self.speaks.set(Speaks::Http2);
         let place = Shared::take(&shared);
         self.connections.borrow_mut().push(shared);
@@ -206,12 +213,14 @@ impl Attempt {
     /// Waits for its end.
     ///
     /// # Errors
-    /// Its own, which is everyone's. One that was given up has none.
+    /// Its own, which is everyone's; of the address it is noted once, by who has
+    /// tried. One that was given up has none.
     pub async fn wait(&self) -> Result<(), Refusal> {
         while !self.over.get() {
             self.ended.notified().await;
         }
-        self.failed.borrow().clone().map_or(Ok(()), Err)
+        let failed = self.failed.borrow().clone();
+        failed.map_or(Ok(()), |refusal| Err(refusal.with(Fault::Spared)))
     }
 }
 
@@ -222,9 +231,12 @@ pub struct Begun<'a> {
 }
 
 impl Begun<'_> {
-    /// Tells the others why there is no connection.
+    /// Tells the others why there is no connection. Where the time of this one has
+    /// run out they have their own.
     pub fn failed(&self, refusal: &Refusal) {
-        self.attempt.failed.replace(Some(refusal.clone()));
+        if refusal.code != Code::UpstreamTimeout {
+            self.attempt.failed.replace(Some(refusal.clone()));
+        }
     }
 }
 
@@ -262,6 +274,9 @@ struct Control {
     killed: Cell<bool>,
     ended: Cell<bool>,
     task: RefCell<Option<Waker>>,
+    /// Until it ends, or takes no new request: its last answers may take long,
+    /// and are to hold up nobody else.
+    slot: RefCell<Option<Slot>>,
 }
 
 impl Control {
@@ -285,11 +300,31 @@ struct Pulse {
 
 impl Shared {
     fn place(self: &Rc<Self>) -> Option<Place> {
-        let open = !self.retired.get() && !self.control.ended.get();
+        if self.retired.get() || self.control.ended.get() {
+            return None;
+        }
         // Asked anew each time: the upstream may change it at any time.
-        let most = || self.sender.current_max_send_streams().min(MOST_STREAMS);
-        let free = open && self.streams.get() < most() && !self.has_gone_away();
-        free.then(|| self.take())
+        let most = self.sender.current_max_send_streams().min(MOST_STREAMS);
+        let is_full = self.streams.get() >= most;
+        if is_full && self.slots.is_none() {
+            return None;
+        }
+        if self.has_gone_away() {
+            self.retire();
+            return None;
+        }
+        (!is_full).then(|| self.take())
+    }
+
+    /// It takes no new request, and counts no more where connections are counted.
+    fn retire(&self) {
+        self.retired.set(true);
+        let slot = self.control.slot.take();
+        drop(slot);
+    }
+
+    fn has_slot(&self) -> bool {
+        self.control.slot.borrow().is_some()
     }
 
     fn take(self: &Rc<Self>) -> Place {
@@ -305,7 +340,10 @@ impl Shared {
 
     fn sweep(&self, now: Instant, limits: &Limits) -> bool {
         if now.saturating_duration_since(self.born) >= limits.age {
-            self.retired.set(true);
+            self.retire();
+        }
+        if self.has_slot() && self.has_gone_away() {
+            self.retire();
         }
         if self.streams.get() > 0 {
             self.idle_since.set(None);
@@ -397,7 +435,7 @@ impl Place {
 
     /// The connection takes no further request.
     pub fn retire(&self) {
-        self.0.retired.set(true);
+        self.0.retire();
     }
 }
 
@@ -443,12 +481,14 @@ async fn attend(connection: h2::client::Connection<Heard, Bytes>, control: Rc<Co
         .await;
     }
     control.ended.set(true);
+    let slot = control.slot.take();
+    drop(slot);
 }
 
 #[cfg(test)]
 mod tests {
     use super::{HTTP1_TIME, Limits, Multiplex, Versions};
-    use crate::proxy::refusal::{Code, Refusal};
+    use crate::proxy::refusal::{Code, Fault, Refusal};
     use std::future::Future;
     use std::task::{Context, Poll, Waker};
     use std::time::{Duration, Instant};
@@ -457,15 +497,16 @@ mod tests {
     fn all_who_wait_learn_how_an_attempt_ended() {
         let multiplex = Multiplex::new(Versions::Either, None);
         let mut cx = Context::from_waker(Waker::noop());
-        for fails in [true, false] {
+        let (gone, late) = (Code::UpstreamUnreachable, Code::UpstreamTimeout);
+        for (failure, is_told) in [(Some(gone), true), (Some(late), false), (None, false)] {
             let begun = multiplex.begin();
             let attempt = multiplex.attempt().unwrap();
             let mut waits = [Box::pin(attempt.wait()), Box::pin(attempt.wait())];
             for wait in &mut waits {
                 assert!(wait.as_mut().poll(&mut cx).is_pending());
             }
-            if fails {
-                begun.failed(&Refusal::new(Code::UpstreamUnreachable, "gone"));
+            if let Some(code) = failure {
+                begun.failed(&Refusal::new(code, "gone").with(Fault::Unsent));
             }
             // Also when whoever connects is gone in the middle of it.
             drop(begun);
@@ -473,7 +514,9 @@ mod tests {
                 let Poll::Ready(ended) = wait.as_mut().poll(&mut cx) else {
                     panic!("it has ended");
                 };
-                assert_eq!(ended.is_err(), fails);
+                // Whoever has tried notes it of the address; others may have time left.
+                let fault = ended.err().map(|refusal| refusal.fault);
+                assert_eq!(fault, is_told.then_some(Fault::Spared));
             }
             assert!(multiplex.attempt().is_none());
         }

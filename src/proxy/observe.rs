@@ -67,9 +67,14 @@ impl Seen {
     }
 
     /// The request is sent: under a span of its own.
-    pub fn sending(&mut self, worker: &Worker, outbound: &mut Outbound<'_>, at: Instant) {
+    pub fn sending(
+        &mut self,
+        worker: &Worker,
+        (route, outbound): (&WorkerRoute, &mut Outbound<'_>),
+        at: Instant,
+    ) {
         if let (Some(trace), Some(tracer)) = (&mut self.trace, &worker.tracer) {
-            outbound.traceparent = trace.sending(tracer, at).map(Box::new);
+            outbound.traceparent = trace.sending(tracer, route, at).map(Box::new);
         }
     }
 

@@ -192,14 +192,11 @@ impl Pool {
         self.idle.borrow_mut().pop().map(|idle| idle.open)
     }
 
-    /// Closes one that nobody uses, for the sake of a new one; gives none.
-    pub fn close_one(&self) -> Option<Open> {
-        if self.take_any().is_none()
-            && let Some(multiplex) = &self.multiplex
-        {
-            multiplex.close_one();
-        }
-        None
+    /// Closes one that nobody uses, for the sake of a new one; false where all
+    /// are used.
+    pub fn close_one(&self) -> bool {
+        let multiplex = self.multiplex.as_ref();
+        self.take_any().is_some() || multiplex.is_some_and(|multiplex| multiplex.close_one())
     }
 
     fn is_old(&self, open: &Open, now: Instant) -> bool {

@@ -74,7 +74,8 @@ pub fn clean<B>(
 /// and a body taken for chunks or not. The one length is a number.
 fn is_framed_plainly(headers: &HeaderMap) -> bool {
     let coding = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"chunked");
-    let length = |value: &HeaderValue| value.as_bytes().iter().all(u8::is_ascii_digit);
+    let length =
+        |value: &HeaderValue| !value.is_empty() && value.as_bytes().iter().all(u8::is_ascii_digit);
     is_only(headers, &TRANSFER_ENCODING, coding) && is_only(headers, &CONTENT_LENGTH, length)
 }
 
@@ -199,7 +200,7 @@ pub fn allow_origin(headers: &mut HeaderMap, origin: HeaderValue) {
 
 #[cfg(test)]
 mod tests {
-    use super::{strip_hop_by_hop, without_parameter};
+    use super::{is_framed_plainly, strip_hop_by_hop, without_parameter};
     use http::header::{HeaderMap, HeaderValue};
 
     #[test]
@@ -217,6 +218,21 @@ mod tests {
             ("/b?my_access_token=x", "/b?my_access_token=x"),
         ] {
             assert_eq!(without_parameter(text, "access_token"), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_length_is_one_number() {
+        let fits = |lengths: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for length in lengths {
+                headers.append("content-length", HeaderValue::from_static(length));
+            }
+            is_framed_plainly(&headers)
+        };
+        assert!(fits(&[]) && fits(&["0"]) && fits(&["12"]));
+        for bad in [&[""][..], &["+1"], &["1, 1"], &["1", "1"], &["", "1"]] {
+            assert!(!fits(bad), "{bad:?}");
         }
     }
 

@@ -4,11 +4,14 @@
 use super::outgoing::Whole;
 use super::pool::Pool;
 use super::several::Several;
+use super::who::CALLER_TOKEN;
 use crate::config::checked::callers::Speaks;
+use crate::config::checked::served::Served;
 use crate::config::checked::{HostMatch, PathMatch, Route};
 use crate::telemetry::access::Labels;
 use crate::telemetry::requests::RouteStats;
 use crate::token::Reader;
+use http::header::{AUTHORIZATION, HeaderName, PROXY_AUTHORIZATION};
 use http::{HeaderValue, Method, request};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -43,6 +46,9 @@ pub struct Routes {
     host_suffixes: Vec<(String, Paths)>,
     any_host: Paths,
     keep_case: bool,
+    /// Where callers of any route send their JWTs, besides the usual places: on no
+    /// route that is an upstream's to see.
+    token_fields: Vec<HeaderName>,
     all: Vec<Rc<WorkerRoute>>,
     /// What serves each caller of a route by the caller's own account.
     own: HashMap<Arc<str>, HashMap<Arc<str>, Rc<WorkerRoute>>>,
@@ -73,6 +79,7 @@ impl Routes {
         let mut routes = Self::default();
         for route in &all {
             routes.keep_case |= route.route.keep_header_case;
+            routes.note_token_fields(route);
             if let Speaks::For {
                 caller,
                 route: lead,
@@ -102,9 +109,33 @@ impl Routes {
         routes
     }
 
+    /// The table of those among them that are named.
+    #[must_use]
+    pub fn only(&self, named: &Served) -> Self {
+        let some = self.all.iter().filter(|route| named.serves(&route.route));
+        Self::new(some.cloned().collect())
+    }
+
     /// Every route, in the order of the configuration.
     pub fn iter(&self) -> impl Iterator<Item = &Rc<WorkerRoute>> {
         self.all.iter()
+    }
+
+    fn note_token_fields(&mut self, route: &WorkerRoute) {
+        let jwts = route.route.callers.iter().flat_map(|all| all.jwts());
+        for field in jwts.map(|jwt| &jwt.header) {
+            // The first is also others'; the other two end here anyway.
+            let is_usual = [AUTHORIZATION, PROXY_AUTHORIZATION, CALLER_TOKEN].contains(field);
+            if !is_usual && !self.token_fields.contains(field) {
+                self.token_fields.push(field.clone());
+            }
+        }
+    }
+
+    /// Fields of callers' JWTs that hardly any configuration names.
+    #[must_use]
+    pub fn token_fields(&self) -> &[HeaderName] {
+        &self.token_fields
     }
 
     /// Every pool, once.

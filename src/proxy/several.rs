@@ -18,7 +18,7 @@ use crate::token::Credential;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// The addresses of a route's upstream, as one worker knows them.
 pub struct Several {
@@ -97,16 +97,6 @@ fn of_address(route: &Route, upstream: &Upstream) -> Route {
     one
 }
 
-/// How long the first sending of a request may wait for a connection: of several
-/// addresses another one is to have some of the time.
-pub fn first_connect_time(route: &WorkerRoute) -> Duration {
-    let time = route.route.connect_timeout;
-    match route.route.reach.others.is_empty() {
-        true => time,
-        false => time / 2,
-    }
-}
-
 /// Where a request goes.
 pub struct Choice<'a> {
     /// What leads there; the route itself, where it has one address.
@@ -123,8 +113,6 @@ struct Tries<'a> {
     attempt: Option<Attempt>,
     /// A connection has ended without an answer: once is enough.
     lost: bool,
-    /// When the time to connect is over.
-    until: Instant,
 }
 
 /// What a sending needs.
@@ -145,7 +133,6 @@ impl<'a> Choice<'a> {
                 tried: 1 << at,
                 attempt: Some(attempt),
                 lost: false,
-                until: now + lead.route.connect_timeout,
             }));
         }
         Self { route, among }
@@ -176,7 +163,10 @@ impl<'a> Choice<'a> {
             if !tries.may_go_on(refusal.fault, outbound.method.is_idempotent(), way.upload) {
                 return answered;
             }
-            let Some((next, time)) = tries.next(now) else {
+            if outbound.patience.is_over(now) {
+                return answered;
+            }
+            let Some((next, is_last)) = tries.next(now) else {
                 return answered;
             };
             tracing::debug!(
@@ -186,7 +176,7 @@ impl<'a> Choice<'a> {
             );
             self.route = next;
             way.route = next;
-            outbound.lead_to(next, time);
+            outbound.lead_to(next, is_last);
             answered = sent(worker, way, outbound, credential, seen).await;
         }
     }
@@ -236,17 +226,14 @@ impl<'a> Tries<'a> {
         may_be_sent && upload.is_none_or(Upload::at_hand)
     }
 
-    /// Another address, and how long a connection to it may take.
-    fn next(&mut self, now: Instant) -> Option<(&'a Rc<WorkerRoute>, Duration)> {
-        let left = self.until.checked_duration_since(now);
-        let left = left.filter(|left| !left.is_zero())?;
+    /// Another address, and whether it is the last.
+    fn next(&mut self, now: Instant) -> Option<(&'a Rc<WorkerRoute>, bool)> {
         let (at, attempt) = self.several.pick(self.tried, now)?;
         self.at = at;
         self.tried |= 1 << at;
         self.attempt = Some(attempt);
         let is_last = self.tried.count_ones() as usize == self.several.members.len();
-        let time = if is_last { left } else { left / 2 };
-        Some((&self.several.members[at].route, time))
+        Some((&self.several.members[at].route, is_last))
     }
 }
 

@@ -3,6 +3,7 @@
 //! that comes later: so nobody starves, and no wake-up is lost.
 
 use super::multiplex::Place;
+use super::patience::Share;
 use super::pool::{Open, Pool};
 use super::refusal::{Code, Fault, Refusal};
 use super::route::WorkerRoute;
@@ -29,6 +30,18 @@ pub struct Slots {
 
 /// A connection may be open while this lives.
 pub struct Slot(Rc<Slots>);
+
+/// What a request needs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Want {
+    /// A connection over HTTP/1.1, new or not.
+    Http1,
+    /// A connection that was never used.
+    Fresh,
+    /// A place on a shared connection, or a connection over HTTP/1.1 once the
+    /// origin turns out to want that.
+    Shared,
+}
 
 /// What a request gets that has waited.
 pub enum Given {
@@ -142,30 +155,30 @@ impl Drop for Waiting<'_> {
 }
 
 /// What a request that needs a connection may have: `None` where it may open
-/// one, as any request may where there is no limit. With `fresh` it gets no
-/// connection that was used before.
+/// one, as any request may where there is no limit.
 ///
 /// # Errors
-/// When too many wait, or none becomes free within `time`.
+/// When too many wait, or none becomes free in time.
 pub async fn wait(
     worker: &Worker,
     route: &WorkerRoute,
-    fresh: bool,
-    time: Duration,
+    want: Want,
+    share: Share,
 ) -> Result<Option<Given>, Refusal> {
     let Some(slots) = &route.pool.slots else {
         return Ok(None);
     };
-    let given = until_given(&route.pool, slots, fresh);
-    match worker.deadlines.within(time, given).await {
+    let given = until_given(&route.pool, slots, want);
+    let until = Cell::new(share.until);
+    match worker.deadlines.until(&until, given).await {
         Ok(Some(given)) => Ok(Some(given)),
         Ok(None) => Err(too_many_wait(route, slots)),
-        Err(_) => Err(none_free(route, slots, time)),
+        Err(_) => Err(none_free(route, slots, share.length)),
     }
 }
 
 /// `None` where too many wait.
-async fn until_given(pool: &Pool, slots: &Rc<Slots>, fresh: bool) -> Option<Given> {
+async fn until_given(pool: &Pool, slots: &Rc<Slots>, want: Want) -> Option<Given> {
     let mut first = false;
     loop {
         // What closed while nobody waited has left its slot.
@@ -173,29 +186,20 @@ async fn until_given(pool: &Pool, slots: &Rc<Slots>, fresh: bool) -> Option<Give
             return Some(Given::Slot(slot));
         }
         // One that is idle has not had its turn since its last answer.
-        let idle = match fresh {
-            true => pool.close_one(),
-            false => pool.take_any(),
-        };
+        let idle = takes_used(pool, want).then(|| pool.take_any()).flatten();
         let given = match idle {
             Some(open) => Given::Open(open),
-            None => {
-                let waiter = slots.queue_up(first)?;
-                let waiting = Waiting {
-                    pool,
-                    slots,
-                    waiter,
-                };
-                waiting.await
-            }
+            None => queued(pool, slots, want, first).await?,
         };
         // It is this request's turn, whatever becomes of what it gets.
         first = true;
         match given {
             Given::Slot(_) => return Some(given),
             // To the next, or closed.
-            _ if fresh => {}
+            Given::Place(_) if want == Want::Fresh => {}
             Given::Place(_) => return Some(given),
+            // Closed: its slot comes back to this request.
+            Given::Open(_) if !takes_used(pool, want) => {}
             Given::Open(mut open) => {
                 if poll_fn(|cx| open.sender.poll_ready(cx)).await.is_ok() {
                     return Some(Given::Open(open));
@@ -203,6 +207,31 @@ async fn until_given(pool: &Pool, slots: &Rc<Slots>, fresh: bool) -> Option<Give
             }
         }
     }
+}
+
+/// Whether a connection over HTTP/1.1 that was used before will do.
+fn takes_used(pool: &Pool, want: Want) -> bool {
+    match want {
+        Want::Http1 => true,
+        Want::Fresh => false,
+        Want::Shared => pool.shared().is_none(),
+    }
+}
+
+/// Waits in the queue. What nobody uses, and this request can't use either, is
+/// closed for its sake: then it comes first, for the slot is its own.
+async fn queued(pool: &Pool, slots: &Rc<Slots>, want: Want, first: bool) -> Option<Given> {
+    let first = pool.close_one() || first;
+    let waiting = Waiting {
+        pool,
+        slots,
+        waiter: slots.queue_up(first)?,
+    };
+    // A stream was refused on the only connection, which has room all the same.
+    if let Some(multiplex) = pool.shared().filter(|_| want == Want::Shared) {
+        multiplex.serve();
+    }
+    Some(waiting.await)
 }
 
 fn too_many_wait(route: &WorkerRoute, slots: &Slots) -> Refusal {
@@ -231,15 +260,99 @@ fn overloaded(detail: String) -> Refusal {
 
 #[cfg(test)]
 mod tests {
-    use super::{Given, Slot, Slots, Waiting};
+    use super::{Given, Slot, Slots, Waiting, Want, until_given};
     use crate::config::checked::{PathMatch, RouteMatch};
-    use crate::proxy::pool::Pool;
+    use crate::net::interim::Interim;
+    use crate::proxy::pool::{Limits, Open, Pool, Versions};
     use crate::proxy::sample;
     use proptest::prelude::{any, proptest};
     use std::future::Future;
     use std::pin::Pin;
     use std::rc::Rc;
+    use std::sync::Arc;
     use std::task::{Context, Poll, Waker};
+    use std::time::{Duration, Instant};
+
+    /// Of an origin that chooses its version, with so many connections and a queue.
+    fn limited(most: usize, queue: usize) -> Pool {
+        let mut key = pool().key.clone();
+        key.versions = Versions::Either;
+        let limits = Limits {
+            open: Some((most, queue)),
+            idle: 8,
+            idle_time: Duration::MAX,
+            age: Duration::MAX,
+            ping_after: Duration::ZERO,
+        };
+        Pool::new(key, limits)
+    }
+
+    /// An idle connection over HTTP/1.1 in the last free slot, and its other end.
+    async fn idle(pool: &Pool) -> tokio::io::DuplexStream {
+        let slot = pool.slots.as_ref().unwrap().free().unwrap();
+        let (ours, theirs) = tokio::io::duplex(64);
+        let io = hyper_util::rt::TokioIo::new(ours);
+        let (sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+        tokio::task::spawn_local(async move {
+            drop(connection.await);
+            drop(slot);
+        });
+        pool.put(Open {
+            sender,
+            wakes: Arc::default(),
+            trouble: None,
+            interim: Interim::default(),
+            born: Instant::now(),
+        });
+        theirs
+    }
+
+    fn in_worker(work: impl Future<Output = ()>) {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.enable_time().build().unwrap();
+        let work = async { tokio::time::timeout(Duration::from_secs(30), work).await };
+        let done = tokio::task::LocalSet::new().block_on(&runtime, work);
+        done.expect("it waits for ever");
+    }
+
+    /// It never gets what it can't use, over and over; nor is more closed than one.
+    #[test]
+    fn a_request_for_a_shared_connection_takes_the_slot_of_an_idle_one() {
+        in_worker(async {
+            let pool = limited(2, 0);
+            let slots = pool.slots.as_ref().unwrap();
+            let _peers = (idle(&pool).await, idle(&pool).await);
+            let given = until_given(&pool, slots, Want::Shared).await;
+            assert!(matches!(given, Some(Given::Slot(_))));
+            assert!(pool.take_any().is_some() && pool.take_any().is_none());
+        });
+    }
+
+    #[test]
+    fn once_the_origin_wants_http1_it_takes_what_is_idle() {
+        in_worker(async {
+            let pool = limited(1, 0);
+            let slots = pool.slots.as_ref().unwrap();
+            let _peer = idle(&pool).await;
+            pool.multiplex.as_ref().unwrap().found_http1();
+            let given = until_given(&pool, slots, Want::Shared).await;
+            assert!(matches!(given, Some(Given::Open(_))));
+        });
+    }
+
+    /// What it has closed makes room for it, though nobody may wait.
+    #[test]
+    fn a_fresh_connection_takes_the_slot_of_an_idle_one_without_a_queue() {
+        in_worker(async {
+            let pool = limited(1, 0);
+            let slots = pool.slots.as_ref().unwrap();
+            let _peer = idle(&pool).await;
+            let slot = until_given(&pool, slots, Want::Fresh).await;
+            assert!(matches!(slot, Some(Given::Slot(_))));
+            let none = until_given(&pool, slots, Want::Fresh).await;
+            assert!(none.is_none(), "nobody may wait");
+        });
+    }
 
     fn pool() -> Rc<Pool> {
         let matcher = RouteMatch {

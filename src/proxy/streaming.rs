@@ -136,9 +136,7 @@ impl Streaming {
     fn end(&mut self, mut trailers: HeaderMap) {
         let not_ours: Vec<HeaderName> = trailers
             .keys()
-            .filter(|name| {
-                self.ours.contains(name) || !is_foreign(name, self.route.edits.as_deref())
-            })
+            .filter(|name| self.ours.contains(name) || !is_foreign(name, Some(&self.route)))
             .cloned()
             .collect();
         for name in not_ours {

@@ -38,6 +38,13 @@ impl Tally {
         self.tunnels.borrow_mut().ended(how);
     }
 
+    /// A caller waits for a tunnel by CONNECT: lost, if it is gone before that is
+    /// [no more](AskedTunnel::no_more) so.
+    #[must_use]
+    pub fn tunnel_asked(&self) -> AskedTunnel<'_> {
+        AskedTunnel(Some(self))
+    }
+
     /// A tunnel by CONNECT is open while this lives.
     #[must_use]
     pub fn tunnel_open(&self) -> OpenTunnel<'_> {
@@ -70,6 +77,24 @@ impl Tally {
             stats.routes.insert(Arc::from(NO_ROUTE), unrouted.clone());
         }
         stats
+    }
+}
+
+/// Counts a tunnel that nobody waits for any longer.
+pub struct AskedTunnel<'a>(Option<&'a Tally>);
+
+impl AskedTunnel<'_> {
+    /// Its caller is there still.
+    pub fn no_more(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for AskedTunnel<'_> {
+    fn drop(&mut self) {
+        if let Some(tally) = self.0 {
+            tally.tunnel_ended(TunnelEnd::Lost);
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use super::refusal::Refusal;
 use super::route::WorkerRoute;
 use super::upstream::Answered;
 use super::worker::Worker;
-use crate::config::checked::{PathMatch, UpstreamScheme};
+use crate::config::checked::{PathMatch, Upstream, UpstreamScheme};
 use crate::telemetry::context::{Context, Flags, Ratio, SpanId, TraceId};
 use crate::telemetry::otlp::{Attribute, Event, Kind, Span, Value};
 use crate::telemetry::spans::{SpanWriter, Tracing};
@@ -219,14 +219,19 @@ impl Trace {
 
     /// The request is about to be sent to its upstream: with this `traceparent`.
     #[must_use]
-    pub fn sending(&mut self, tracer: &Tracer, at: Instant) -> Option<HeaderValue> {
+    pub fn sending(
+        &mut self,
+        tracer: &Tracer,
+        route: &WorkerRoute,
+        at: Instant,
+    ) -> Option<HeaderValue> {
         let span = tracer.span_id();
         if let Some(recorded) = &mut self.recorded {
             recorded.end_wait(at);
             recorded.sending = span;
         }
         if let Some(pending) = self.pending() {
-            pending.sending = Some(at);
+            pending.sending = Some((at, route.route.clone()));
         }
         let text = Context {
             span,
@@ -252,8 +257,8 @@ impl Trace {
         };
         let resent = recorded.sendings;
         recorded.sendings += 1;
-        let url = url_without_query(route, outbound.rest());
         let upstream = &route.route.upstream;
+        let url = url_without_query(upstream, outbound.rest());
         let (method, name) = method_and_name(outbound.method);
         let mut attributes = vec![
             method,
@@ -402,8 +407,7 @@ fn path_of(route: &WorkerRoute) -> &str {
 
 /// No query, for the token may stand there; of the upstream's own path nothing,
 /// for a secret parameter of the account may.
-fn url_without_query(route: &WorkerRoute, rest: &str) -> String {
-    let upstream = &route.route.upstream;
+fn url_without_query(upstream: &Upstream, rest: &str) -> String {
     let own = match upstream.path.as_str() {
         "/" => "",
         _ => "/REDACTED",

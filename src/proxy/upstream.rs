@@ -3,7 +3,7 @@
 use super::attach::Outbound;
 use super::body::{Outgoing, SendError};
 use super::dialing::{Connected, connect};
-use super::exchange;
+use super::exchange::{self, Sent};
 use super::outgoing;
 use super::pool::{Open, Pool};
 use super::received::{ReceiveError, Received};
@@ -171,27 +171,33 @@ pub async fn send(
     let fixed = Cell::new(now + route.route.timeout);
     let deadline = upload.map_or(&fixed, Upload::deadline);
     let mut fresh_only = false;
+    let mut place = None;
     loop {
+        let mut connected = None;
         if let Some(multiplex) = route.pool.shared() {
-            let shared = exchange::send(worker, route, multiplex, outbound, attach, upload);
-            if let Some(answered) = Box::pin(shared).await? {
-                return Ok(answered);
+            let place = place.take();
+            let shared = exchange::send(worker, route, multiplex, outbound, attach, upload, place);
+            match Box::pin(shared).await? {
+                Sent::Answered(answered) => return Ok(answered),
+                Sent::WantsHttp1(over) => connected = over,
             }
         }
-        let pooled = if fresh_only { None } else { route.pool.take() };
-        let mut is_pooled = pooled.is_some();
-        let mut open = match pooled {
-            Some(open) => open,
+        if connected.is_none() && !fresh_only {
+            connected = route.pool.take().map(Connected::Freed);
+        }
+        let connected = match connected {
+            Some(connected) => connected,
             None => {
-                let time = outbound.connect_time;
-                match Box::pin(connect(worker, route, fresh_only, time)).await? {
-                    Connected::Http1(open) => open,
-                    Connected::Http2(_) => continue,
-                    Connected::Freed(open) => {
-                        is_pooled = true;
-                        open
-                    }
-                }
+                let share = outbound.patience.share();
+                Box::pin(connect(worker, route, fresh_only, share)).await?
+            }
+        };
+        let is_pooled = matches!(connected, Connected::Freed(_));
+        let mut open = match connected {
+            Connected::Http1(open) | Connected::Freed(open) => open,
+            Connected::Http2(given) => {
+                place = Some(given);
+                continue;
             }
         };
         let body = upload.map_or(Outgoing::Empty, |upload| Outgoing::Kept(upload.send()));
@@ -230,17 +236,18 @@ fn answered(
     if !before.is_empty() {
         route.stats.borrow_mut().came_before(&before);
     }
-    if route.whole.is_some()
-        && let Some(refusal) = outgoing::refused(route, response.status())
-    {
-        return Err(refusal);
-    }
+    // Whose end cuts an upload that is still under way.
     let back = Return {
         open: Some(open),
         pool: route.pool.clone(),
         upload: upload.cloned(),
         stream: None,
     };
+    if route.whole.is_some()
+        && let Some(refusal) = outgoing::refused(route, response.status())
+    {
+        return Err(refusal);
+    }
     Ok(Answered::new(response.map(Received::Http1), back))
 }
 

@@ -17,6 +17,9 @@ use std::sync::Arc;
 /// What a caller proves by who it is. It ends here, on every route.
 pub const CALLER_KEY: HeaderName = HeaderName::from_static("sidekey-caller-key");
 
+/// The field for a caller's JWT that has no other use. It ends here likewise.
+pub const CALLER_TOKEN: HeaderName = HeaderName::from_static("sidekey-caller-token");
+
 /// Goes on where the listener lets this caller in. Before routes are looked at,
 /// so that nobody else learns which there are.
 pub fn let_in(
@@ -57,6 +60,9 @@ pub fn admitted(
         let listeners = connection.listener.callers();
         let all = listeners.iter().chain(&route.route.callers);
         all.for_each(|allowed| jwt::take_away(allowed, headers));
+    }
+    for field in worker.routes().token_fields() {
+        headers.remove(field);
     }
     let Some(caller) = caller else {
         return Ok(route);

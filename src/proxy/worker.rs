@@ -191,6 +191,12 @@ impl Worker {
         self.routes.borrow().clone()
     }
 
+    /// Those of them that this listener serves.
+    #[must_use]
+    pub fn routes_at(&self, listener: &Listener) -> Rc<Routes> {
+        listener.share.routes().unwrap_or_else(|| self.routes())
+    }
+
     /// How callers are spoken with over HTTP/1.1.
     #[must_use]
     pub fn http(&self) -> &http1::Builder {
@@ -252,7 +258,10 @@ impl Worker {
     /// Accepts at these listeners and no others; the connections of those that
     /// are closed, or let in others now, end between two requests.
     fn listen(self: &Rc<Self>, listeners: &[Listening]) {
-        for (id, acceptor) in self.doors.change(listeners) {
+        let new = self.doors.change(listeners);
+        let routes = self.routes();
+        self.doors.follow(&routes);
+        for (id, acceptor) in new {
             spawn_local(self.clone().accept(id, acceptor));
         }
         for (stream, peer, id) in self.doors.take_early() {
@@ -260,6 +269,7 @@ impl Worker {
         }
         for connection in self.connections.borrow().values() {
             if !self.doors.are_of(&connection.listener) {
+                connection.listener.share.follow(&routes);
                 connection.close_gently();
             }
         }

@@ -2,6 +2,7 @@
 //! call `http://api.example.com/`, and the upstream is called by HTTPS with a
 //! token; or have a tunnel to what the listener lists.
 
+use crate::circuit::full;
 use crate::support::authority::{Authority, TlsFront};
 use crate::support::client::Conn;
 use crate::support::real::{file, python};
@@ -361,6 +362,29 @@ fn what_is_not_listed_is_refused_without_a_call() {
     assert_eq!(tunnels(&sidekey, "refused"), 5.0);
     assert_eq!(tunnels(&sidekey, "unreachable"), 2.0);
     assert_eq!(echo.came.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn a_caller_that_hangs_up_before_its_tunnel_is_made_is_counted() {
+    let auth = AuthServer::start();
+    let (listener, _queued) = full();
+    let target = listener.local_addr().unwrap();
+    let list = format!("{{tunnel: [\"{target}\"], connect_timeout: 60s}}");
+    let yaml = tunnelling(&auth, &list) + "workers: {count: 1}\n";
+    let sidekey = Sidekey::run_yaml(&yaml);
+    let mut caller = Conn::to(sidekey.proxy);
+    caller.send(format!(
+        "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"
+    ));
+    eventually("it was taken", || {
+        sidekey.metric("sidekey_connections", &[]) == 1.0
+    });
+    // The one worker has taken up what came before these.
+    for _ in 0..3 {
+        assert_eq!(sidekey.get("/nowhere").status, 404);
+    }
+    drop(caller);
+    eventually("its count", || tunnels(&sidekey, "lost") == 1.0);
 }
 
 #[test]

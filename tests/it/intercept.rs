@@ -16,7 +16,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output};
 use std::sync::Arc;
 
@@ -465,7 +465,9 @@ fn a_handshake_that_does_not_come_ends() {
 
 #[test]
 fn rules_for_callers_hold_for_connect_and_inside() {
-    let listener = connect("") + "    callers: [{key: ann}]\n";
+    let end = TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = end.local_addr().unwrap();
+    let listener = connect(&format!(", tunnel: [\"{to}\"]")) + "    callers: [{key: ann}]\n";
     let home = tempfile::tempdir().unwrap();
     let mut add = command(&home);
     add.args(["callers", "add", "ann", "--file", "callers"]);
@@ -496,6 +498,20 @@ fn rules_for_callers_hold_for_connect_and_inside() {
     for request in parts.api.requests() {
         assert_eq!(request.header("sidekey-caller-key"), None);
     }
+    // A tunnel's line says who, too.
+    let mut conn = Conn::to(parts.sidekey.proxy);
+    conn.send(format!(
+        "CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n{field}\r\n\r\n"
+    ));
+    assert!(conn.until("\r\n\r\n").starts_with("HTTP/1.1 200 "));
+    drop((conn, end));
+    let line = eventually_some("its line", || {
+        let logs = parts.sidekey.logs();
+        let mut lines = logs.lines().filter(|line| line.contains(&to.to_string()));
+        let ended = lines.find(|line| line.contains(" CONNECT ") && line.contains(" 200 "));
+        ended.map(str::to_owned)
+    });
+    assert!(line.contains(" caller=ann"), "{line}");
 }
 
 #[test]
@@ -503,19 +519,31 @@ fn a_host_without_a_route_is_told_what_is_missing() {
     let parts = launched(&connect(""), ONE_WORKER, || Answer::new(200));
     let yaml = parts
         .yaml
-        .replace("match: {host: api.example.com}", "path: /v1/");
+        .replace("match: {host: api.example.com}", "path: /v1/")
+        .replace("match: {host: \"*.crm.example.com\"}", "path: /v2/");
     assert_ne!(yaml, parts.yaml);
     parts.sidekey.configure(&yaml);
     parts.sidekey.signal("HUP");
-    let url = "https://api.example.com/v1/x";
-    eventually("the new routes", || {
-        parts.curled(&[url]).contains("route_not_found")
-    });
-    let said = parts.curled(&[url]);
-    assert!(
-        said.contains("match: {host: \\\"api.example.com\\\"}"),
-        "{said}"
-    );
+    // Under the pattern every name has a route, and here none.
+    for host in ["api.example.com", "any.crm.example.com"] {
+        let ask = || {
+            let mut conn = Conn::to(parts.sidekey.proxy);
+            let target = format!("{host}:443");
+            conn.send(format!(
+                "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"
+            ));
+            // Of one that begins there is no answer with a length.
+            let head = conn.until("\r\n\r\n");
+            head.starts_with("HTTP/1.1 404 ").then(|| conn.response())
+        };
+        let refused = eventually_some("the new routes", ask);
+        assert_eq!(refused.problem(), "route_not_found");
+        let said = refused.json()["detail"].as_str().unwrap().to_owned();
+        assert!(
+            said.contains(&format!("match: {{host: \"{host}\"}}")),
+            "{said}"
+        );
+    }
 }
 
 #[test]

@@ -167,7 +167,8 @@ fn hosts_come_from_the_routes_where_none_are_listed() {
     );
     let (code, said) = sidekey(&home, &["ca", "init"]);
     assert!(code == 1 && said.contains("--host"), "{said}");
-    for bad in ["https://a.example", "a.example:443", "a b", "*", ""] {
+    let bad = ["https://a.example", "a.example:443", "a b", "*", ""];
+    for bad in bad.into_iter().chain(["a.example.", "[1.2.3.4]"]) {
         let (code, said) = sidekey(&home, &["ca", "init", "--host", bad, "--out", "bad"]);
         assert!(code == 1 && said.contains("is no host"), "{bad}: {said}");
     }
@@ -294,17 +295,20 @@ fn check_tells_of_an_authority_that_will_not_do() {
 
 /// With an authority that somebody else has made.
 fn with_foreign(change: impl FnOnce(&mut CertificateParams)) -> (i32, String) {
+    with_foreign_key(&KeyPair::generate().unwrap(), change)
+}
+
+fn with_foreign_key(key: &KeyPair, change: impl FnOnce(&mut CertificateParams)) -> (i32, String) {
     let home = home(CONFIGURATION);
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     change(&mut params);
-    let key = KeyPair::generate().unwrap();
     let put = |name: &str, text: String| {
         let file: PathBuf = home.path().join(name);
         fs::write(&file, text).unwrap();
         fs::set_permissions(file, Permissions::from_mode(0o600)).unwrap();
     };
-    put("ca.pem", params.self_signed(&key).unwrap().pem());
+    put("ca.pem", params.self_signed(key).unwrap().pem());
     put("ca-key.pem", key.serialize_pem());
     check(&home)
 }
@@ -316,6 +320,10 @@ fn check_tells_of_an_authority_that_is_old_or_may_do_too_much_or_nothing() {
         code == 0 && said.contains("not limited to certain hosts"),
         "{said}"
     );
+    assert!(!said.contains("RSA"), "{said}");
+    let rsa = KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
+    let (code, said) = with_foreign_key(&rsa, |_| {});
+    assert!(code == 0 && said.contains("signs by RSA"), "{said}");
     let (code, said) = with_foreign(|params| params.not_after = rcgen::date_time_ymd(2020, 1, 1));
     assert!(code == 0 && said.contains("not valid now"), "{said}");
     let (code, said) = with_foreign(|params| params.is_ca = IsCa::NoCa);

@@ -36,6 +36,7 @@ mod intercept;
 mod interim;
 #[cfg(feature = "fault-points")]
 mod kills;
+mod listener_routes;
 mod listener_tls;
 mod local_authority;
 mod mass;
@@ -69,6 +70,7 @@ mod reload_keeps;
 mod replay;
 mod resting;
 mod several_upstreams;
+mod shared_limits;
 mod spelling;
 mod store;
 mod store_bad_disk;

@@ -6,9 +6,12 @@ use crate::support::outgoing::{Tunnels, scripted};
 use crate::support::peer::Peer;
 use crate::support::real::Http2Nginx;
 use crate::support::sidekey::Launch;
+use crate::support::wait::PATIENCE;
 use crate::support::{
     Answer, AuthServer, Conf, Server, Sidekey, eventually, eventually_some, local,
 };
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
 
 /// sidekey before an upstream that is reached by a tunnel of this proxy only.
 fn before(auth: &AuthServer, proxy: &str) -> Sidekey {
@@ -152,6 +155,30 @@ fn a_proxy_that_wants_a_login_for_whole_requests_is_no_answer_of_the_upstreams()
         "{detail}"
     );
     assert_eq!(auth.count(), 1, "the token is not to blame");
+}
+
+/// The caller stays, and its body never ends.
+#[test]
+fn an_upload_ends_where_the_proxy_wants_a_login() {
+    let auth = AuthServer::start();
+    let (ended, end) = channel();
+    let ended = Mutex::new(ended);
+    let proxy = scripted(move |_, mut caller| {
+        caller.try_send("HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n");
+        caller.rest();
+        ended.lock().unwrap().send(()).unwrap();
+    });
+    let conf = Conf::at(&auth.endpoint(), "http://api.test/").route("allow_plaintext: true");
+    let top = format!("proxy: {{upstreams: \"http://{}\"}}", proxy.address);
+    let sidekey = Sidekey::run(&conf.top(&top));
+    let mut caller = Conn::to(sidekey.proxy);
+    let host = sidekey.proxy;
+    caller.send(format!(
+        "POST /api/ HTTP/1.1\r\nHost: {host}\r\nContent-Length: 8\r\n\r\nhalf"
+    ));
+    assert_eq!(caller.response().problem(), "upstream_unreachable");
+    let end = end.recv_timeout(PATIENCE);
+    end.expect("the connection to the proxy ends");
 }
 
 /// What a proxy does says nothing about the grant.

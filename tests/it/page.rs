@@ -2,7 +2,7 @@
 
 use crate::support::sidekey::Launch;
 use crate::support::{
-    Answer, AuthServer, Conf, Conn, Response, Server, Sidekey, call, eventually, get,
+    Answer, AuthServer, Conf, Conn, Response, Server, Sidekey, call, eventually, free_port, get,
 };
 
 const ADMIN_TOKEN: &str = "admin-Token/+=~aZ09bY18";
@@ -17,12 +17,20 @@ struct Visitor {
 impl Visitor {
     /// Starts sidekey and signs in.
     fn signed_in() -> Self {
+        Self::signed_in_at("127.0.0.1:@PROXY@")
+    }
+
+    /// The same, with this for its listeners.
+    fn signed_in_at(listen: &str) -> Self {
         let auth = AuthServer::start();
         let upstream = Server::start(|_| Answer::ok("content"));
         let conf = Conf::new(&auth, &upstream);
         let admin = format!("admin: {{token: \"{ADMIN_TOKEN}\", ");
+        let other = format!("{}/other/", upstream.url());
+        let yaml = conf.yaml().replace("127.0.0.1:@PROXY@", listen)
+            + &format!("  - {{path: /other/, upstream: \"{other}\", account: one}}\n");
         let mut sidekey = Sidekey::launch(&Launch {
-            yaml: conf.yaml().replace("admin: {", &admin),
+            yaml: yaml.replace("admin: {", &admin),
             ..Launch::default()
         });
         sidekey.wait_for("/readyz");
@@ -159,6 +167,20 @@ fn a_route_is_tried_as_an_application_would() {
     let nonsense = [("route", "main"), ("path", "a b"), ("method", "GET")];
     let tried = visitor.press("/try", &nonsense).text();
     assert!(tried.contains("This is no path"), "{tried}");
+}
+
+#[test]
+fn a_route_is_tried_at_a_listener_that_serves_it() {
+    let free = free_port();
+    let visitor = Visitor::signed_in_at(&format!(
+        "[{{address: \"127.0.0.1:{free}\", routes: [other]}}, \
+         {{address: \"127.0.0.1:@PROXY@\", routes: [main]}}]"
+    ));
+    for route in ["main", "other"] {
+        let fields = [("route", route), ("path", "x"), ("method", "GET")];
+        let tried = visitor.press("/try", &fields).text();
+        assert!(tried.contains("200 OK in "), "{tried}");
+    }
 }
 
 #[test]

@@ -276,6 +276,38 @@ fn a_caller_that_hangs_up_leaves_spans_that_say_so() {
 }
 
 #[test]
+fn the_span_of_one_that_hung_up_names_the_address_in_use() {
+    let collector = Collector::start();
+    let auth = AuthServer::start();
+    let gate = Gate::closed();
+    let held = gate.clone();
+    let second = Server::start(move |_| Answer::ok("late").after(&held));
+    // Nobody listens at the first.
+    let urls = format!("[\"http://{}/\", \"{}/\"]", local(1), second.url());
+    let conf = Conf::at(&auth.endpoint(), &urls).top("workers: {count: 1}");
+    let sidekey = Sidekey::run(&collector.of(conf));
+    let mut caller = Conn::to(sidekey.proxy);
+    caller.send(format!(
+        "GET /api/x HTTP/1.1\r\nHost: {}\r\ntraceparent: {}\r\n\r\n",
+        sidekey.proxy,
+        parent(TRACE, "01")
+    ));
+    eventually("the request", || second.count() == 1);
+    drop(caller);
+    let spans = collector.trace(TRACE);
+    let [_, first, gone] = &spans[..] else {
+        panic!("{spans:?}")
+    };
+    assert_eq!(first["attributes"]["server.port"], 1);
+    assert_eq!(gone["attributes"]["error.type"], "caller_gone");
+    let port = second.address.port();
+    assert_eq!(gone["attributes"]["server.port"], port);
+    let url = format!("http://{}/x", second.address);
+    assert_eq!(gone["attributes"]["url.full"], json!(url));
+    gate.open();
+}
+
+#[test]
 fn a_replay_is_a_second_client_span() {
     let collector = Collector::start();
     let auth = AuthServer::start();

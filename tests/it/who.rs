@@ -152,9 +152,12 @@ fn a_key_ends_here_also_where_nobody_asks_for_it() {
     let auth = AuthServer::start();
     let upstream = Server::start(|_| Answer::ok("content"));
     let sidekey = Sidekey::run(&Conf::new(&auth, &upstream));
-    let answer = call(sidekey.proxy, "GET", "/api/", &[(FIELD, "sidekey_x")], b"");
+    let fields = [(FIELD, "sidekey_x"), ("Sidekey-Caller-Token", "a.b.c")];
+    let answer = call(sidekey.proxy, "GET", "/api/", &fields, b"");
     assert_eq!(answer.status, 200);
-    assert!(upstream.only().all(FIELD).is_empty());
+    for (field, _) in fields {
+        assert!(upstream.only().all(field).is_empty(), "{field}");
+    }
 }
 
 #[test]

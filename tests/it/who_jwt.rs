@@ -1,6 +1,7 @@
 //! Callers that prove who they are by a JWT of an issuer whose keys sidekey fetches.
 
 use crate::support::authority::{Authority, TlsFront};
+use crate::support::client::Conn;
 use crate::support::conf::CLIENT_ID;
 use crate::support::feature::shown;
 use crate::support::issuer::{Issuer, Key, b64, now, unsigned};
@@ -340,6 +341,93 @@ fn the_callers_token_never_reaches_the_upstream() {
     );
     assert!(upstream.only().all("authorization").is_empty());
     is_refused(&sidekey.get("/nowhere"), "this listener");
+}
+
+/// Nor on a route that asks for none, nor as a trailer.
+#[test]
+fn a_callers_token_ends_here_on_every_route() {
+    let auth = AuthServer::start();
+    let upstream = Server::start(|_| Answer::ok("content"));
+    let key = Key::new("1");
+    let issuer = Issuer::start(&[&key]);
+    let conf = Conf::new(&auth, &upstream).route(&format!(
+        "callers: [{{jwt: {{issuer: \"{}\", audience: sidekey, header: X-Who}}}}]",
+        issuer.name()
+    ));
+    let open = format!(
+        "\x20 - {{path: /open/, upstream: \"{}/\", account: one}}\n",
+        upstream.url()
+    );
+    let sidekey = Sidekey::run_yaml(&(conf.yaml() + &open));
+    has_keys(&sidekey);
+    let token = issuer.token(&key, &json!({}));
+    for (path, announced) in [("/api/x", "x-sum"), ("/open/x", "x-who, x-sum")] {
+        let mut conn = Conn::to(sidekey.proxy);
+        conn.send(format!(
+            "POST {path} HTTP/1.1\r\nHost: {}\r\nX-Who: {token}\r\nSidekey-Caller-Token: {token}\r\n\
+             Transfer-Encoding: chunked\r\nTrailer: X-Who, Sidekey-Caller-Token, X-Sum\r\n\r\n\
+             1\r\na\r\n0\r\n\r\n",
+            sidekey.proxy
+        ));
+        assert_eq!(conn.response().status, 200, "{path}");
+        let requests = upstream.requests();
+        let seen = requests.last().unwrap();
+        assert_eq!(seen.all("trailer").join(", "), announced, "{path}");
+        for field in ["x-who", "sidekey-caller-token"] {
+            assert!(seen.all(field).is_empty(), "{path} {field}");
+        }
+    }
+}
+
+/// As of two Kubernetes clusters that both call themselves by the usual name.
+#[test]
+fn issuers_of_one_name_have_each_their_own_keys() {
+    let auth = AuthServer::start();
+    let upstream = Server::start(|_| Answer::ok("content"));
+    let (key, others, shared) = (Key::new("1"), Key::new("2"), Key::new("3"));
+    let (one, two) = (
+        Issuer::start(&[&key, &shared]),
+        Issuer::start(&[&others, &shared]),
+    );
+    let entry = |name: &str, of: &Issuer, audience: &str| {
+        format!(
+            "{{name: {name}, jwt: {{issuer: \"{}\", audience: {audience}, jwks_uri: \"{}/jwks\"}}}}",
+            one.name(),
+            of.name()
+        )
+    };
+    let both = [entry("one", &one, "sidekey"), entry("two", &two, "other")];
+    let of = |entries: &[String]| {
+        Conf::new(&auth, &upstream).route(&format!("callers: [{}]", entries.join(", ")))
+    };
+    let sidekey = Sidekey::run(&of(&both));
+    let with = |key: &Key, audience: &str| {
+        let bearer = format!("Bearer {}", one.token(key, &json!({"aud": audience})));
+        let fields = [("Authorization", bearer.as_str())];
+        call(sidekey.proxy, "GET", "/api/", &fields, b"").status
+    };
+    eventually("the keys of both", || {
+        (with(&key, "sidekey"), with(&others, "other")) == (200, 200)
+    });
+    for _ in 0..3 {
+        // The keys of both fit, and the second lets it in.
+        assert_eq!(with(&shared, "other"), 200);
+        assert_eq!(with(&shared, "sidekey"), 200);
+        assert_eq!(with(&key, "other"), 403);
+        assert_eq!(with(&others, "sidekey"), 403);
+    }
+    // A third, whose keys nobody has yet, has none of theirs.
+    let third = Issuer::start(&[]);
+    third.fail();
+    let all = [&both[..], &[entry("three", &third, "third")]].concat();
+    sidekey.configure(&of(&all).yaml());
+    eventually("its first fetch", || third.asked() > 0);
+    for key in [&key, &others, &shared] {
+        assert_eq!(with(key, "third"), 403);
+    }
+    third.publish(&[&shared]);
+    eventually("its keys", || with(&shared, "third") == 200);
+    assert_eq!(with(&key, "third"), 403);
 }
 
 #[test]

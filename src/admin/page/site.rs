@@ -1,6 +1,7 @@
 //! What the page knows of the configuration.
 
 use crate::base::id::AccountKey;
+use crate::config::checked::served::Served;
 use crate::config::checked::{
     GrantType, HostMatch, Integration, PathMatch, Route, RouteMatch, SharedRoutes,
 };
@@ -13,8 +14,9 @@ use std::sync::Arc;
 pub struct Site {
     /// Where browsers find the admin listener, without a trailing slash.
     pub public_url: String,
-    /// Where applications call over TCP, in plain HTTP.
-    pub proxy: Vec<SocketAddr>,
+    /// Where applications call over TCP, in plain HTTP, and what they find there;
+    /// `None`: all routes.
+    pub proxy: Vec<(SocketAddr, Option<Served>)>,
     pub integrations: Vec<Arc<Integration>>,
     pub routes: SharedRoutes,
     /// The configuration file, as it was named at the start.
@@ -53,9 +55,11 @@ impl Site {
         wanted.map(|route| ShownRoute::of(route)).collect()
     }
 
-    /// Where this process reaches its own proxy listener.
-    pub fn own_proxy(&self) -> Option<SocketAddr> {
-        let mut address = *self.proxy.first()?;
+    /// Where this process reaches a proxy listener of its own that serves this route.
+    pub fn own_proxy(&self, route: &Route) -> Option<SocketAddr> {
+        let mut all = self.proxy.iter();
+        let serves = |some: &Option<Served>| some.as_ref().is_none_or(|some| some.serves(route));
+        let &(mut address, _) = all.find(|(_, some)| serves(some))?;
         match address.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
             IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),

@@ -78,10 +78,10 @@ pub async fn send(site: &Site, wanted: &Wanted) -> Shown {
     let Some(route) = site.route(&wanted.route) else {
         return failed("There is no such route", "Choose one from the list.");
     };
-    let Some(address) = site.own_proxy() else {
+    let Some(address) = site.own_proxy(route) else {
         return failed(
             "Nothing was sent",
-            "There is no listener for plain HTTP on TCP, which this page could call.",
+            "No listener for plain HTTP on TCP, which this page could call, serves this route.",
         );
     };
     let method = match wanted.method.as_str() {

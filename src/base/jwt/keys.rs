@@ -4,6 +4,7 @@
 
 use super::claims::Verified;
 use super::{Fault, Unverified};
+use crate::base::crypto::sha256;
 use jsonwebtoken::crypto;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
@@ -19,6 +20,8 @@ const MOST_TRIES: usize = 4;
 /// What an issuer signs with, as far as it can be used here.
 pub struct KeySet {
     keys: Vec<Key>,
+    /// Of what it was read from.
+    digest: [u8; 32],
 }
 
 struct Key {
@@ -43,14 +46,29 @@ impl KeySet {
         let keys: Vec<_> = keys.take(MOST_KEYS).collect();
         match keys.is_empty() {
             true => Err("it holds no key with which signatures can be verified"),
-            false => Ok(Self { keys }),
+            false => Ok(Self {
+                keys,
+                digest: sha256(json),
+            }),
         }
+    }
+
+    /// Whether the two were read from the same text.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.digest == other.digest
     }
 
     /// How many keys there are.
     #[must_use]
     pub fn count(&self) -> usize {
         self.keys.len()
+    }
+
+    /// Whether a key has this very `kid`; true for a token that names none.
+    fn has(&self, named: Option<&str>) -> bool {
+        let is = |key: &Key| key.id.as_deref() == named;
+        named.is_none() || self.keys.iter().any(is)
     }
 
     /// What a token says, once its signature is found to be by one of the keys.
@@ -66,19 +84,25 @@ impl KeySet {
         ) {
             return Err(Fault::Algorithm);
         }
-        let named = token.head.kid.as_deref();
-        let named = |key: &&Key| match (named, &key.id) {
+        let wanted = token.head.kid.as_deref();
+        // Keys without a name stand in for the one that is named; where they don't
+        // fit, it is one that is not there yet.
+        let or_unknown = |fault| match self.has(wanted) {
+            true => Err(fault),
+            false => Err(Fault::UnknownKey),
+        };
+        let named = |key: &&Key| match (wanted, &key.id) {
             (Some(wanted), Some(id)) => wanted == id,
             _ => true,
         };
-        let mut keys = self.keys.iter().filter(named).peekable();
-        if keys.peek().is_none() {
-            return Err(Fault::UnknownKey);
-        }
-        let fitting = keys.filter(|key| key.algorithms.contains(&algorithm));
+        let fitting = self
+            .keys
+            .iter()
+            .filter(named)
+            .filter(|key| key.algorithms.contains(&algorithm));
         let mut fitting = fitting.take(MOST_TRIES).peekable();
         if fitting.peek().is_none() {
-            return Err(Fault::Algorithm);
+            return or_unknown(Fault::Algorithm);
         }
         let signed = token.signed.as_bytes();
         let is_by = |key: &Key| {
@@ -86,7 +110,7 @@ impl KeySet {
         };
         match fitting.any(is_by) {
             true => Verified::of(&token.claims),
-            false => Err(Fault::Signature),
+            false => or_unknown(Fault::Signature),
         }
     }
 }

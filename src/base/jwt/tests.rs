@@ -204,6 +204,30 @@ fn a_key_that_is_not_there_is_told_from_a_signature_that_is_wrong() {
     assert_eq!(verified(&keys, &other), Err(Fault::Signature));
 }
 
+/// A key without a name must not keep one from being fetched that has the name.
+#[test]
+fn a_named_key_that_is_not_there_is_missed_beside_keys_without_names() {
+    let (old, new) = (
+        ec(&ECDSA_P256_SHA256_FIXED_SIGNING),
+        ec(&ECDSA_P384_SHA384_FIXED_SIGNING),
+    );
+    let mut nameless = old.jwk("1");
+    nameless.as_object_mut().unwrap().remove("kid");
+    let before = set(&[nameless.clone()]);
+    let by = |key: &Signer, alg: &str| key.sign(&json!({"alg": alg, "kid": "2"}), &claims());
+    assert_eq!(verified(&before, &by(&old, "ES256")), Ok(()));
+    let stranger = ec(&ECDSA_P256_SHA256_FIXED_SIGNING);
+    for token in [by(&new, "ES384"), by(&stranger, "ES256")] {
+        assert_eq!(verified(&before, &token), Err(Fault::UnknownKey));
+    }
+    let after = set(&[nameless, new.jwk("2")]);
+    assert_eq!(verified(&after, &by(&new, "ES384")), Ok(()));
+    assert_eq!(
+        verified(&after, &by(&stranger, "ES256")),
+        Err(Fault::Signature)
+    );
+}
+
 #[test]
 fn a_token_holds_from_nbf_to_exp_give_or_take_a_minute() {
     let key = ec(&ECDSA_P256_SHA256_FIXED_SIGNING);

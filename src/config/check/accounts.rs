@@ -199,7 +199,7 @@ pub(super) fn find_integration(
     found
 }
 
-fn report_unknown(
+pub(super) fn report_unknown(
     ctx: &Context<'_>,
     name: &Scalar,
     what: String,

@@ -50,6 +50,18 @@ fn warn(ctx: &Context<'_>, file: &Named, authority: &Authority) {
     }
 }
 
+/// Under a pattern callers choose the names, each of which wants a signature.
+pub(super) fn warn_of_patterns(ctx: &Context<'_>, authority: &Authority, pattern: &Scalar) {
+    if authority.signs_slowly() {
+        let what = format!(
+            "the authority signs by RSA, which takes long, for each name under {} that a caller \
+             asks for",
+            pattern.named()
+        );
+        ctx.report(Mistake::warning(pattern.place, what));
+    }
+}
+
 /// A host that it may not vouch for, callers would refuse.
 pub(super) fn check_covers(
     ctx: &Context<'_>,

@@ -73,6 +73,10 @@ fn interception(reader: &Reader<'_, '_>) -> Option<Interception> {
     for (target, written) in &listed {
         authority::check_covers(reader.ctx, &authority, target, written);
     }
+    let is_pattern = |target: &Target| matches!(target.host, HostMatch::Suffix(_));
+    if let Some((_, pattern)) = listed.iter().find(|(target, _)| is_pattern(target)) {
+        authority::warn_of_patterns(reader.ctx, &authority, pattern);
+    }
     Some(Interception {
         targets: listed.into_iter().map(|(target, _)| target).collect(),
         authority,

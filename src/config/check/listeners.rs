@@ -1,16 +1,16 @@
 //! Listeners for applications.
 
 use super::callers::{self, Proofs};
-use super::connect;
 use super::settings::Placed;
 use super::tls;
+use super::{connect, served};
 use crate::base::caller_keys::CallerKey;
 use crate::base::hosts::host_name;
 use crate::config::checked::listening::{Address, Listener};
 use crate::config::keys::table::listener::LISTENER;
 use crate::config::mistakes::Mistake;
 use crate::config::reader::Reader;
-use crate::config::scalar::{Context, is_source};
+use crate::config::scalar::{Context, Scalar, is_source};
 use crate::config::values;
 use crate::config::written::Node;
 use std::path::PathBuf;
@@ -38,8 +38,12 @@ pub(super) fn proofs(listeners: &[Placed<Listener>]) -> Proofs {
     })
 }
 
-/// All of them; what they are warned about is reported.
-pub(super) fn read(reader: &Reader<'_, '_>, keys: Option<&[CallerKey]>) -> Vec<Placed<Listener>> {
+/// All of them, and the routes that they name; what they are warned about is reported.
+pub(super) fn read(
+    reader: &Reader<'_, '_>,
+    keys: Option<&[CallerKey]>,
+) -> (Vec<Placed<Listener>>, Vec<Scalar>) {
+    let mut asked = Vec::new();
     let place = reader.key_place("listen");
     let listeners = match reader.node("listen") {
         Some(Node::Sequence(place, items)) => {
@@ -49,7 +53,7 @@ pub(super) fn read(reader: &Reader<'_, '_>, keys: Option<&[CallerKey]>) -> Vec<P
             }
             let listeners = items.iter();
             listeners
-                .filter_map(|i| long(reader.ctx, i, keys))
+                .filter_map(|i| long(reader.ctx, i, keys, &mut asked))
                 .collect()
         }
         Some(node @ Node::Map(..)) if !is_source(node) => {
@@ -65,7 +69,7 @@ pub(super) fn read(reader: &Reader<'_, '_>, keys: Option<&[CallerKey]>) -> Vec<P
     for listener in &listeners {
         warn_off_loopback(reader.ctx, listener);
     }
-    listeners
+    (listeners, asked)
 }
 
 /// `listen: ADDRESS`
@@ -77,12 +81,18 @@ fn short(reader: &Reader<'_, '_>) -> Option<Placed<Listener>> {
         tls: None,
         callers: None,
         connect: None,
+        routes: None,
     };
     let place = address.place;
     Some(Placed { value, place })
 }
 
-fn long(ctx: &Context<'_>, node: &Node, keys: Option<&[CallerKey]>) -> Option<Placed<Listener>> {
+fn long(
+    ctx: &Context<'_>,
+    node: &Node,
+    keys: Option<&[CallerKey]>,
+    asked: &mut Vec<Scalar>,
+) -> Option<Placed<Listener>> {
     let reader = Reader::open(ctx, &LISTENER, node, node.place())?;
     let mut hosts = Vec::new();
     for host in reader.texts("hosts") {
@@ -97,6 +107,7 @@ fn long(ctx: &Context<'_>, node: &Node, keys: Option<&[CallerKey]>) -> Option<Pl
     // All of them before the first `?`: a mistake in one must not hide another's.
     let tls = reader.node("tls").map(|_| tls::read(&reader));
     let connect = connect::read(&reader);
+    let routes = served::read(&reader, asked);
     let mode = mode(&reader);
     let mut address = address_of(&reader, "address")?;
     let written = reader.node("mode").is_some();
@@ -116,6 +127,7 @@ fn long(ctx: &Context<'_>, node: &Node, keys: Option<&[CallerKey]>) -> Option<Pl
         tls: tls.map_or(Some(None), |tls| tls.map(Some))?,
         callers: None,
         connect,
+        routes,
     };
     value.callers = callers::of_listener(&reader, keys, Proofs::at(&value));
     let place = address.place;
@@ -164,11 +176,7 @@ fn mode(reader: &Reader<'_, '_>) -> Option<u32> {
 
 fn warn_off_loopback(ctx: &Context<'_>, listener: &Placed<Listener>) {
     if listener.value.is_exposed() {
-        let what = format!(
-            "whoever can reach {} may use every route, and with it every route's \
-             account; `hosts` names the hosts by which it may be called",
-            listener.value.address
-        );
+        let what = listener.value.exposure(&listener.value.address);
         ctx.report(Mistake::warning(listener.place, what));
     }
 }

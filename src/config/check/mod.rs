@@ -16,6 +16,7 @@ mod parameters;
 mod paths;
 mod reach;
 mod routes;
+mod served;
 mod settings;
 mod speakers;
 mod streams;
@@ -39,7 +40,7 @@ pub(super) fn check(ctx: &Context<'_>, root: &Node) -> Option<Config> {
     let integrations = integrations::read(&reader, &proxies);
     let accounts = accounts::read(&reader, &integrations);
     let keys = callers::file(&reader);
-    let listeners = listeners::read(&reader, keys.as_deref());
+    let (listeners, asked) = listeners::read(&reader, keys.as_deref());
     let admin = settings::admin(&reader);
     let probes = settings::probes(&reader);
     let own = settings::own_addresses(ctx, &listeners, admin.as_ref(), probes.as_ref());
@@ -54,7 +55,8 @@ pub(super) fn check(ctx: &Context<'_>, root: &Node) -> Option<Config> {
         keys: keys.as_deref(),
         proofs: listeners::proofs(&listeners),
     };
-    let (routes, awaited) = routes::read(&reader, &parts);
+    let (routes, awaited, names) = routes::read(&reader, &parts);
+    served::check(ctx, &listeners, &asked, &names);
     integrations::report_unused(ctx, &integrations);
     unrouted::warn(ctx, &listeners, &routes);
     if reader.list("routes").is_empty() {

@@ -2,6 +2,8 @@
 
 use super::accounts::find_integration;
 use super::callers::{self, CALLERS_OWN};
+use super::served::Names;
+use super::settings::Placed;
 use super::speakers::{Parts, Unfilled, is_callers_own, leads, speaker};
 use super::{edits, paths, streams};
 use crate::base::hosts::host_name;
@@ -27,7 +29,8 @@ struct Taken {
     matchers: HashMap<RouteMatch, Place>,
 }
 
-pub(super) fn read(root: &Reader<'_, '_>, parts: &Parts<'_>) -> (Vec<Route>, Vec<Awaited>) {
+/// All of them, those that wait for their accounts, and the names that they have.
+pub(super) fn read(root: &Reader<'_, '_>, parts: &Parts<'_>) -> (Vec<Route>, Vec<Awaited>, Names) {
     let nodes = root.list("routes");
     let mut taken = Taken::default();
     let readers: Vec<_> = nodes
@@ -36,14 +39,19 @@ pub(super) fn read(root: &Reader<'_, '_>, parts: &Parts<'_>) -> (Vec<Route>, Vec
         .map(|reader| (own_name(&reader, &mut taken), reader))
         .collect();
     let mut read = Read::default();
+    read.names.is_partial = readers.len() < nodes.len();
     for (name, reader) in readers {
         let speaker = speaker(&reader, parts);
         let ours = edits::Ours::of(&speaker);
         let (account, upstream, template) = leads(&reader, speaker, parts);
         let allowed = callers::of_route(&reader, parts);
-        let Some(mut route) = route(&reader, name, account, upstream, &mut taken) else {
-            continue;
-        };
+        let own = name.clone();
+        let route = route(&reader, name, account, upstream, &mut taken);
+        read.name(
+            own.or(route.as_ref().map(|route| route.name.clone())),
+            &reader,
+        );
+        let Some(mut route) = route else { continue };
         route.edits = edits::read(&reader, &ours);
         route.callers = allowed;
         if is_callers_own(&reader) {
@@ -52,7 +60,7 @@ pub(super) fn read(root: &Reader<'_, '_>, parts: &Parts<'_>) -> (Vec<Route>, Vec
             read.push(route, template);
         }
     }
-    (read.routes, read.awaited)
+    (read.routes, read.awaited, read.names)
 }
 
 /// What is read so far.
@@ -60,9 +68,18 @@ pub(super) fn read(root: &Reader<'_, '_>, parts: &Parts<'_>) -> (Vec<Route>, Vec
 struct Read {
     routes: Vec<Route>,
     awaited: Vec<Awaited>,
+    names: Names,
 }
 
 impl Read {
+    fn name(&mut self, name: Option<String>, reader: &Reader<'_, '_>) {
+        let place = reader.place;
+        match name {
+            Some(value) => self.names.known.push(Placed { value, place }),
+            None => self.names.is_partial = true,
+        }
+    }
+
     fn push(&mut self, route: Route, template: Unfilled) {
         self.awaited
             .extend(template.map(|(upstreams, integration)| Awaited {

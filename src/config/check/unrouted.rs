@@ -18,9 +18,8 @@ pub(super) fn warn(ctx: &Context<'_>, listeners: &[Placed<Listener>], routes: &[
         let targets = connect.and_then(|connect| connect.interception.as_ref());
         let own = &listener.value.hosts;
         for target in targets.iter().flat_map(|which| &which.targets) {
-            let mut named = routes
-                .iter()
-                .filter_map(|route| route.matcher.host.as_ref());
+            let mut named =
+                served(listener, routes).filter_map(|route| route.matcher.host.as_ref());
             if !named.any(|named| meet(named, &target.host)) && !is_own(&target.host, own) {
                 let what = format!(
                     "{target} is intercepted, and no route names it: its requests are answered \
@@ -30,6 +29,15 @@ pub(super) fn warn(ctx: &Context<'_>, listeners: &[Placed<Listener>], routes: &[
             }
         }
     }
+}
+
+fn served<'r>(
+    listener: &'r Placed<Listener>,
+    routes: &'r [Route],
+) -> impl Iterator<Item = &'r Route> {
+    let some = listener.value.routes.as_ref();
+    let is_served = move |route: &&Route| some.is_none_or(|some| some.serves(route));
+    routes.iter().filter(is_served)
 }
 
 /// True where some host is of both.

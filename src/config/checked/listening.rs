@@ -2,6 +2,7 @@
 
 use super::callers::Allowed;
 use super::connect::Connect;
+use super::served::Served;
 use rustls::RootCertStore;
 use rustls::sign::CertifiedKey;
 use std::fmt;
@@ -21,6 +22,8 @@ pub struct Listener {
     pub callers: Option<Arc<Allowed>>,
     /// `None`: CONNECT is refused.
     pub connect: Option<Connect>,
+    /// `None`: all routes.
+    pub routes: Option<Served>,
 }
 
 /// Where a listener is.
@@ -75,6 +78,19 @@ impl Listener {
         let is_asked = clients.is_some_and(|clients| clients.required);
         let is_limited = !self.hosts.is_empty() || is_asked || self.callers.is_some();
         !address.ip().to_canonical().is_loopback() && !is_limited
+    }
+
+    /// What follows from that, for one that is here.
+    #[must_use]
+    pub fn exposure(&self, place: &dyn fmt::Display) -> String {
+        let what = match &self.routes {
+            None => "every route, and with it every route's account".to_owned(),
+            Some(some) => format!("the routes {some}, and with them their accounts"),
+        };
+        format!(
+            "whoever can reach {place} may use {what}; `hosts` names the hosts by which it may \
+             be called"
+        )
     }
 }
 

@@ -22,8 +22,6 @@ pub struct Key {
     pub need: Need,
     /// One or two sentences for the docs and for editors.
     pub text: &'static str,
-    /// Part of the contract, but a mistake in this version.
-    pub later: bool,
     /// The value is never shown.
     pub secret: bool,
 }
@@ -68,8 +66,6 @@ pub enum Kind {
     List(&'static Kind),
     /// A short and a long form.
     Either(&'static [Kind]),
-    /// Of a later version.
-    Any,
 }
 
 /// One value of a closed list.
@@ -94,17 +90,11 @@ const fn key(name: &'static str, kind: Kind, need: Need, text: &'static str) -> 
         kind,
         need,
         text,
-        later: false,
         secret: false,
     }
 }
 
 impl Key {
-    const fn later(mut self) -> Self {
-        self.later = true;
-        self
-    }
-
     const fn secret(mut self) -> Self {
         self.secret = true;
         self

@@ -55,13 +55,8 @@ fn row(key: &Key) -> String {
         Need::Default(text) => format!("`{text}`"),
         Need::Optional(text) => text.to_owned(),
     };
-    let later = if key.later {
-        " *Not in this version.*"
-    } else {
-        ""
-    };
     format!(
-        "| `{}` | {} | {} | {}{later} |\n",
+        "| `{}` | {} | {} | {} |\n",
         key.name,
         in_cell(&kind(key.kind)),
         in_cell(&absent),
@@ -99,6 +94,5 @@ fn kind(of: Kind) -> String {
             let kinds: Vec<_> = kinds.iter().map(|k| kind(*k)).collect();
             kinds.join("; or ")
         }
-        Kind::Any => "map".to_owned(),
     }
 }

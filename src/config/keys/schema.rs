@@ -61,11 +61,7 @@ fn section(section: &Section) -> Value {
 
 fn property(key: &Key) -> Value {
     let described = json!({ "description": description(key) });
-    let schema = match key.later {
-        true => json!({ "not": {} }),
-        false => one_of(alternatives(key.kind)),
-    };
-    merged(schema, described)
+    merged(one_of(alternatives(key.kind)), described)
 }
 
 fn description(key: &Key) -> String {
@@ -74,12 +70,7 @@ fn description(key: &Key) -> String {
         Need::Default(text) => format!(" Default: {text}."),
         Need::Optional(text) => format!(" When it is not written: {text}."),
     };
-    let later = if key.later {
-        " Not in this version."
-    } else {
-        ""
-    };
-    format!("{}{default}{later}", key.text)
+    format!("{}{default}", key.text)
 }
 
 fn one_of(mut alternatives: Vec<Value>) -> Value {
@@ -126,7 +117,6 @@ fn alternatives(kind: Kind) -> Vec<Value> {
             return vec![json!({ "type": "array", "items": items })];
         }
         Kind::Either(kinds) => return either(kinds),
-        Kind::Any => return vec![json!({})],
     };
     let mut forms = vec![written, json!({ "$ref": "#/$defs/source" })];
     match kind {

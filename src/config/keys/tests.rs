@@ -92,17 +92,12 @@ fn one_example_shows_every_key() {
 }
 
 #[test]
-fn names_are_unique_and_later_keys_are_never_required() {
+fn names_are_unique_and_explained() {
     for (path, section) in sections() {
         for (at, key) in section.keys.iter().enumerate() {
             let before = &section.keys[..at];
             assert!(
                 before.iter().all(|k| k.name != key.name),
-                "{path}: {}",
-                key.name
-            );
-            assert!(
-                !(key.later && key.need == Need::Required),
                 "{path}: {}",
                 key.name
             );

@@ -73,10 +73,6 @@ impl<'n, 'c> Reader<'n, 'c> {
                 .report(Mistake::error(word.place, what).expected(expected));
             return;
         }
-        if key.later {
-            let what = format!("`{}` is not in this version", key.name);
-            self.ctx.report(Mistake::error(word.place, what));
-        }
         self.entries.push((key, word, node));
     }
 

@@ -4,6 +4,7 @@ use super::GOOD;
 use crate::base::caller_keys::{CallerKey, digest, with};
 use crate::config::checked::Config;
 use crate::config::checked::callers::Speaks;
+use crate::config::checked::served::Served;
 use crate::config::load_text;
 use crate::config::mistakes::{Mistakes, Severity};
 
@@ -84,6 +85,8 @@ fn each_caller_has_a_route_of_its_own() {
         .map(|r| r.account.as_str())
         .collect();
     assert_eq!(accounts, ["bob", "dev"]);
+    let named = Served::new(["crm".to_owned()].into());
+    assert!(config.routes.iter().all(|route| named.serves(route)));
     // Nobody has created his yet.
     assert_eq!(config.awaited.len(), 1);
     assert_eq!(config.awaited[0].route, 1);

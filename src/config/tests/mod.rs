@@ -5,6 +5,7 @@ mod examples;
 mod never_panics;
 mod places;
 mod places_of_routes;
+mod served;
 mod shown;
 mod traces;
 

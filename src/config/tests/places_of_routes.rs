@@ -86,7 +86,7 @@ fn what_is_not_in_this_version() {
     one(
         "127.0.0.1:7480",
         "[{address: 127.0.0.1:7480, routes: []}]",
-        "1:36 `routes` is not in this version",
+        "1:44 `routes` names no route, so this listener would serve nothing",
     );
     one(
         "client_id:",

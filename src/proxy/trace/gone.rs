@@ -2,12 +2,14 @@
 //! sidekey has closed the connection under it.
 
 use super::{About, Ended, Trace, Tracer, method_and_name, scheme, text, url_without_query};
+use crate::config::checked::Route;
 use crate::proxy::connection::Connection;
 use crate::proxy::route::WorkerRoute;
 use crate::proxy::worker::Worker;
 use crate::telemetry::otlp::{Kind, Span, Value};
 use http::{Method, Uri, Version, request};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// The caller has gone before there was an answer.
@@ -23,8 +25,8 @@ pub(super) struct Pending {
     uri: Uri,
     version: Version,
     pub route: Option<Rc<WorkerRoute>>,
-    /// A sending is under way, which began then.
-    pub sending: Option<Instant>,
+    /// A sending is under way, which began then, to this address of the route's.
+    pub sending: Option<(Instant, Arc<Route>)>,
 }
 
 impl Pending {
@@ -84,13 +86,13 @@ impl Trace {
         pending: &Pending,
         (at, error): (Instant, &str),
     ) -> bool {
-        let (Some(recorded), Some(began), Some(route)) =
-            (&self.recorded, pending.sending, &pending.route)
+        let (Some(recorded), Some((began, address)), Some(route)) =
+            (&self.recorded, &pending.sending, &pending.route)
         else {
             return false;
         };
-        let upstream = &route.route.upstream;
-        let url = url_without_query(route, route.rest(pending.uri.path()));
+        let upstream = &address.upstream;
+        let url = url_without_query(upstream, route.rest(pending.uri.path()));
         let (method, name) = method_and_name(&pending.method);
         let attributes = [
             method,
@@ -109,7 +111,7 @@ impl Trace {
             state: text(recorded.state.as_ref()),
             kind: Kind::Client,
             name: (name, None),
-            start: recorded.time(began),
+            start: recorded.time(*began),
             end: recorded.time(at),
             attributes: &attributes,
             events: &[],

@@ -2,7 +2,7 @@
 
 use super::callers::CALLERS;
 use crate::config::keys::{Choice, Kind, Need, Section, key, now};
-use Kind::{Any, Duration, List, Listening, Text};
+use Kind::{Duration, List, Listening, Text};
 use Need::{Default, Optional, Required};
 
 /// The long form of `listen`.
@@ -47,11 +47,10 @@ pub static LISTENER: Section = Section {
         ),
         key(
             "routes",
-            Any,
+            List(&Text),
             Optional("all routes"),
-            "The routes that this listener serves.",
-        )
-        .later(),
+            "Names of the routes that this listener serves. Its callers find no others, as if these did not exist.",
+        ),
     ],
 };
 

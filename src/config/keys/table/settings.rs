@@ -152,7 +152,7 @@ pub(super) static LIMITS: Section = Section {
                 Kind::Choice(NONE),
             ]),
             Default("none"),
-            "Open upstream connections that each worker has per origin, busy and idle ones and WebSockets; past it requests wait for one. `none`: as many as are needed.",
+            "Open upstream connections that each worker has per origin, busy and idle ones and WebSockets; past it requests wait for one. Routes that differ in `http2`, `tls`, `proxy` or `keep_header_case` have so many each. `none`: as many as are needed.",
         ),
         key(
             "pool_queue",
@@ -161,7 +161,7 @@ pub(super) static LIMITS: Section = Section {
                 max: 1_000_000,
             },
             Default("1024"),
-            "Requests of each worker that wait per origin, for a connection, where `pool_connections_per_origin` is reached; each waits up to its route's `connect_timeout`.",
+            "Requests of each worker that wait for a connection, per origin and as these are counted, where `pool_connections_per_origin` is reached; each waits up to its route's `connect_timeout`.",
         ),
         key(
             "pool_idle_per_origin",
