@@ -606,7 +606,7 @@ fn an_authority_of_ones_own_serves_until_it_expires() {
     parts.sidekey.put("ca.pem", &expired);
     let refused = eventually_some("it is not used", || {
         let mut conn = Conn::to(parts.sidekey.proxy);
-        conn.send(CONNECT);
+        conn.try_send(CONNECT);
         // The reload also ends a connection that has only just begun.
         let answer = conn.try_response();
         answer.filter(|answer| answer.status == 502)
