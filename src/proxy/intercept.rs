@@ -42,10 +42,10 @@ pub fn open(
             "the target of CONNECT is neither a DNS name nor an address",
         ));
     }
-    if !worker.routes_at(&connection.listener).names_host(&host)
-        && !connection.listener.is_own_name(&host)
+    if !worker.routes_at(&connection.listener).names_host(host)
+        && !connection.listener.is_own_name(host)
     {
-        return Err(absolute::unnamed(&host));
+        return Err(absolute::unnamed(host));
     }
     let leaves = &connection.listener.leaves;
     let tls = leaves.for_host(name, &interception.authority);
