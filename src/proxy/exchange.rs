@@ -1,8 +1,9 @@
 //! One request over HTTP/2, and its sending once more where that is safe.
 
 use super::attach::Outbound;
+use super::attempt::Attempt;
 use super::dialing::{Connected, connect_in, connect_timed_out};
-use super::multiplex::{Attempt, Multiplex, Place};
+use super::multiplex::{Multiplex, Place};
 use super::patience::Share;
 use super::received::{Received, Streamed};
 use super::refusal::{Code, Fault, Refusal};

@@ -6,6 +6,7 @@ mod accept;
 #[cfg(test)]
 mod allocations;
 mod attach;
+mod attempt;
 mod body;
 mod callers;
 mod circuit;

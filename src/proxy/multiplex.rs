@@ -1,8 +1,8 @@
 //! HTTP/2 connections to one origin, which requests share: how many streams
 //! each takes, how it is opened once for all who wait, and when it ends.
 
+use super::attempt::{Attempt, Begun, UnderWay};
 use super::pool::{Limits, Versions};
-use super::refusal::{Code, Fault, Refusal};
 use super::slots::{Given, Slot, Slots};
 use crate::net::dial::Connection;
 use crate::net::heard::Heard;
@@ -17,7 +17,6 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
-use tokio::sync::Notify;
 
 /// What one stream's answer may hold unread.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -44,7 +43,7 @@ pub struct Multiplex {
     /// until when it gets that. Most often it is a matter of some requests only.
     http1_until: Cell<Option<Instant>>,
     connections: RefCell<Vec<Rc<Shared>>>,
-    attempt: RefCell<Option<Rc<Attempt>>>,
+    attempt: UnderWay,
     opened: Cell<u64>,
     /// `None`: any number of connections may be open.
     slots: Option<Rc<Slots>>,
@@ -192,59 +191,7 @@ impl Multiplex {
 
     /// Says that one is under way while what is given lives.
     pub fn begin(&self) -> Begun<'_> {
-        let attempt = Rc::<Attempt>::default();
-        self.attempt.replace(Some(attempt.clone()));
-        Begun {
-            multiplex: self,
-            attempt,
-        }
-    }
-}
-
-/// An attempt to connect, which others wait for.
-#[derive(Default)]
-pub struct Attempt {
-    over: Cell<bool>,
-    failed: RefCell<Option<Refusal>>,
-    ended: Notify,
-}
-
-impl Attempt {
-    /// Waits for its end.
-    ///
-    /// # Errors
-    /// Its own, which is everyone's; of the address it is noted once, by who has
-    /// tried. One that was given up has none.
-    pub async fn wait(&self) -> Result<(), Refusal> {
-        while !self.over.get() {
-            self.ended.notified().await;
-        }
-        let failed = self.failed.borrow().clone();
-        failed.map_or(Ok(()), |refusal| Err(refusal.with(Fault::Spared)))
-    }
-}
-
-/// The right to connect, for all who wait.
-pub struct Begun<'a> {
-    multiplex: &'a Multiplex,
-    attempt: Rc<Attempt>,
-}
-
-impl Begun<'_> {
-    /// Tells the others why there is no connection. Where the time of this one has
-    /// run out they have their own.
-    pub fn failed(&self, refusal: &Refusal) {
-        if refusal.code != Code::UpstreamTimeout {
-            self.attempt.failed.replace(Some(refusal.clone()));
-        }
-    }
-}
-
-impl Drop for Begun<'_> {
-    fn drop(&mut self) {
-        self.multiplex.attempt.replace(None);
-        self.attempt.over.set(true);
-        self.attempt.ended.notify_waiters();
+        Begun::of(&self.attempt)
     }
 }
 

@@ -263,11 +263,15 @@ mod tests {
     use super::{Given, Slot, Slots, Waiting, Want, until_given};
     use crate::config::checked::{PathMatch, RouteMatch};
     use crate::net::interim::Interim;
+    use crate::proxy::body::Outgoing;
     use crate::proxy::pool::{Limits, Open, Pool, Versions};
     use crate::proxy::sample;
+    use hyper::client::conn::http1;
+    use hyper::rt::{Read, ReadBufCursor, Write};
     use proptest::prelude::{any, proptest};
     use std::future::Future;
-    use std::pin::Pin;
+    use std::io;
+    use std::pin::{Pin, pin};
     use std::rc::Rc;
     use std::sync::Arc;
     use std::task::{Context, Poll, Waker};
@@ -287,16 +291,47 @@ mod tests {
         Pool::new(key, limits)
     }
 
-    /// An idle connection over HTTP/1.1 in the last free slot, and its other end.
-    async fn idle(pool: &Pool) -> tokio::io::DuplexStream {
+    /// Another side that takes everything and says nothing.
+    struct Quiet;
+
+    impl Read for Quiet {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: ReadBufCursor<'_>,
+        ) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl Write for Quiet {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            b: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(b.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    type Task = Pin<Box<dyn Future<Output = ()>>>;
+
+    /// The task of an idle connection over HTTP/1.1, in a free slot.
+    fn idle(pool: &Pool) -> Task {
         let slot = pool.slots.as_ref().unwrap().free().unwrap();
-        let (ours, theirs) = tokio::io::duplex(64);
-        let io = hyper_util::rt::TokioIo::new(ours);
-        let (sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
-        tokio::task::spawn_local(async move {
-            drop(connection.await);
-            drop(slot);
-        });
+        let mut cx = Context::from_waker(Waker::noop());
+        let handshake = pin!(http1::handshake::<_, Outgoing>(Quiet));
+        let Poll::Ready(Ok((sender, connection))) = handshake.poll(&mut cx) else {
+            panic!("nothing is to be waited for");
+        };
         pool.put(Open {
             sender,
             wakes: Arc::default(),
@@ -304,54 +339,53 @@ mod tests {
             interim: Interim::default(),
             born: Instant::now(),
         });
-        theirs
+        Box::pin(async move {
+            drop(connection.await);
+            drop(slot);
+        })
     }
 
-    fn in_worker(work: impl Future<Output = ()>) {
-        let mut builder = tokio::runtime::Builder::new_current_thread();
-        let runtime = builder.enable_time().build().unwrap();
-        let work = async { tokio::time::timeout(Duration::from_secs(30), work).await };
-        let done = tokio::task::LocalSet::new().block_on(&runtime, work);
-        done.expect("it waits for ever");
+    /// What a request gets, by turns with the connections' tasks.
+    fn given(pool: &Pool, want: Want, mut tasks: Vec<Task>) -> Option<Given> {
+        let mut given = pin!(until_given(pool, pool.slots.as_ref().unwrap(), want));
+        let mut cx = Context::from_waker(Waker::noop());
+        for _ in 0..10 {
+            if let Poll::Ready(given) = given.as_mut().poll(&mut cx) {
+                return given;
+            }
+            tasks.retain_mut(|task| task.as_mut().poll(&mut cx).is_pending());
+        }
+        panic!("it waits for ever");
     }
 
     /// It never gets what it can't use, over and over; nor is more closed than one.
     #[test]
     fn a_request_for_a_shared_connection_takes_the_slot_of_an_idle_one() {
-        in_worker(async {
-            let pool = limited(2, 0);
-            let slots = pool.slots.as_ref().unwrap();
-            let _peers = (idle(&pool).await, idle(&pool).await);
-            let given = until_given(&pool, slots, Want::Shared).await;
-            assert!(matches!(given, Some(Given::Slot(_))));
-            assert!(pool.take_any().is_some() && pool.take_any().is_none());
-        });
+        let pool = limited(2, 0);
+        let tasks = vec![idle(&pool), idle(&pool)];
+        let given = given(&pool, Want::Shared, tasks);
+        assert!(matches!(given, Some(Given::Slot(_))));
+        assert!(pool.take_any().is_some() && pool.take_any().is_none());
     }
 
     #[test]
     fn once_the_origin_wants_http1_it_takes_what_is_idle() {
-        in_worker(async {
-            let pool = limited(1, 0);
-            let slots = pool.slots.as_ref().unwrap();
-            let _peer = idle(&pool).await;
-            pool.multiplex.as_ref().unwrap().found_http1();
-            let given = until_given(&pool, slots, Want::Shared).await;
-            assert!(matches!(given, Some(Given::Open(_))));
-        });
+        let pool = limited(1, 0);
+        let tasks = vec![idle(&pool)];
+        pool.multiplex.as_ref().unwrap().found_http1();
+        let given = given(&pool, Want::Shared, tasks);
+        assert!(matches!(given, Some(Given::Open(_))));
     }
 
     /// What it has closed makes room for it, though nobody may wait.
     #[test]
     fn a_fresh_connection_takes_the_slot_of_an_idle_one_without_a_queue() {
-        in_worker(async {
-            let pool = limited(1, 0);
-            let slots = pool.slots.as_ref().unwrap();
-            let _peer = idle(&pool).await;
-            let slot = until_given(&pool, slots, Want::Fresh).await;
-            assert!(matches!(slot, Some(Given::Slot(_))));
-            let none = until_given(&pool, slots, Want::Fresh).await;
-            assert!(none.is_none(), "nobody may wait");
-        });
+        let pool = limited(1, 0);
+        let tasks = vec![idle(&pool)];
+        let slot = given(&pool, Want::Fresh, tasks);
+        assert!(matches!(slot, Some(Given::Slot(_))));
+        let none = given(&pool, Want::Fresh, Vec::new());
+        assert!(none.is_none(), "nobody may wait");
     }
 
     fn pool() -> Rc<Pool> {
