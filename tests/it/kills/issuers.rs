@@ -29,6 +29,9 @@ pub trait Issuer: Send {
     fn withholds(&self) -> bool;
     /// The end of it, when whoever asked is dead.
     fn let_go(&mut self);
+    /// What those have sent who are dead is dealt with: else the next process may
+    /// overtake them.
+    fn come_to_rest(&self);
     /// What has become of the newest grant.
     fn books(&self) -> Books;
 }
@@ -104,6 +107,10 @@ impl Issuer for Own {
         self.server.let_go();
     }
 
+    fn come_to_rest(&self) {
+        self.server.server.come_to_rest();
+    }
+
     fn books(&self) -> Books {
         let (rotations, revoked) = self.server.newest_grant();
         Books { rotations, revoked }
@@ -160,6 +167,11 @@ impl Issuer for Shared {
 
     /// The provider does so itself when the connection is closed.
     fn let_go(&mut self) {}
+
+    /// It answers one after the other.
+    fn come_to_rest(&self) {
+        self.oidc.rotations(&self.grant);
+    }
 
     fn books(&self) -> Books {
         let books = self.oidc.rotations(&self.grant);

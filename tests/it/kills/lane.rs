@@ -143,6 +143,7 @@ impl Lane {
             let held = format!("held at {point}:2");
             eventually(&held, || sidekey.logs().contains(&held));
             self.kill(sidekey, point);
+            self.server.come_to_rest();
         }
     }
 
@@ -158,6 +159,7 @@ impl Lane {
         std::thread::sleep(Duration::from_micros(fastrand::u64(0..latest)));
         sidekey.signal("KILL");
         sidekey.ended();
+        self.server.come_to_rest();
         let phase = phase(&sidekey.logs(), self.rotations() > rotations);
         self.killed(phase);
     }

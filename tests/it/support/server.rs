@@ -180,6 +180,15 @@ impl Server {
         self.shared.open.load(Ordering::SeqCst)
     }
 
+    /// Waits until nothing is left of those who are gone: a request of a process that
+    /// was killed may lie here unread. Connections are accepted in their order, so
+    /// this one comes after theirs.
+    #[cfg(feature = "fault-points")]
+    pub fn come_to_rest(&self) {
+        super::client::get(self.address, "/");
+        super::eventually("the server to come to rest", || self.open() == 0);
+    }
+
     /// The only request so far.
     pub fn only(&self) -> Request {
         let requests = self.requests();
@@ -213,9 +222,9 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             continue;
         };
         let number = shared.connections.fetch_add(1, Ordering::SeqCst);
+        shared.open.fetch_add(1, Ordering::SeqCst);
         let shared = shared.clone();
         running.spawn(async move {
-            shared.open.fetch_add(1, Ordering::SeqCst);
             // A peer that goes away is no concern of the server's.
             let _ = serve(stream, number, &shared).await;
             shared.open.fetch_sub(1, Ordering::SeqCst);
