@@ -1,8 +1,8 @@
 //! A local certificate authority: what it may vouch for, and the certificates
 //! that it signs for hosts whose connections are intercepted (RFC 5280).
 
+use super::crypto::sha256_of_parts;
 use super::secret::Secret;
-use aws_lc_rs::digest::{Context, SHA256};
 use rcgen::{
     BasicConstraints, CertificateParams, CidrSubnet, DnType, ExtendedKeyUsagePurpose,
     GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints, PKCS_RSA_SHA256,
@@ -85,9 +85,8 @@ impl Authority {
             let what = "this key does not go with the authority's certificate";
             return Err(AuthorityMistake::Key(what.to_owned()));
         }
-        let mut digest = Context::new(&SHA256);
-        chain.iter().for_each(|one| digest.update(one));
-        digest.update(key.0.serialized_der());
+        let parts = chain.iter().map(|one| Some(one.as_ref()));
+        let digest = sha256_of_parts(parts.chain([Some(key.0.serialized_der())]));
         let issuer = Issuer::from_ca_cert_der(own, key).map_err(|_| unreadable())?;
         let authority = Self {
             issuer,
@@ -95,7 +94,7 @@ impl Authority {
             constraints,
             from: at(parsed.validity().not_before.timestamp()),
             until: at(parsed.validity().not_after.timestamp()),
-            digest: digest.finish().as_ref().try_into().unwrap_or_default(),
+            digest,
         };
         match authority.signs_as(parsed.subject().as_raw()) {
             true => Ok(authority),

@@ -1,7 +1,7 @@
 //! What a client goes by in TLS: whom it believes, what it shows of itself,
 //! and the name that it expects.
 
-use aws_lc_rs::digest::{Context, SHA256};
+use super::crypto::sha256_of_parts;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::CertifiedKey;
@@ -121,19 +121,11 @@ impl fmt::Debug for ClientTls {
 }
 
 impl Pem<'_> {
-    /// Of everything, each part with its length, so that none can pass for another.
+    /// Of everything.
     fn digest(&self) -> [u8; 32] {
         let (chain, key) = self.identity.unzip();
         let name = self.server_name.map(str::as_bytes);
-        let mut context = Context::new(&SHA256);
-        for part in [self.ca, chain, key, name] {
-            let length = part.map_or(u64::MAX, |part| part.len() as u64);
-            context.update(&length.to_be_bytes());
-            context.update(part.unwrap_or_default());
-        }
-        let mut digest = [0; 32];
-        digest.copy_from_slice(context.finish().as_ref());
-        digest
+        sha256_of_parts([self.ca, chain, key, name])
     }
 }
 

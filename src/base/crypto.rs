@@ -57,6 +57,21 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     out
 }
 
+/// SHA-256 of several things, each with its length, so that none can pass for
+/// another.
+#[must_use]
+pub fn sha256_of_parts<'a>(parts: impl IntoIterator<Item = Option<&'a [u8]>>) -> [u8; 32] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for part in parts {
+        let length = part.map_or(u64::MAX, |part| part.len() as u64);
+        context.update(&length.to_be_bytes());
+        context.update(part.unwrap_or_default());
+    }
+    let mut out = [0; 32];
+    out.copy_from_slice(context.finish().as_ref());
+    out
+}
+
 /// SHA-256 of a text in base64url without padding.
 #[must_use]
 pub fn sha256_text(text: &str) -> String {
@@ -65,7 +80,24 @@ pub fn sha256_text(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{random_text, sha256_text, websocket_accept};
+    use super::{random_text, sha256_of_parts, sha256_text, websocket_accept};
+
+    #[test]
+    fn no_part_passes_for_another() {
+        let digest = |parts: &[Option<&str>]| {
+            sha256_of_parts(parts.iter().map(|part| part.map(str::as_bytes)))
+        };
+        let all = [
+            digest(&[Some("ab"), Some("c")]),
+            digest(&[Some("a"), Some("bc")]),
+            digest(&[Some("abc")]),
+            digest(&[Some("abc"), Some("")]),
+            digest(&[Some("abc"), None]),
+        ];
+        for (at, one) in all.iter().enumerate() {
+            assert!(!all[at + 1..].contains(one), "{at}");
+        }
+    }
 
     #[test]
     fn random_texts_differ_and_need_no_escaping() {

@@ -12,8 +12,8 @@ use crate::token::{Attach, Credential, TokenPlace};
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD,
-    CONTENT_LENGTH, CONTENT_LOCATION, HeaderMap, HeaderName, HeaderValue, LINK, LOCATION, ORIGIN,
-    REFRESH, TRANSFER_ENCODING, VARY,
+    CONTENT_LENGTH, CONTENT_LOCATION, HeaderMap, HeaderValue, LINK, LOCATION, ORIGIN, REFRESH,
+    TRANSFER_ENCODING, VARY,
 };
 use http::{Method, Response, StatusCode, Version, request};
 use hyper::body::Body;
@@ -73,16 +73,18 @@ pub fn clean<B>(
 /// The one coding is `chunked`, which ends here: what else was named would be lost,
 /// and a body taken for chunks or not. The one length is a number.
 fn is_framed_plainly(headers: &HeaderMap) -> bool {
-    let coding = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"chunked");
-    let length =
-        |value: &HeaderValue| !value.is_empty() && value.as_bytes().iter().all(u8::is_ascii_digit);
-    is_only(headers, &TRANSFER_ENCODING, coding) && is_only(headers, &CONTENT_LENGTH, length)
-}
-
-/// True when there is no such field, or one alone and it fits.
-fn is_only(headers: &HeaderMap, name: &HeaderName, fits: fn(&HeaderValue) -> bool) -> bool {
-    let mut values = headers.get_all(name).iter();
-    values.next().is_none_or(fits) && values.next().is_none()
+    let (mut has_coding, mut has_length) = (false, false);
+    headers.iter().all(|(name, value)| match *name {
+        TRANSFER_ENCODING => {
+            let is_first = !std::mem::replace(&mut has_coding, true);
+            is_first && value.as_bytes().eq_ignore_ascii_case(b"chunked")
+        }
+        CONTENT_LENGTH => {
+            let is_first = !std::mem::replace(&mut has_length, true);
+            is_first && !value.is_empty() && value.as_bytes().iter().all(u8::is_ascii_digit)
+        }
+        _ => true,
+    })
 }
 
 /// The same, whatever its status is.

@@ -1,9 +1,9 @@
 //! One HTTP proxy: where it is, and what it is shown.
 
 use crate::base::client_tls::ClientTls;
+use crate::base::crypto::sha256_of_parts;
 use crate::base::hosts::reaches;
 use crate::base::secret::Secret;
-use aws_lc_rs::digest::{Context, SHA256};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use http::HeaderValue;
@@ -178,21 +178,18 @@ impl Proxy {
     }
 }
 
-/// Of everything, each part with its length, so that none can pass for another.
+/// Of everything.
 fn digest(tls: bool, host: &str, port: u16, login: &Login) -> [u8; 32] {
     let shown = login.authorization.as_ref().map(HeaderValue::as_bytes);
     let pem = login.authorities.as_ref().map(|ca| &*ca.pem);
-    let mut context = Context::new(&SHA256);
-    context.update(&[u8::from(tls)]);
-    context.update(&port.to_be_bytes());
-    for part in [Some(host.as_bytes()), shown, pem] {
-        let length = part.map_or(u64::MAX, |part| part.len() as u64);
-        context.update(&length.to_be_bytes());
-        context.update(part.unwrap_or_default());
-    }
-    let mut digest = [0; 32];
-    digest.copy_from_slice(context.finish().as_ref());
-    digest
+    let (tls, port) = ([u8::from(tls)], port.to_be_bytes());
+    sha256_of_parts([
+        Some(&tls[..]),
+        Some(&port[..]),
+        Some(host.as_bytes()),
+        shown,
+        pem,
+    ])
 }
 
 impl PartialEq for Proxy {

@@ -1,11 +1,11 @@
 //! A listener's certificate, its key, and whose certificates callers show. All
 //! of it is read here, so that what can't work is a mistake with a place.
 
+use crate::base::crypto::sha256_of_parts;
 use crate::config::checked::listening::{Clients, Tls};
 use crate::config::mistakes::Mistake;
 use crate::config::reader::Reader;
 use crate::config::scalar::{Context, Scalar, read_file};
-use aws_lc_rs::digest::{Context as Digest, SHA256};
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
@@ -62,7 +62,7 @@ pub(super) fn read(listener: &Reader<'_, '_>) -> Option<Tls> {
         Some(_) => Some(Clients {
             roots: roots??,
             required,
-            digest: digest(&[authority.as_ref()], required)?,
+            digest: digest(&[authority.as_ref()], required),
         }),
     };
     let own = match CertifiedKey::from_der(chain, private, &default_provider()) {
@@ -83,20 +83,16 @@ pub(super) fn read(listener: &Reader<'_, '_>) -> Option<Tls> {
         digest: digest(
             &[Some(&certificate), Some(&key), authority.as_ref()],
             required,
-        )?,
+        ),
     })
 }
 
 /// Another one for other contents.
-fn digest(files: &[Option<&Named>], required: bool) -> Option<[u8; 32]> {
-    let mut digest = Digest::new(&SHA256);
-    for file in files {
-        let bytes = file.map_or(&[][..], |file| file.bytes.as_slice());
-        digest.update(&(bytes.len() as u64).to_be_bytes());
-        digest.update(bytes);
-    }
-    digest.update(&[u8::from(required)]);
-    digest.finish().as_ref().try_into().ok()
+fn digest(files: &[Option<&Named>], required: bool) -> [u8; 32] {
+    let files = files
+        .iter()
+        .map(|file| file.map(|file| file.bytes.as_slice()));
+    sha256_of_parts(files.chain([Some(&[u8::from(required)][..])]))
 }
 
 /// The file that a key names; it is watched from now on.

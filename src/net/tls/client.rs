@@ -2,7 +2,6 @@
 //! client certificate where a route has one.
 
 use super::issuer::issuer;
-use super::two::OneOfTwo;
 use crate::base::client_tls::ClientTls;
 use crate::base::outgoing::proxy::{Authorities, Proxy};
 use crate::net::dial::Origin;
@@ -48,7 +47,7 @@ impl Client {
         let system = rustls_platform_verifier::Verifier::new(provider())
             .map(|verifier| Arc::new(verifier) as Arc<dyn ServerCertVerifier>)
             .map_err(|error| format!("there is no trust store: {error}"));
-        let plain = system.clone().and_then(|by| config(by, None));
+        let plain = system.clone().and_then(|by| config(Judge::by(by), None));
         Self {
             system,
             plain: plain.map(Arc::new),
@@ -127,9 +126,11 @@ impl Client {
             Some(roots) => verifier(roots),
         };
         let judge = match (first, also) {
-            (Ok(first), Some(second)) => Arc::new(OneOfTwo { first, second }),
-            (Err(_), Some(only)) => only,
-            (first, None) => first?,
+            (Err(_), Some(only)) => Judge::by(only),
+            (first, second) => Judge {
+                first: first?,
+                second,
+            },
         };
         config(judge, settings)
     }
@@ -180,15 +181,12 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-fn config(
-    judge: Arc<dyn ServerCertVerifier>,
-    settings: Option<&ClientTls>,
-) -> Result<ClientConfig, String> {
+fn config(judge: Judge, settings: Option<&ClientTls>) -> Result<ClientConfig, String> {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Judge(judge)));
+        .with_custom_certificate_verifier(Arc::new(judge));
     let identity = settings.and_then(|settings| settings.identity.clone());
     let mut config = match identity {
         None => builder.with_no_client_auth(),
@@ -200,9 +198,22 @@ fn config(
     Ok(config)
 }
 
-/// Judges by another, and names the issuer of what that one does not trust.
+/// Judges by another, and by a second one where the first does not know the issuer;
+/// names the issuer of what neither trusts.
 #[derive(Debug)]
-struct Judge(Arc<dyn ServerCertVerifier>);
+struct Judge {
+    first: Arc<dyn ServerCertVerifier>,
+    second: Option<Arc<dyn ServerCertVerifier>>,
+}
+
+impl Judge {
+    fn by(only: Arc<dyn ServerCertVerifier>) -> Self {
+        Self {
+            first: only,
+            second: None,
+        }
+    }
+}
 
 impl ServerCertVerifier for Judge {
     fn verify_server_cert(
@@ -213,9 +224,14 @@ impl ServerCertVerifier for Judge {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let judged = self
-            .0
-            .verify_server_cert(end_entity, intermediates, name, ocsp, now);
+        let by = |judge: &dyn ServerCertVerifier| {
+            judge.verify_server_cert(end_entity, intermediates, name, ocsp, now)
+        };
+        let unknown = Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        let judged = match (by(&*self.first), &self.second) {
+            (Err(error), Some(second)) if error == unknown => by(&**second),
+            (judged, _) => judged,
+        };
         judged.map_err(|error| match error {
             Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
                 let untrusted = Arc::new(Untrusted::of(end_entity, intermediates));
@@ -231,7 +247,7 @@ impl ServerCertVerifier for Judge {
         cert: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, cert, signed)
+        self.first.verify_tls12_signature(message, cert, signed)
     }
 
     fn verify_tls13_signature(
@@ -240,11 +256,11 @@ impl ServerCertVerifier for Judge {
         cert: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, cert, signed)
+        self.first.verify_tls13_signature(message, cert, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        self.first.supported_verify_schemes()
     }
 }
 

@@ -4,4 +4,3 @@ pub mod client;
 mod issuer;
 mod names;
 pub mod server;
-mod two;
