@@ -5,6 +5,7 @@
 use crate::circuit::full;
 use crate::support::authority::{Authority, TlsFront};
 use crate::support::client::Conn;
+use crate::support::outgoing::run_caller;
 use crate::support::real::{file, python};
 use crate::support::sidekey::Launch;
 use crate::support::{Answer, AuthServer, Conf, Response, Server, Sidekey, eventually};
@@ -12,16 +13,6 @@ use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// The variables by which these clients would look for a proxy elsewhere.
-const OTHERS: [&str; 6] = [
-    "HTTP_PROXY",
-    "https_proxy",
-    "HTTPS_PROXY",
-    "all_proxy",
-    "no_proxy",
-    "NO_PROXY",
-];
 
 struct Parts {
     auth: AuthServer,
@@ -83,15 +74,10 @@ impl Parts {
 
 /// The command without the machine's own proxies, and with `http_proxy`, if any.
 fn run(command: &mut Command, http_proxy: Option<&str>) -> String {
-    for name in OTHERS {
-        command.env_remove(name);
+    if let Some(proxy) = http_proxy {
+        command.env("http_proxy", proxy);
     }
-    match http_proxy {
-        Some(proxy) => command.env("http_proxy", proxy),
-        None => command.env_remove("http_proxy"),
-    };
-    let output = command.output();
-    let output = output.unwrap_or_else(|e| panic!("{command:?}: {e}: ./test installs it"));
+    let output = run_caller(command);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {errors}");
     String::from_utf8(output.stdout).unwrap()

@@ -5,6 +5,7 @@
 use crate::support::authority::{Authority, TlsFront, for_callers};
 use crate::support::client::Conn;
 use crate::support::feature::shown;
+use crate::support::outgoing::run_caller;
 use crate::support::real::{Http2Nginx, file, python};
 use crate::support::scripted::{ACCEPTED, ASKING, masked};
 use crate::support::sidekey::{Launch, command};
@@ -28,16 +29,6 @@ const ROUTES: &str = "\
 ";
 /// Of several, one may have what a reload brings before another.
 const ONE_WORKER: &str = "workers: {count: 1}";
-/// What a program would ask a proxy of this machine by.
-const VARIABLES: [&str; 7] = [
-    "http_proxy",
-    "HTTP_PROXY",
-    "https_proxy",
-    "HTTPS_PROXY",
-    "all_proxy",
-    "no_proxy",
-    "NO_PROXY",
-];
 
 struct Parts {
     auth: AuthServer,
@@ -145,7 +136,7 @@ impl Parts {
         let mut curl = Command::new("curl");
         curl.args(["-sS", "--max-time", "100", "--cacert", &self.authority()]);
         curl.args(["-x", &self.proxy()]).args(arguments);
-        run(&mut curl)
+        run_caller(&mut curl)
     }
 
     /// What curl has printed, which must have got an answer.
@@ -245,19 +236,9 @@ impl Inside {
     }
 }
 
-fn run(command: &mut Command) -> Output {
-    for name in VARIABLES {
-        if !command.get_envs().any(|(set, _)| set == name) {
-            command.env_remove(name);
-        }
-    }
-    let output = command.output();
-    output.unwrap_or_else(|e| panic!("{command:?}: {e}: ./test installs it"))
-}
-
 /// Runs a caller's own checks.
 fn done(command: &mut Command) {
-    let output = run(command);
+    let output = run_caller(command);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {errors}");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "done\n");
@@ -330,7 +311,7 @@ fn java_http_client_and_url_connection() {
         .args(["-file", &parts.authority()])
         .arg("-keystore")
         .arg(&store);
-    let imported = run(&mut keytool);
+    let imported = run_caller(&mut keytool);
     assert!(imported.status.success(), "{imported:?}");
     let mut java = Command::new("java");
     java.arg(format!("-Djavax.net.ssl.trustStore={}", store.display()));
@@ -589,7 +570,7 @@ fn an_authority_of_ones_own_serves_until_it_expires() {
         "-out",
         "new.pem",
     ]);
-    let made = run(openssl.current_dir(parts.sidekey.folder()));
+    let made = run_caller(openssl.current_dir(parts.sidekey.folder()));
     assert!(made.status.success(), "{made:?}");
     let read = |name: &str| std::fs::read_to_string(parts.file(name)).unwrap();
     parts.sidekey.put("ca-key.pem", &read("new.key"));

@@ -9,9 +9,31 @@ use super::{free_port, local};
 use std::fs;
 use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 use std::thread;
+
+/// What a program would ask a proxy of this machine by.
+const VARIABLES: [&str; 7] = [
+    "http_proxy",
+    "HTTP_PROXY",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "all_proxy",
+    "no_proxy",
+    "NO_PROXY",
+];
+
+/// Runs a caller that asks no proxy but those that it was given.
+pub fn run_caller(command: &mut Command) -> Output {
+    for name in VARIABLES {
+        if !command.get_envs().any(|(set, _)| set == name) {
+            command.env_remove(name);
+        }
+    }
+    let output = command.output();
+    output.unwrap_or_else(|e| panic!("{command:?}: {e}: ./test installs it"))
+}
 
 /// A proxy that makes tunnels, all to one place, whatever name it is asked for.
 pub struct Tunnels {
