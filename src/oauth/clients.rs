@@ -70,7 +70,7 @@ impl Clients {
 }
 
 /// Every request has a connection of its own, and the environment has no say here.
-fn builder(timeout: Duration) -> ClientBuilder {
+pub fn builder(timeout: Duration) -> ClientBuilder {
     Client::builder()
         .timeout(timeout)
         .redirect(reqwest::redirect::Policy::none())

@@ -1,5 +1,6 @@
 //! Fetches the keys of an issuer whose tokens callers show.
 
+use super::clients;
 use super::exchange::describe;
 use crate::base::hosts::is_loopback;
 use crate::base::issuer::{KeysFrom, TrustedIssuer};
@@ -78,14 +79,7 @@ struct Client {
 impl Client {
     /// Made anew each time: it is needed every few minutes.
     async fn new(issuer: &TrustedIssuer, timeout: Duration, own: &Url) -> Result<Self, String> {
-        let mut builder = reqwest::Client::builder()
-            .timeout(timeout)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .no_proxy()
-            .referer(false)
-            .pool_max_idle_per_host(0)
-            .user_agent(concat!("sidekey/", env!("CARGO_PKG_VERSION")));
+        let mut builder = clients::builder(timeout);
         if let Some(ca) = &issuer.ca {
             let roots = reqwest::Certificate::from_pem_bundle(ca).map_err(describe)?;
             builder = builder.tls_certs_only(roots);
