@@ -26,6 +26,7 @@ pub mod fuzzed;
 mod grpc;
 mod handshake;
 mod hop;
+mod http1;
 mod http2;
 mod intercept;
 mod jwt;

@@ -1,0 +1,3 @@
+//! HTTP/1.1 as bytes: the parts that speak with callers and with upstreams.
+
+pub mod chunks;
