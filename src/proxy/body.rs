@@ -1,6 +1,7 @@
 //! The two bodies on the path: what goes to the upstream, kept for a replay
 //! while it streams, and what goes back to the caller.
 
+use super::called::CalledError;
 use super::connection::InRequest;
 use super::edits;
 use super::hop;
@@ -27,7 +28,7 @@ pub enum Outgoing {
 #[derive(Debug)]
 pub enum SendError {
     /// The caller's side failed.
-    Caller(hyper::Error),
+    Caller(CalledError),
     /// It is longer than this many bytes, which are allowed.
     TooLarge(u64),
     /// We stopped sending, because the upstream had already answered.

@@ -57,9 +57,9 @@ pub struct Connection {
     bodies: Cell<usize>,
     /// Where a request ended is in doubt: what follows is none.
     doubtful: Cell<bool>,
-    /// hyper looks after it, with a buffer of its own.
+    /// Its requests are waited for with memory held for them.
     pub(super) holds_buffers: Cell<bool>,
-    /// It has been idle for a while and is to give its buffers back.
+    /// It has been idle for a while and is to give that memory back.
     pub(super) rest: Cell<bool>,
     /// What goes on over it once the answer under way is written.
     tunnel: RefCell<Option<Box<Onward>>>,
@@ -75,7 +75,7 @@ pub struct Connection {
     origin: OnceCell<Box<Origin>>,
 }
 
-/// How long a connection is idle before it gives its buffers back.
+/// How long a connection is idle before it gives its memory back.
 const REST_AFTER: Duration = Duration::from_secs(1);
 
 /// How long a connection that is to end may be silent between requests.
@@ -290,13 +290,12 @@ impl Connection {
 
     /// Between requests, with nothing on its way in either direction. An answer
     /// may be out long before its request's body is in: what follows then is
-    /// the rest of that body, which only hyper can tell from a request.
+    /// the rest of that body, and no request.
     pub(super) fn is_at_rest(&self) -> bool {
         self.phase.get() == Phase::Idle && !self.unflushed.get() && self.bodies.get() == 0
     }
 
-    /// Closes it once it is between requests. hyper waits for the first one of
-    /// a connection that has had none; we don't.
+    /// Closes it once it is between requests; at once, where it has had none.
     pub fn close_gently(&self) {
         let never_used = !self.used.get() && self.phase.get() == Phase::Idle;
         self.close(if never_used {
@@ -304,6 +303,11 @@ impl Connection {
         } else {
             Close::Gently
         });
+    }
+
+    /// True where something waits for the end of this answer.
+    pub(super) fn has_tunnel(&self) -> bool {
+        self.tunnel.borrow().is_some()
     }
 
     /// The connection is a tunnel's from the end of this answer on.
@@ -381,7 +385,8 @@ impl Connection {
         self.wake();
     }
 
-    fn wake(&self) {
+    /// Has its task look after it.
+    pub(super) fn wake(&self) {
         if let Some(waker) = self.waker.borrow_mut().take() {
             waker.wake();
         }

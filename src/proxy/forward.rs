@@ -3,6 +3,7 @@
 use super::absolute;
 use super::attach::Outbound;
 use super::body::Answer;
+use super::called::Called;
 use super::callers;
 use super::connect;
 use super::connection::{Connection, Reading};
@@ -28,7 +29,7 @@ use crate::telemetry::requests::ReplayOutcome;
 use crate::token::{Credential, PassOn, RejectedStatus, Verdict};
 use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, StatusCode, Version, request};
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use std::convert::Infallible;
 use std::future::Future;
 use std::rc::Rc;
@@ -42,7 +43,7 @@ use std::time::Instant;
 pub fn forward(
     worker: Rc<Worker>,
     connection: Rc<Connection>,
-    request: Request<Incoming>,
+    request: Request<Called>,
 ) -> impl Future<Output = Result<Response<Answer>, Infallible>> {
     let in_request = connection.in_request(worker.permits.take());
     let (mut head, body) = request.into_parts();
@@ -51,7 +52,7 @@ pub fn forward(
         (body, connection.reading(in_chunks))
     });
     let is_grpc = head.version == Version::HTTP_2 && grpc::is_call(&head.headers);
-    // An `async fn` would hold its arguments twice, and hyper moves this future.
+    // An `async fn` would hold its arguments twice.
     async move {
         let mut seen = Seen::start();
         seen.traced(&worker, &connection, &mut head);
@@ -79,7 +80,7 @@ async fn pipeline(
     worker: &Worker,
     connection: &Rc<Connection>,
     head: &mut request::Parts,
-    body: Option<(Incoming, Reading)>,
+    body: Option<(Called, Reading)>,
     seen: &mut Seen,
 ) -> Result<Response<Answer>, Refusal> {
     if connection.is_doubtful() {

@@ -3,6 +3,7 @@
 
 use super::accept::Watched;
 use super::body::Answer;
+use super::called::Called;
 use super::connection::{Close, Connection};
 use super::forward::forward;
 use super::signs::Frames;
@@ -108,7 +109,11 @@ impl Streams {
         let patience = Rc::new(Patience::new(worker.limits.idle_timeout));
         next.replace(Some(patience.clone()));
         let is_head = request.method() == Method::HEAD;
-        let answering = forward(worker.clone(), connection.clone(), request);
+        let answering = forward(
+            worker.clone(),
+            connection.clone(),
+            request.map(Called::Http2),
+        );
         async move {
             let mut response = answering.await?;
             // It closes an HTTP/1.1 connection, and means nothing here.

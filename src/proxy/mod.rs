@@ -8,6 +8,7 @@ mod allocations;
 mod attach;
 mod attempt;
 mod body;
+mod called;
 mod callers;
 mod circuit;
 mod connect;

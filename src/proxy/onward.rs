@@ -27,17 +27,13 @@ impl Onward {
     }
 
     /// Goes on where HTTP has ended: with the caller's stream, and what was read
-    /// of it already, in two parts; with nothing where the caller was lost.
+    /// of it already; with nothing where the caller was lost.
     pub async fn begin(
         self,
         worker: &Rc<Worker>,
         connection: &Rc<Connection>,
-        parts: Option<(ClientStream, Bytes, Bytes)>,
+        parts: Option<(ClientStream, Bytes)>,
     ) {
-        let parts = parts.map(|(caller, later, first)| match later.is_empty() {
-            true => (caller, first),
-            false => (caller, [first, later].concat().into()),
-        });
         match self {
             Self::WebSocket(tunnel) => tunnel.begin(worker, connection, parts).await,
             Self::Through(through) => through.begin(worker, connection, parts).await,

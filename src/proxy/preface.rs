@@ -1,17 +1,13 @@
 //! A caller that begins with HTTP/2, without a word before (RFC 9113, 3.3).
 //!
-//! Nobody looks for it: hyper fails to read it as HTTP/1.1, and what it would
-//! answer is held back until it is clear what has come.
+//! Nobody looks for it: it can't be read as HTTP/1.1, and only then is it clear
+//! what has come.
 
-use super::accept::Watched;
+use super::http1::caller::{Fault, Wire, bare_answer};
 use super::refusal::Refusal;
 use super::worker::Worker;
-use bytes::{Bytes, BytesMut};
-use hyper::rt::{Read, ReadBuf, Write};
 use std::future::poll_fn;
-use std::mem::MaybeUninit;
-use std::pin::Pin;
-use std::task::{Poll, ready};
+use std::task::Poll;
 use std::time::Duration;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -19,22 +15,24 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long a last word may take that the caller does not read.
 const REFUSAL_TIME: Duration = Duration::from_secs(1);
 
-/// Looks at what hyper gave up. What is HTTP/2 comes back, to be served as
-/// such; anything else is told what hyper would have said.
-pub async fn look(worker: &Worker, mut io: Watched) -> Option<Watched> {
-    if begins(&io.rest) {
-        let begun = io.connection.is_unheard();
-        if begun && comes_whole(&mut io).await {
-            io.connection.speak_http2();
-            return Some(io);
+/// Looks at what is no head. True for HTTP/2, which is to be served as such;
+/// anything else is told so, which ends the connection.
+pub async fn look(worker: &Worker, wire: &Wire, fault: Fault) -> bool {
+    let connection = &wire.connection;
+    let mut words = bare_answer(fault.status());
+    if wire.look(begins) {
+        let begun = connection.is_unheard();
+        if begun && comes_whole(wire).await {
+            connection.speak_http2();
+            return true;
         }
         if !begun {
             let refusal = "HTTP/2 begins with its connection, and not behind another request";
-            io.last_word = Refusal::bad_request(refusal).into_bytes();
+            words = Refusal::bad_request(refusal).into_bytes();
         }
     }
-    let _ = worker.deadlines.within(REFUSAL_TIME, say(io)).await;
-    None
+    let _ = worker.deadlines.within(REFUSAL_TIME, wire.say(words)).await;
+    false
 }
 
 /// True for the preface, or the beginning of it.
@@ -45,49 +43,20 @@ fn begins(read: &[u8]) -> bool {
 
 /// Reads on until the preface is here; false when it is none after all, or
 /// when the connection is to be closed before.
-async fn comes_whole(io: &mut Watched) -> bool {
-    while io.rest.len() < PREFACE.len() {
+async fn comes_whole(wire: &Wire) -> bool {
+    while wire.look(<[u8]>::len) < PREFACE.len() {
         let more = poll_fn(|cx| {
-            io.connection.wake_with(cx);
-            if io.connection.is_closing() {
-                return Poll::Ready(None);
-            }
-            let mut space = [MaybeUninit::uninit(); PREFACE.len()];
-            let mut some = ReadBuf::uninit(&mut space);
-            match ready!(Pin::new(&mut io.stream).poll_read(cx, some.unfilled())) {
-                Ok(()) if !some.filled().is_empty() => {
-                    Poll::Ready(Some(Bytes::copy_from_slice(some.filled())))
-                }
-                _ => Poll::Ready(None),
+            wire.connection.wake_with(cx);
+            match wire.connection.is_closing() {
+                true => Poll::Ready(false),
+                false => wire.poll_more(cx),
             }
         });
-        let Some(more) = more.await else { return false };
-        let mut rest = BytesMut::from(&*io.rest);
-        rest.extend_from_slice(&more);
-        io.rest = rest.freeze();
-        if !begins(&io.rest) {
+        if !more.await || !wire.look(begins) {
             return false;
         }
     }
     true
-}
-
-/// Says the last word, and ends the connection.
-async fn say(mut io: Watched) {
-    let mut left = &*io.last_word;
-    if left.is_empty() {
-        return;
-    }
-    let stream = &mut io.stream;
-    while !left.is_empty() {
-        match poll_fn(|cx| Pin::new(&mut *stream).poll_write(cx, left)).await {
-            Ok(written) if written > 0 => left = &left[written..],
-            _ => return,
-        }
-    }
-    // The caller is gone where one of these fails.
-    let _ = poll_fn(|cx| Pin::new(&mut *stream).poll_flush(cx)).await;
-    let _ = poll_fn(|cx| Pin::new(&mut *stream).poll_shutdown(cx)).await;
 }
 
 #[cfg(test)]

@@ -4,13 +4,13 @@
 //! own limit or the process's total the body is simply no longer replayable.
 
 use super::body::SendError;
+use super::called::Called;
 use super::connection::Reading;
 use super::expect::{Gate, PATIENCE};
 use super::refusal::Refusal;
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
@@ -78,7 +78,7 @@ struct Shared {
 }
 
 struct State {
-    source: Incoming,
+    source: Called,
     /// After `source`: it says that this is gone.
     reading: Reading,
     /// The whole body's length, as its head gave it.
@@ -157,7 +157,7 @@ impl Upload {
     /// Takes a body; `limit` bytes of it may be kept, and `most` go on.
     #[must_use]
     pub fn new(
-        (source, reading): (Incoming, Reading),
+        (source, reading): (Called, Reading),
         (limit, most): (usize, u64),
         budget: std::sync::Arc<Budget>,
         patience: Duration,

@@ -1,23 +1,15 @@
 //! Names of fields as either side has spelt them, from HTTP/1.1 to HTTP/1.1: they
 //! mean the same in any case of letters (RFC 9110, 5.1), and not everybody knows.
 //!
-//! hyper notes the spelling beside a message, in a type of its own that travels in
-//! the message's extensions. Whatever has no spelling there begins each of its
-//! words with a capital.
+//! The spelling is noted beside a message, in a type of its own that travels in the
+//! message's extensions ([`Spelled`](super::http1::spelled::Spelled)). Whatever has no
+//! spelling there begins each of its words with a capital.
 
 use super::route::WorkerRoute;
 use http::{Extensions, Request, request};
-use hyper::{client, server};
+use hyper::client;
 
-/// How callers are heard, and answered, where a route keeps spellings.
-#[must_use]
-pub fn to_callers(plain: &server::conn::http1::Builder) -> server::conn::http1::Builder {
-    let mut builder = plain.clone();
-    builder.preserve_header_case(true).title_case_headers(true);
-    builder
-}
-
-/// The same of upstreams.
+/// How upstreams are written to, and heard.
 pub fn to_upstreams(builder: &mut client::conn::http1::Builder, route: &WorkerRoute) {
     if route.route.keep_header_case {
         builder.preserve_header_case(true).title_case_headers(true);

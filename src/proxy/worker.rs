@@ -5,6 +5,7 @@ mod drain;
 
 use super::accept::serve;
 use super::attach::Shelf;
+use super::called::Called;
 use super::callers::Listener;
 use super::connection::{Connection, Reading};
 use super::crowd::Seat;
@@ -18,7 +19,6 @@ use super::replay::Upload;
 use super::route::{Routes, WorkerRoute};
 use super::secure::{Handshakes, Opening};
 use super::seed::{Commons, Seed};
-use super::spelling;
 use super::tables::Tables;
 use super::tally::Tally;
 use super::trace::Tracer;
@@ -32,8 +32,7 @@ use crate::net::worker::spawn_local;
 use crate::telemetry::access::{AccessWriter, Entry};
 use crate::telemetry::requests::WorkerStats;
 use crate::token::Asker;
-use hyper::body::{Body, Incoming};
-use hyper::server::conn::http1;
+use hyper::body::Body;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
@@ -79,8 +78,6 @@ pub struct Worker {
     pub shelf: Shelf,
     pub leases: Leases,
     pub permits: Rc<Permits>,
-    /// Plain, and where a route keeps the spelling of fields' names.
-    http: [http1::Builder; 2],
     pub handshakes: Handshakes,
     access: Option<RefCell<AccessWriter>>,
     /// Where traces are configured.
@@ -105,10 +102,6 @@ impl Worker {
             access: seed.access.as_ref(),
         };
         let routes = tables.build(&seed.routes);
-        let mut http = http1::Builder::new();
-        http.max_headers(seed.limits.header_count)
-            .max_header_size(seed.limits.header_bytes)
-            .max_buf_size(seed.limits.header_bytes.max(MIN_BUFFER));
         Rc::new(Self {
             index: seed.index,
             permits: Permits::new(seed.commons.permits.clone()),
@@ -124,7 +117,6 @@ impl Worker {
             deadlines: Rc::default(),
             shelf: Shelf::default(),
             leases: Leases::default(),
-            http: [http.clone(), spelling::to_callers(&http)],
             handshakes: Handshakes::default(),
             access: seed.access.map(RefCell::new),
             tracer: seed.traces.as_ref().map(Tracer::new),
@@ -197,19 +189,15 @@ impl Worker {
         listener.share.routes().unwrap_or_else(|| self.routes())
     }
 
-    /// How callers are spoken with over HTTP/1.1.
+    /// Whether a route keeps the spelling of fields' names.
     #[must_use]
-    pub fn http(&self) -> &http1::Builder {
-        &self.http[usize::from(self.routes.borrow().keep_case())]
+    pub fn keeps_case(&self) -> bool {
+        self.routes.borrow().keep_case()
     }
 
     /// A body that may be replayed on this route; refused where it is known to
     /// be too large.
-    pub fn upload(
-        &self,
-        body: (Incoming, Reading),
-        route: &WorkerRoute,
-    ) -> Result<Upload, Refusal> {
+    pub fn upload(&self, body: (Called, Reading), route: &WorkerRoute) -> Result<Upload, Refusal> {
         let most = route.route.max_body.unwrap_or(self.limits.max_body);
         if body.0.size_hint().lower() > most {
             return Err(Refusal::too_large(most));
@@ -244,14 +232,6 @@ impl Worker {
         self.former_pools
             .borrow_mut()
             .extend(gone.map(Rc::downgrade));
-        if new.keep_case() != old.keep_case() {
-            // How a connection spells is settled when it begins.
-            let all = self.connections.borrow();
-            let begun = all
-                .values()
-                .filter(|c| c.holds_buffers.get() && c.http2().is_none());
-            begun.for_each(|connection| connection.let_go());
-        }
         self.routes.replace(Rc::new(new));
     }
 
@@ -434,9 +414,6 @@ impl Worker {
         stats
     }
 }
-
-/// hyper takes no smaller buffer.
-const MIN_BUFFER: usize = 8192;
 
 /// Takes a connection off the worker's books, however its task ends.
 struct Leave {

@@ -1,0 +1,491 @@
+//! The head of an answer as it is written, how its body is framed (RFC 9112, 6), and
+//! its trailers.
+
+use super::date;
+use super::head::{Asked, has, number};
+use crate::proxy::http1::spelled::{Spelled, Speller};
+use http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
+    CONTENT_TYPE, DATE, HOST, HeaderMap, HeaderName, HeaderValue, MAX_FORWARDS, SET_COOKIE, TE,
+    TRAILER, TRANSFER_ENCODING,
+};
+use http::{StatusCode, response};
+use hyper::ext::ReasonPhrase;
+use std::io::Write;
+
+/// What is known of an answer's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// There is none, or nothing in it.
+    Nothing,
+    Exactly(u64),
+    Unknown,
+}
+
+/// How a body goes out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// So many bytes are still to come.
+    Length(u64),
+    /// With these trailers, if there are any.
+    Chunks(Vec<HeaderName>),
+    /// The end of the connection is its end.
+    ToTheEnd,
+}
+
+/// What was written of an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Begun {
+    pub framing: Framing,
+    /// The connection goes on behind the answer.
+    pub keeps: bool,
+}
+
+/// Writes an answer's head. `keeps`: the connection may go on behind it.
+pub fn put(
+    out: &mut Vec<u8>,
+    head: &response::Parts,
+    asked: &Asked,
+    size: Size,
+    keeps: bool,
+) -> Begun {
+    out.reserve(128 + 48 * head.headers.len());
+    put_status(out, head, asked);
+    let spelled = head.extensions.get::<Spelled>();
+    let mut line = Lines {
+        out,
+        names: asked.spells.then(|| Speller::new(spelled)),
+    };
+    let mut seen = Seen::default();
+    for (name, value) in &head.headers {
+        match *name {
+            CONTENT_LENGTH => seen.length = seen.length.or(Some(value)),
+            // It is ours to say.
+            TRANSFER_ENCODING => {}
+            CONNECTION => {
+                seen.connection = true;
+                seen.closes |= has(value, b"close");
+                seen.keeps |= has(value, b"keep-alive");
+            }
+            TRAILER => seen.trailer = true,
+            _ => {
+                seen.date |= *name == DATE;
+                line.put(name, value.as_bytes());
+            }
+        }
+    }
+    let framing = put_framing(&mut line, head, asked, size, &seen);
+    let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
+    let keeps = keeps && !seen.closes && framing != Framing::ToTheEnd && !switches;
+    put_connection(&mut line, &head.headers, asked, keeps || switches, &seen);
+    if !seen.date {
+        line.name(&DATE);
+        date::put(line.out);
+        line.out.extend_from_slice(b"\r\n");
+    }
+    line.out.extend_from_slice(b"\r\n");
+    Begun { framing, keeps }
+}
+
+/// Writes the end of a body in chunks, with those of its trailers that the caller
+/// knows of and that may be there (RFC 9110, 6.5.1).
+pub fn put_trailers(out: &mut Vec<u8>, trailers: &HeaderMap, named: &[HeaderName], spells: bool) {
+    out.extend_from_slice(b"0\r\n");
+    let mut line = Lines {
+        out,
+        names: spells.then(|| Speller::new(None)),
+    };
+    for (name, value) in trailers {
+        if named.contains(name) && may_trail(name) {
+            line.put(name, value.as_bytes());
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// What a pass over an answer's fields found.
+#[derive(Default)]
+struct Seen<'h> {
+    length: Option<&'h HeaderValue>,
+    connection: bool,
+    closes: bool,
+    keeps: bool,
+    trailer: bool,
+    date: bool,
+}
+
+/// Writes fields, a line each.
+struct Lines<'a> {
+    out: &'a mut Vec<u8>,
+    /// Where names are not simply in lower case.
+    names: Option<Speller<'a>>,
+}
+
+impl Lines<'_> {
+    fn name(&mut self, name: &HeaderName) {
+        match &mut self.names {
+            None => self.out.extend_from_slice(name.as_str().as_bytes()),
+            Some(names) => names.put(self.out, name),
+        }
+        self.out.extend_from_slice(b": ");
+    }
+
+    fn put(&mut self, name: &HeaderName, value: &[u8]) {
+        self.name(name);
+        self.out.extend_from_slice(value);
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    /// All values of a name in one line, and another one.
+    fn put_list(&mut self, name: &HeaderName, headers: &HeaderMap, last: Option<&str>) {
+        self.name(name);
+        let values = headers.get_all(name).iter().map(HeaderValue::as_bytes);
+        let values = values.chain(last.map(str::as_bytes));
+        for (number, value) in values.enumerate() {
+            if number > 0 {
+                self.out.extend_from_slice(b", ");
+            }
+            self.out.extend_from_slice(value);
+        }
+        self.out.extend_from_slice(b"\r\n");
+    }
+}
+
+fn put_status(out: &mut Vec<u8>, head: &response::Parts, asked: &Asked) {
+    let reason = head.extensions.get::<ReasonPhrase>();
+    if head.status == StatusCode::OK && reason.is_none() && !asked.is_http10 {
+        return out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+    }
+    out.extend_from_slice(match asked.is_http10 {
+        true => b"HTTP/1.0 ",
+        false => b"HTTP/1.1 ",
+    });
+    out.extend_from_slice(head.status.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(match reason {
+        Some(reason) => reason.as_bytes(),
+        None => head
+            .status
+            .canonical_reason()
+            .unwrap_or("<none>")
+            .as_bytes(),
+    });
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Whether such an answer has no content, whatever it says (RFC 9112, 6.3).
+fn is_bare(status: StatusCode, asked: &Asked) -> bool {
+    is_lengthless(status)
+        || status == StatusCode::NOT_MODIFIED
+        || asked.is_connect && status.is_success()
+}
+
+/// Whether such an answer has no length either (RFC 9110, 8.6).
+fn is_lengthless(status: StatusCode) -> bool {
+    status.is_informational() || status == StatusCode::NO_CONTENT
+}
+
+fn put_framing(
+    line: &mut Lines<'_>,
+    head: &response::Parts,
+    asked: &Asked,
+    size: Size,
+    seen: &Seen<'_>,
+) -> Framing {
+    if asked.is_head && !is_lengthless(head.status) {
+        put_length_for_head(line, size, seen);
+    }
+    if asked.is_head || is_bare(head.status, asked) {
+        return Framing::Length(0);
+    }
+    let length = match size {
+        Size::Nothing => Some(0),
+        Size::Exactly(length) => Some(length),
+        Size::Unknown => seen.length.and_then(|length| number(length.as_bytes())),
+    };
+    if let Some(length) = length {
+        line.name(&CONTENT_LENGTH);
+        put_number(line.out, length);
+        return Framing::Length(length);
+    }
+    if asked.is_http10 {
+        return Framing::ToTheEnd;
+    }
+    line.put(&TRANSFER_ENCODING, b"chunked");
+    let mut named = Vec::new();
+    if seen.trailer {
+        line.put_list(&TRAILER, &head.headers, None);
+        if asked.wants_trailers {
+            named.extend(names_of(&head.headers));
+        }
+    }
+    Framing::Chunks(named)
+}
+
+/// HEAD gets the length that GET would (RFC 9110, 9.3.2), where it is known.
+fn put_length_for_head(line: &mut Lines<'_>, size: Size, seen: &Seen<'_>) {
+    match (seen.length, size) {
+        (Some(length), _) => line.put(&CONTENT_LENGTH, length.as_bytes()),
+        (None, Size::Exactly(length)) => {
+            line.name(&CONTENT_LENGTH);
+            put_number(line.out, length);
+        }
+        (None, Size::Nothing | Size::Unknown) => {}
+    }
+}
+
+fn put_number(out: &mut Vec<u8>, number: u64) {
+    // Nothing fails that is written to memory.
+    let _ = write!(out, "{number}\r\n");
+}
+
+fn names_of(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> + '_ {
+    let lists = headers.get_all(TRAILER).iter();
+    let names = lists.flat_map(|list| list.as_bytes().split(|byte| *byte == b','));
+    names.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+}
+
+/// An old caller is told that the connection goes on, another one that it does not.
+fn put_connection(
+    line: &mut Lines<'_>,
+    headers: &HeaderMap,
+    asked: &Asked,
+    keeps: bool,
+    seen: &Seen<'_>,
+) {
+    let word = match keeps {
+        true => (asked.is_http10 && !seen.keeps).then_some("keep-alive"),
+        false => (!asked.is_http10 && !seen.closes).then_some("close"),
+    };
+    if seen.connection || word.is_some() {
+        line.put_list(&CONNECTION, headers, word);
+    }
+}
+
+fn may_trail(name: &HeaderName) -> bool {
+    !matches!(
+        *name,
+        AUTHORIZATION
+            | CACHE_CONTROL
+            | CONTENT_ENCODING
+            | CONTENT_LENGTH
+            | CONTENT_RANGE
+            | CONTENT_TYPE
+            | HOST
+            | MAX_FORWARDS
+            | SET_COOKIE
+            | TRAILER
+            | TRANSFER_ENCODING
+            | TE
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Asked, Begun, Framing, Size, put, put_trailers};
+    use crate::proxy::http1::spelled::Spelled;
+    use bytes::Bytes;
+    use http::header::{DATE, HeaderMap, HeaderName, HeaderValue};
+    use http::{Response, StatusCode, response};
+
+    const ASKED: Asked = Asked {
+        is_http10: false,
+        is_head: false,
+        is_connect: false,
+        keep_alive: true,
+        wants_trailers: false,
+        expects: false,
+        spells: false,
+    };
+
+    const LENGTHS: [u64; 4] = [0, 1, 9, 4096];
+
+    fn head(status: u16, fields: &[(&'static str, &'static str)]) -> response::Parts {
+        let (mut head, ()) = Response::new(()).into_parts();
+        head.status = StatusCode::from_u16(status).unwrap();
+        for (name, value) in fields {
+            let name = HeaderName::from_static(name);
+            head.headers.append(name, HeaderValue::from_static(value));
+        }
+        head.headers.insert(DATE, HeaderValue::from_static("d"));
+        head
+    }
+
+    fn written(head: &response::Parts, asked: &Asked, size: Size, keeps: bool) -> (String, Begun) {
+        let mut out = Vec::new();
+        let begun = put(&mut out, head, asked, size, keeps);
+        (String::from_utf8(out).unwrap(), begun)
+    }
+
+    #[test]
+    fn an_ordinary_answer_has_a_length() {
+        for length in LENGTHS {
+            let length = Size::Exactly(length);
+            let (text, begun) = written(&head(200, &[("x-a", "1")]), &ASKED, length, true);
+            let Size::Exactly(length) = length else {
+                unreachable!()
+            };
+            let rest = format!("x-a: 1\r\ndate: d\r\ncontent-length: {length}\r\n\r\n");
+            assert_eq!(text, format!("HTTP/1.1 200 OK\r\n{rest}"));
+            assert_eq!(begun.framing, Framing::Length(length));
+            assert!(begun.keeps);
+        }
+    }
+
+    #[test]
+    fn an_answer_of_unknown_length_is_in_chunks_or_ends_the_connection() {
+        let head_of = head(200, &[("transfer-encoding", "gzip")]);
+        let (text, begun) = written(&head_of, &ASKED, Size::Unknown, true);
+        assert!(
+            text.ends_with("transfer-encoding: chunked\r\n\r\n"),
+            "{text}"
+        );
+        assert_eq!(text.matches("transfer").count(), 1);
+        assert_eq!(begun.framing, Framing::Chunks(vec![]));
+        let old = Asked {
+            is_http10: true,
+            ..ASKED
+        };
+        let (text, begun) = written(&head_of, &old, Size::Unknown, true);
+        assert_eq!(text, "HTTP/1.0 200 OK\r\ndate: d\r\n\r\n");
+        assert_eq!((begun.framing, begun.keeps), (Framing::ToTheEnd, false));
+        let (text, begun) = written(&head_of, &old, Size::Exactly(2), true);
+        assert!(text.contains("connection: keep-alive\r\n"), "{text}");
+        assert!(begun.keeps);
+    }
+
+    #[test]
+    fn what_has_no_content_is_framed_as_such() {
+        for (status, asked, length) in [
+            (204, ASKED, false),
+            (304, ASKED, false),
+            (
+                200,
+                Asked {
+                    is_connect: true,
+                    ..ASKED
+                },
+                false,
+            ),
+            (
+                200,
+                Asked {
+                    is_head: true,
+                    ..ASKED
+                },
+                true,
+            ),
+            (
+                304,
+                Asked {
+                    is_head: true,
+                    ..ASKED
+                },
+                true,
+            ),
+            (
+                204,
+                Asked {
+                    is_head: true,
+                    ..ASKED
+                },
+                false,
+            ),
+        ] {
+            let with_length = head(status, &[("content-length", "100")]);
+            for size in [Size::Nothing, Size::Exactly(100), Size::Unknown] {
+                let (text, begun) = written(&with_length, &asked, size, true);
+                assert_eq!(
+                    text.contains("content-length: 100"),
+                    length,
+                    "{status} {text}"
+                );
+                assert!(!text.contains("transfer-encoding"));
+                assert_eq!(begun.framing, Framing::Length(0));
+            }
+        }
+        let (text, _) = written(&head(404, &[]), &ASKED, Size::Nothing, true);
+        assert!(text.contains("content-length: 0\r\n"));
+        let switch = head(101, &[("connection", "Upgrade")]);
+        let (text, begun) = written(&switch, &ASKED, Size::Nothing, true);
+        assert!(
+            text.contains("connection: Upgrade\r\n") && !text.contains("length"),
+            "{text}"
+        );
+        assert!(!begun.keeps);
+    }
+
+    #[test]
+    fn the_end_of_a_connection_is_said_once() {
+        for (fields, keeps, line) in [
+            (&[][..], false, "connection: close\r\n"),
+            (
+                &[("connection", "close")][..],
+                true,
+                "connection: close\r\n",
+            ),
+            (
+                &[("connection", "close")][..],
+                false,
+                "connection: close\r\n",
+            ),
+            (
+                &[("connection", "x")][..],
+                false,
+                "connection: x, close\r\n",
+            ),
+        ] {
+            let (text, begun) = written(&head(200, fields), &ASKED, Size::Nothing, keeps);
+            assert!(text.contains(line), "{text}");
+            assert_eq!(text.matches("connection").count(), 1);
+            assert!(!begun.keeps);
+        }
+        let old = Asked {
+            is_http10: true,
+            ..ASKED
+        };
+        let (text, _) = written(&head(200, &[]), &old, Size::Nothing, false);
+        assert!(!text.contains("connection"));
+    }
+
+    #[test]
+    fn trailers_are_those_that_are_announced_and_may_be() {
+        let announced = head(200, &[("trailer", "X-A, x-b"), ("trailer", "set-cookie")]);
+        let wants = Asked {
+            wants_trailers: true,
+            ..ASKED
+        };
+        let (text, begun) = written(&announced, &wants, Size::Unknown, true);
+        assert!(text.contains("trailer: X-A, x-b, set-cookie\r\n"), "{text}");
+        let Framing::Chunks(named) = begun.framing else {
+            panic!("{:?}", begun.framing)
+        };
+        let mut trailers = HeaderMap::new();
+        for name in ["x-a", "set-cookie", "x-c"] {
+            trailers.insert(HeaderName::from_static(name), HeaderValue::from_static("1"));
+        }
+        let mut out = Vec::new();
+        put_trailers(&mut out, &trailers, &named, false);
+        assert_eq!(out, b"0\r\nx-a: 1\r\n\r\n");
+        let (_, begun) = written(&announced, &ASKED, Size::Unknown, true);
+        assert_eq!(begun.framing, Framing::Chunks(vec![]), "nobody wants them");
+    }
+
+    #[test]
+    fn names_are_spelt_where_that_is_kept() {
+        let mut of = head(299, &[("x-odd", "1"), ("etag", "2")]);
+        let names = vec![(
+            HeaderName::from_static("x-odd"),
+            Bytes::from_static(b"x-ODD"),
+        )];
+        of.extensions.insert(Spelled::new(names));
+        let asked = Asked {
+            spells: true,
+            ..ASKED
+        };
+        let (text, _) = written(&of, &asked, Size::Nothing, true);
+        let lines: Vec<_> = text.lines().collect();
+        let expected = ["HTTP/1.1 299 <none>", "x-ODD: 1", "Etag: 2", "Date: d"];
+        assert_eq!(lines[..4], expected);
+    }
+}

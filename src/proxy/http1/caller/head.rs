@@ -1,0 +1,497 @@
+//! The head of a request (RFC 9112, 2 to 6): what it says, and how its body is framed.
+
+use crate::proxy::http1::spelled::Spelled;
+use bytes::Bytes;
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING,
+};
+use http::{Method, Request, StatusCode, Uri, Version, request};
+use httparse::{Header, Status};
+use std::mem::MaybeUninit;
+
+/// What a head may have.
+#[derive(Clone, Copy, Debug)]
+pub struct Most {
+    /// Bytes, its empty line included.
+    pub bytes: usize,
+    pub fields: usize,
+}
+
+/// Why what came is no head that is answered otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    Malformed,
+    TargetTooLong,
+    TooLarge,
+}
+
+impl Fault {
+    /// The status of the bare answer to it.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::Malformed => StatusCode::BAD_REQUEST,
+            Self::TargetTooLong => StatusCode::URI_TOO_LONG,
+            Self::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        }
+    }
+}
+
+/// How a request's body is framed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// There is none.
+    Nothing,
+    /// Of so many bytes, at least one.
+    Length(u64),
+    Chunks,
+}
+
+/// What of a request decides how it is answered.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asked {
+    pub is_http10: bool,
+    pub is_head: bool,
+    pub is_connect: bool,
+    /// The connection may go on behind it.
+    pub keep_alive: bool,
+    /// `TE: trailers`
+    pub wants_trailers: bool,
+    /// It waits for a 100 before it sends its body.
+    pub expects: bool,
+    /// Names of the answer's fields are spelt as they came, or with capitals.
+    pub spells: bool,
+}
+
+/// A head.
+#[derive(Debug)]
+pub struct Head {
+    pub parts: request::Parts,
+    pub framing: Framing,
+    pub asked: Asked,
+    /// Of what was looked at: the rest comes behind it.
+    pub length: usize,
+}
+
+/// As many fields are looked for without a further allocation.
+const FEW: usize = 128;
+/// What a URI may have at all, by its type.
+const MOST_TARGET: usize = u16::MAX as usize - 1;
+/// Lengths that could not be counted with.
+const MOST_LENGTH: u64 = u64::MAX - 2;
+
+/// Reads the head at the beginning of `bytes`; `None` where it is not whole.
+/// `headers` is an empty map, whose memory is used. `spells`: notes how names are spelt.
+///
+/// # Errors
+/// When it can be none.
+pub fn parse(
+    bytes: &[u8],
+    most: Most,
+    spells: bool,
+    headers: &mut HeaderMap,
+) -> Result<Option<Head>, Fault> {
+    if most.fields <= FEW {
+        let mut space = [const { MaybeUninit::uninit() }; FEW];
+        return parse_in(bytes, most, spells, headers, &mut space[..most.fields]);
+    }
+    let mut space = vec![MaybeUninit::uninit(); most.fields.min(bytes.len())];
+    parse_in(bytes, most, spells, headers, &mut space)
+}
+
+/// True when what is behind `seen` ends a head, or might.
+#[must_use]
+pub fn may_be_whole(bytes: &[u8], seen: usize) -> bool {
+    let from = seen.saturating_sub(3);
+    memchr::memchr_iter(b'\n', &bytes[from..]).any(|at| {
+        let behind = &bytes[from + at + 1..];
+        behind.starts_with(b"\n") || behind.starts_with(b"\r\n")
+    })
+}
+
+fn parse_in<'b>(
+    bytes: &'b [u8],
+    most: Most,
+    spells: bool,
+    headers: &mut HeaderMap,
+    space: &mut [MaybeUninit<Header<'b>>],
+) -> Result<Option<Head>, Fault> {
+    let mut parsed = httparse::Request::new(&mut []);
+    let length = match parsed.parse_with_uninit_headers(bytes, space) {
+        Ok(Status::Complete(length)) => length,
+        Ok(Status::Partial) => return Ok(None),
+        Err(httparse::Error::TooManyHeaders) => return Err(Fault::TooLarge),
+        Err(_) => return Err(Fault::Malformed),
+    };
+    if length > most.bytes {
+        return Err(Fault::TooLarge);
+    }
+    let (Some(method), Some(target), Some(version)) = (parsed.method, parsed.path, parsed.version)
+    else {
+        return Err(Fault::Malformed);
+    };
+    if target.len() > MOST_TARGET {
+        return Err(Fault::TargetTooLong);
+    }
+    let copy = Copied {
+        bytes: Bytes::copy_from_slice(&bytes[..length]),
+        original: bytes,
+    };
+    let method = Method::from_bytes(method.as_bytes()).map_err(|_| Fault::Malformed)?;
+    let target = Uri::from_maybe_shared(copy.of(target.as_bytes()));
+    let (mut parts, ()) = Request::new(()).into_parts();
+    parts.uri = target.map_err(|_| Fault::Malformed)?;
+    let is_http10 = version == 0;
+    let mut noted = Noted::new(is_http10);
+    parts.headers = std::mem::take(headers);
+    parts.headers.reserve(parsed.headers.len());
+    let mut names = Vec::new();
+    for field in parsed.headers.iter() {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Fault::Malformed)?;
+        let value = HeaderValue::from_maybe_shared(copy.of(field.value));
+        let value = value.map_err(|_| Fault::Malformed)?;
+        if spells {
+            names.push((name.clone(), copy.of(field.name.as_bytes())));
+        }
+        if noted.takes(&name, &value, &mut parts.headers)? {
+            let added = parts.headers.try_append(name, value);
+            added.map_err(|_| Fault::TooLarge)?;
+        }
+    }
+    if spells {
+        parts.extensions.insert(Spelled::new(names));
+    }
+    let framing = noted.framing()?;
+    parts.version = match is_http10 {
+        true => Version::HTTP_10,
+        false => Version::HTTP_11,
+    };
+    let asked = Asked {
+        is_http10,
+        is_head: method == Method::HEAD,
+        is_connect: method == Method::CONNECT,
+        keep_alive: noted.keep_alive,
+        wants_trailers: noted.wants_trailers,
+        expects: noted.expects && !is_http10 && framing != Framing::Nothing,
+        spells,
+    };
+    parts.method = method;
+    Ok(Some(Head {
+        parts,
+        framing,
+        asked,
+        length,
+    }))
+}
+
+/// The one copy of a head, of which names and values are parts.
+struct Copied<'b> {
+    bytes: Bytes,
+    original: &'b [u8],
+}
+
+impl Copied<'_> {
+    /// The same part as this one of the original.
+    fn of(&self, part: &[u8]) -> Bytes {
+        // Wherever that is.
+        if part.is_empty() {
+            return Bytes::new();
+        }
+        let start = part.as_ptr() as usize - self.original.as_ptr() as usize;
+        self.bytes.slice(start..start + part.len())
+    }
+}
+
+/// What the fields that frame a request say, one by one.
+struct Noted {
+    is_http10: bool,
+    length: Option<u64>,
+    has_length: bool,
+    has_coding: bool,
+    is_chunked: bool,
+    keep_alive: bool,
+    closes: bool,
+    expects: bool,
+    wants_trailers: bool,
+}
+
+impl Noted {
+    fn new(is_http10: bool) -> Self {
+        Self {
+            is_http10,
+            length: None,
+            has_length: false,
+            has_coding: false,
+            is_chunked: false,
+            keep_alive: !is_http10,
+            closes: false,
+            expects: false,
+            wants_trailers: false,
+        }
+    }
+
+    /// Takes note of a field; false where it does not belong among those that go on.
+    fn takes(
+        &mut self,
+        name: &HeaderName,
+        value: &HeaderValue,
+        headers: &mut HeaderMap,
+    ) -> Result<bool, Fault> {
+        match *name {
+            TRANSFER_ENCODING => {
+                if self.is_http10 {
+                    return Err(Fault::Malformed);
+                }
+                self.has_coding = true;
+                if self.length.take().is_some() {
+                    // It overrides the length (RFC 9112, 6.3).
+                    headers.remove(CONTENT_LENGTH);
+                }
+                self.is_chunked = ends_in_chunked(value);
+            }
+            CONTENT_LENGTH => return self.takes_length(value),
+            CONNECTION => {
+                self.closes |= has(value, b"close");
+                self.keep_alive |= has(value, b"keep-alive");
+                self.keep_alive &= !self.closes;
+            }
+            EXPECT => self.expects = value.as_bytes().eq_ignore_ascii_case(b"100-continue"),
+            TE => self.wants_trailers |= has(value, b"trailers"),
+            _ => {}
+        }
+        Ok(true)
+    }
+
+    fn takes_length(&mut self, value: &HeaderValue) -> Result<bool, Fault> {
+        self.has_length = true;
+        if self.has_coding {
+            return Ok(false);
+        }
+        let length = number(value.as_bytes()).ok_or(Fault::Malformed)?;
+        if length > MOST_LENGTH {
+            return Err(Fault::TooLarge);
+        }
+        match self.length.replace(length) {
+            None => Ok(true),
+            Some(before) if before == length => Ok(false),
+            Some(_) => Err(Fault::Malformed),
+        }
+    }
+
+    fn framing(&mut self) -> Result<Framing, Fault> {
+        if !self.has_coding {
+            let length = self.length.filter(|length| *length > 0);
+            return Ok(length.map_or(Framing::Nothing, Framing::Length));
+        }
+        // Two framings at once: what follows may be anything.
+        self.keep_alive &= !self.has_length;
+        match self.is_chunked {
+            true => Ok(Framing::Chunks),
+            false => Err(Fault::Malformed),
+        }
+    }
+}
+
+/// A number of digits alone.
+#[must_use]
+pub fn number(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0_u64, |sum, byte| {
+        let digit = byte.is_ascii_digit().then(|| byte - b'0')?;
+        sum.checked_mul(10)?.checked_add(u64::from(digit))
+    })
+}
+
+/// Whether a list has this word, in any case of letters.
+#[must_use]
+pub fn has(list: &HeaderValue, word: &[u8]) -> bool {
+    let mut words = list.as_bytes().split(|byte| *byte == b',');
+    words.any(|other| other.trim_ascii().eq_ignore_ascii_case(word))
+}
+
+/// The last coding of a list; what comes before it is looked at with the request.
+fn ends_in_chunked(codings: &HeaderValue) -> bool {
+    let last = codings.as_bytes().rsplit(|byte| *byte == b',').next();
+    last.is_some_and(|last| last.trim_ascii().eq_ignore_ascii_case(b"chunked"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Fault, Framing, Head, Most, may_be_whole, parse};
+    use crate::proxy::http1::spelled::Spelled;
+    use http::header::{CONTENT_LENGTH, HOST, HeaderMap};
+    use http::{Method, Version};
+    use proptest::collection::vec;
+    use proptest::prelude::{any, proptest};
+
+    const MOST: Most = Most {
+        bytes: 8192,
+        fields: 50,
+    };
+
+    fn parsed(head: &[u8]) -> Result<Option<Head>, Fault> {
+        parse(head, MOST, false, &mut HeaderMap::new())
+    }
+
+    fn whole(lines: &str) -> Result<Head, Fault> {
+        let head = format!("POST /a HTTP/1.1\r\nHost: b\r\n{lines}\r\nbehind");
+        parsed(head.as_bytes()).map(|head| head.expect("a whole head"))
+    }
+
+    #[test]
+    fn a_head_is_what_it_says() {
+        let bytes = b"\r\nGET /a?b HTTP/1.1\r\nHost: c\r\nX-A: 1\r\nx-a:\t2 \r\n\r\nGET";
+        let head = parsed(bytes).unwrap().unwrap();
+        assert_eq!(head.length, bytes.len() - 3);
+        assert_eq!(head.parts.method, Method::GET);
+        assert_eq!(head.parts.uri, "/a?b");
+        assert_eq!(head.parts.version, Version::HTTP_11);
+        assert_eq!(head.parts.headers[HOST], "c");
+        let both: Vec<_> = head.parts.headers.get_all("x-a").iter().collect();
+        assert_eq!(both, ["1", "2"]);
+        assert_eq!(head.framing, Framing::Nothing);
+        assert!(head.asked.keep_alive && !head.asked.is_http10);
+    }
+
+    #[test]
+    fn bodies_are_framed_in_one_way() {
+        for (lines, framing) in [
+            ("", Framing::Nothing),
+            ("Content-Length: 0\r\n", Framing::Nothing),
+            ("Content-Length: 010\r\n", Framing::Length(10)),
+            (
+                "Content-Length: 2\r\nContent-Length: 2\r\n",
+                Framing::Length(2),
+            ),
+            ("Transfer-Encoding: ChunKed\r\n", Framing::Chunks),
+            (
+                "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n",
+                Framing::Chunks,
+            ),
+            (
+                "Transfer-Encoding: chunked\r\nContent-Length: 2\r\n",
+                Framing::Chunks,
+            ),
+        ] {
+            let head = whole(lines).unwrap();
+            assert_eq!(head.framing, framing, "{lines:?}");
+            let lengths = head.parts.headers.get_all(CONTENT_LENGTH).iter().count();
+            let both = lines.contains("Transfer") && lines.contains("Length");
+            assert_eq!(lengths == 0, framing == Framing::Chunks || lines.is_empty());
+            assert_eq!(head.asked.keep_alive, !both, "{lines:?}");
+        }
+        for (lines, fault) in [
+            ("Content-Length: +1\r\n", Fault::Malformed),
+            ("Content-Length:\r\n", Fault::Malformed),
+            ("Content-Length: 1, 1\r\n", Fault::Malformed),
+            (
+                "Content-Length: 1\r\nContent-Length: 2\r\n",
+                Fault::Malformed,
+            ),
+            ("Content-Length: 18446744073709551616\r\n", Fault::Malformed),
+            ("Content-Length: 18446744073709551615\r\n", Fault::TooLarge),
+            ("Transfer-Encoding: gzip\r\n", Fault::Malformed),
+            (
+                "Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n",
+                Fault::Malformed,
+            ),
+            (
+                "Transfer-Encoding:\r\nContent-Length: 5\r\n",
+                Fault::Malformed,
+            ),
+            ("X-A: b\r\n c\r\n", Fault::Malformed),
+            ("X-A : b\r\n", Fault::Malformed),
+            ("X-A: b\rc\r\n", Fault::Malformed),
+            ("X-A: \0\r\n", Fault::Malformed),
+            (": b\r\n", Fault::Malformed),
+        ] {
+            assert_eq!(whole(lines).unwrap_err(), fault, "{lines:?}");
+        }
+        let old = b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n";
+        assert_eq!(parsed(old).unwrap_err(), Fault::Malformed);
+    }
+
+    #[test]
+    fn connections_are_kept_where_both_want_it() {
+        for (version, line, keeps) in [
+            ("1.1", "", true),
+            ("1.1", "Connection: close\r\n", false),
+            ("1.1", "Connection: keep-alive, Close\r\n", false),
+            (
+                "1.1",
+                "Connection: close\r\nConnection: keep-alive\r\n",
+                false,
+            ),
+            ("1.0", "", false),
+            ("1.0", "Connection: Keep-Alive\r\n", true),
+            (
+                "1.0",
+                "Connection: keep-alive\r\nConnection: close\r\n",
+                false,
+            ),
+        ] {
+            let head = format!("GET / HTTP/{version}\r\n{line}\r\n");
+            let head = parsed(head.as_bytes()).unwrap().unwrap();
+            assert_eq!(head.asked.keep_alive, keeps, "{version} {line:?}");
+        }
+    }
+
+    #[test]
+    fn only_who_waits_with_a_body_is_told_to_go_on() {
+        let expects = |lines: &str| whole(lines).unwrap().asked.expects;
+        assert!(expects("Expect: 100-Continue\r\nContent-Length: 1\r\n"));
+        assert!(!expects("Expect: 100-continue\r\n"));
+        assert!(!expects("Expect: 100-continue, x\r\nContent-Length: 1\r\n"));
+    }
+
+    #[test]
+    fn what_is_too_large_is_told_apart() {
+        let many = "X: y\r\n".repeat(MOST.fields);
+        assert_eq!(whole(&many).unwrap_err(), Fault::TooLarge);
+        assert!(whole(&many[6..]).is_ok());
+        let long = format!("X: {}\r\n", "y".repeat(MOST.bytes));
+        assert_eq!(whole(&long).unwrap_err(), Fault::TooLarge);
+    }
+
+    #[test]
+    fn spellings_are_noted_where_somebody_asks() {
+        let head = b"GET / HTTP/1.1\r\nhOST: a\r\n\r\n";
+        let head = parse(head, MOST, true, &mut HeaderMap::new())
+            .unwrap()
+            .unwrap();
+        let spelled = head.parts.extensions.get::<Spelled>().unwrap();
+        assert_eq!(spelled.of(&HOST, 0), Some(&b"hOST"[..]));
+        assert!(whole("").unwrap().parts.extensions.is_empty());
+    }
+
+    proptest! {
+        /// A head is whole where its empty line is, and not before, and what says
+        /// that it might be never misses that.
+        #[test]
+        fn heads_end_where_they_end(
+            fields in vec(("[a-z]{1,8}", "[ -~]{0,12}"), 0..6),
+            line_end in proptest::sample::select(vec!["\r\n", "\n"]),
+            seen in any::<proptest::sample::Index>(),
+        ) {
+            let mut text = format!("GET /a HTTP/1.1{line_end}");
+            for (name, value) in fields {
+                text.push_str(&format!("x{name}: {value}{line_end}"));
+            }
+            text.push_str(line_end);
+            let bytes = text.as_bytes();
+            for length in 0..bytes.len() {
+                assert!(parsed(&bytes[..length]).unwrap().is_none(), "{length}");
+            }
+            assert_eq!(parsed(bytes).unwrap().unwrap().length, bytes.len());
+            assert!(may_be_whole(bytes, seen.index(bytes.len())));
+        }
+
+        #[test]
+        fn noise_never_panics(bytes in vec(any::<u8>(), 0..200)) {
+            let _ = parsed(&bytes);
+            let _ = parsed(&[&b"GET / HTTP/1.1\r\n"[..], &bytes].concat());
+        }
+    }
+}

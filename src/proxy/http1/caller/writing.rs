@@ -1,0 +1,125 @@
+//! An answer on its way out: its head, and its body as fast as the caller takes it.
+
+use super::answer::{self, Begun, Framing, Size};
+use super::head::Asked;
+use super::out::Out;
+use super::wire::Wire;
+use crate::proxy::body::Answer;
+use bytes::Bytes;
+use http::response;
+use http_body::Body;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// After so many pieces in a row others have their turn.
+const ROUNDS: usize = 32;
+
+pub struct Writing {
+    body: Answer,
+    framing: Framing,
+    out: Out,
+    /// Nothing more comes of the body.
+    ended: bool,
+    /// What came of it is all that there is.
+    whole: bool,
+    spells: bool,
+}
+
+impl Writing {
+    /// Of an answer that nothing was written of; and whether its connection goes on.
+    #[must_use]
+    pub fn begin(
+        wire: &Wire,
+        head: &response::Parts,
+        body: Answer,
+        asked: &Asked,
+        may_keep: bool,
+    ) -> (Self, bool) {
+        let size = match body.is_end_stream() {
+            true => Size::Nothing,
+            false => body
+                .size_hint()
+                .exact()
+                .map_or(Size::Unknown, Size::Exactly),
+        };
+        let mut out = Out::new(wire.is_vectored());
+        out.buffer.extend_from_slice(wire.take_interim());
+        let Begun { framing, keeps } = answer::put(&mut out.buffer, head, asked, size, may_keep);
+        let writing = Self {
+            ended: framing == Framing::Length(0),
+            body,
+            framing,
+            out,
+            whole: true,
+            spells: asked.spells,
+        };
+        (writing, keeps)
+    }
+
+    /// Writes what there is; ready when nothing more is to come: with true, where all
+    /// of it is out.
+    pub fn poll(&mut self, cx: &mut Context<'_>, wire: &Wire) -> Poll<bool> {
+        for _ in 0..ROUNDS {
+            let waits = self.fill(cx);
+            match wire.poll_write(cx, &mut self.out) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(false),
+                Poll::Pending => return self.unless_gone(cx, wire),
+            }
+            if self.ended || waits {
+                let flushed = wire.poll_flush(cx);
+                return match flushed {
+                    Poll::Ready(Err(_)) => Poll::Ready(false),
+                    Poll::Ready(Ok(())) if self.ended => Poll::Ready(self.whole),
+                    _ => self.unless_gone(cx, wire),
+                };
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn unless_gone(&mut self, cx: &mut Context<'_>, wire: &Wire) -> Poll<bool> {
+        // It may be silent for long.
+        self.out.rest();
+        match wire.is_gone(cx) {
+            true => Poll::Ready(false),
+            false => Poll::Pending,
+        }
+    }
+
+    /// Takes of the body what there is room for; true where it has nothing at hand.
+    fn fill(&mut self, cx: &mut Context<'_>) -> bool {
+        while !self.ended && !self.out.is_full() {
+            let frame = match Pin::new(&mut self.body).poll_frame(cx) {
+                Poll::Ready(frame) => frame,
+                Poll::Pending => return true,
+            };
+            match frame.map(|frame| frame.map(http_body::Frame::into_data)) {
+                Some(Ok(Ok(piece))) => {
+                    let last = self.body.is_end_stream();
+                    if last || !piece.is_empty() {
+                        self.push(piece, last);
+                    }
+                }
+                Some(Ok(Err(frame))) => {
+                    if let Ok(trailers) = frame.into_trailers() {
+                        self.ended = true;
+                        self.whole &= !matches!(self.framing, Framing::Length(1..));
+                        self.out
+                            .push_trailers(&trailers, &self.framing, self.spells);
+                    }
+                }
+                None => self.push(Bytes::new(), true),
+                // Without an end: what has come is not passed off as whole.
+                Some(Err(_)) => (self.ended, self.whole) = (true, false),
+            }
+        }
+        false
+    }
+
+    fn push(&mut self, piece: Bytes, last: bool) {
+        self.whole &= self.out.push(piece, &mut self.framing, last);
+        self.ended = last || !self.whole || self.framing == Framing::Length(0);
+    }
+}
