@@ -21,6 +21,8 @@ pub async fn serve(worker: Rc<Worker>, connection: Rc<Connection>, opening: Open
         return;
     };
     let wire = Rc::new(Wire::new(connection.clone(), stream));
+    // Whoever still reads a body from it has a part in it.
+    let taken = Taken(&wire);
     // Whoever opened it may have said so: TLS, by ALPN.
     let mut end = match connection.http2() {
         Some(_) => End::Http2,
@@ -37,8 +39,7 @@ pub async fn serve(worker: Rc<Worker>, connection: Rc<Connection>, opening: Open
             tracing::trace!("the connection of {} rests", connection.peer.as_str());
         }
     }
-    // Nobody else has a part in it any more, unless it has failed.
-    let parts = Rc::into_inner(wire).map(Wire::into_parts);
+    let parts = taken.0.take();
     if let Some(tunnel) = connection.take_tunnel() {
         let parts = parts.filter(|_| end == End::Onward);
         return Box::pin(tunnel.begin(&worker, &connection, parts)).await;
@@ -50,6 +51,15 @@ pub async fn serve(worker: Rc<Worker>, connection: Rc<Connection>, opening: Open
             connection: connection.clone(),
         };
         Box::pin(http2::serve(worker, connection, io)).await;
+    }
+}
+
+/// Takes the stream off a connection that ends, however that comes about.
+struct Taken<'w>(&'w Wire);
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.0.take();
     }
 }
 

@@ -111,21 +111,6 @@ impl Chunks {
         }
     }
 
-    /// How much content is still to come for sure, in bytes.
-    #[must_use]
-    pub fn left(&self) -> u64 {
-        match self.state {
-            State::Data => self.left,
-            _ => 0,
-        }
-    }
-
-    /// True behind the body's end.
-    #[must_use]
-    pub fn is_ended(&self) -> bool {
-        self.state == State::Ended
-    }
-
     /// Goes through the input up to the end of the next content in it.
     ///
     /// # Errors
@@ -263,7 +248,6 @@ mod tests {
                         piece = &piece[range.end..];
                     }
                     Decoded::End(used, trailers) => {
-                        assert!(chunks.is_ended());
                         let mut rest = piece[used..].to_vec();
                         rest.extend(pieces.by_ref().flat_map(|piece| piece.iter()));
                         return Ok(Some((content, trailers, rest)));
@@ -271,7 +255,6 @@ mod tests {
                 }
             }
         }
-        assert!(!chunks.is_ended());
         Ok(None)
     }
 
@@ -375,7 +358,7 @@ mod tests {
         assert_eq!((&content[..], trailers), (&b"ab"[..], None));
         let mut chunks = Chunks::new();
         assert_eq!(chunks.decode(b"ffffffffffffffff\r\n"), Ok(Decoded::More));
-        assert_eq!(chunks.left(), u64::MAX);
+        assert_eq!(chunks.left, u64::MAX);
     }
 
     #[test]

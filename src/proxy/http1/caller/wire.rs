@@ -17,7 +17,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 /// What is read of a body at once, at first and at most.
 const READ: std::ops::RangeInclusive<usize> = 8 * 1024..=64 * 1024;
@@ -32,14 +32,19 @@ pub struct Wire {
 }
 
 struct Io {
-    stream: ClientStream,
+    /// Until it is [taken](Wire::take).
+    stream: Option<ClientStream>,
     /// What was read and not used.
     kept: BytesMut,
     /// How much of it is no whole head.
     looked: usize,
+    /// Bytes of empty lines before it, which are gone.
+    passed: usize,
     body: Incoming,
     /// Somebody may still read the body.
     is_held: bool,
+    /// Whoever waits for more of it.
+    reader: Option<Waker>,
     /// How much to read of it next.
     next: usize,
     /// The caller waits for a 100 before it sends the body.
@@ -77,11 +82,13 @@ impl Wire {
         Self {
             connection,
             io: RefCell::new(Io {
-                stream,
+                stream: Some(stream),
                 kept: BytesMut::new(),
                 looked: 0,
+                passed: 0,
                 body: Incoming::Ended,
                 is_held: false,
+                reader: None,
                 next: *READ.start(),
                 expects: false,
                 interim: b"",
@@ -90,11 +97,20 @@ impl Wire {
         }
     }
 
-    /// The stream, and what was read of it and not used.
-    #[must_use]
-    pub fn into_parts(self) -> (ClientStream, Bytes) {
-        let io = self.io.into_inner();
-        (io.stream, io.kept.freeze())
+    /// Takes the stream, and what was read of it and not used. Whoever still reads a
+    /// body gets no more of it.
+    pub fn take(&self) -> Option<(ClientStream, Bytes)> {
+        let mut io = self.io.borrow_mut();
+        if !matches!(io.body, Incoming::Ended) {
+            io.body = Incoming::Broken;
+        }
+        let (stream, reader) = (io.stream.take(), io.reader.take());
+        let kept = std::mem::take(&mut io.kept).freeze();
+        drop(io);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+        stream.map(|stream| (stream, kept))
     }
 
     /// Ready when there is something to read, or to look at.
@@ -102,7 +118,10 @@ impl Wire {
         let mut io = self.io.borrow_mut();
         match io.kept.len() > io.looked {
             true => Poll::Ready(()),
-            false => io.stream.poll_readable(cx),
+            false => match &mut io.stream {
+                Some(stream) => stream.poll_readable(cx),
+                None => Poll::Ready(()),
+            },
         }
     }
 
@@ -181,12 +200,19 @@ impl Wire {
             self.call();
             io = self.io.borrow_mut();
         }
-        let frame = ready!(io.poll_body(cx));
+        let Poll::Ready(frame) = io.poll_body(cx) else {
+            match &mut io.reader {
+                Some(reader) => reader.clone_from(cx.waker()),
+                reader => *reader = Some(cx.waker().clone()),
+            }
+            return Poll::Pending;
+        };
         if let Some(Err(_)) = &frame {
             io.body = Incoming::Broken;
         }
         if matches!(io.body, Incoming::Ended | Incoming::Broken) {
             io.tidy();
+            io.reader = None;
             drop(io);
             self.call();
         }
@@ -208,12 +234,12 @@ impl Wire {
             return;
         }
         // Where that fails, so will the answer.
-        while let Poll::Ready(Ok(written @ 1..)) =
-            Pin::new(&mut io.stream).poll_write(cx, io.interim)
+        let Some(stream) = &mut io.stream else { return };
+        while let Poll::Ready(Ok(written @ 1..)) = Pin::new(&mut *stream).poll_write(cx, io.interim)
         {
             io.interim = &io.interim[written..];
             if io.interim.is_empty() {
-                let _ = Pin::new(&mut io.stream).poll_flush(cx);
+                let _ = Pin::new(stream).poll_flush(cx);
                 return;
             }
         }
@@ -256,7 +282,7 @@ impl Wire {
         let mut io = self.io.borrow_mut();
         self.connection.unflushed.set(true);
         while !out.is_empty() {
-            let written = ready!(out.poll_write(cx, &mut io.stream))?;
+            let written = ready!(out.poll_write(cx, io.open()?))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -267,7 +293,7 @@ impl Wire {
     }
 
     pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.io.borrow_mut().stream).poll_flush(cx))?;
+        ready!(Pin::new(self.io.borrow_mut().open()?).poll_flush(cx))?;
         self.connection.unflushed.set(false);
         Poll::Ready(Ok(()))
     }
@@ -275,13 +301,14 @@ impl Wire {
     pub fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // It ends, and must not rest before it has, whatever a flush said.
         self.connection.unflushed.set(true);
-        Pin::new(&mut self.io.borrow_mut().stream).poll_shutdown(cx)
+        Pin::new(self.io.borrow_mut().open()?).poll_shutdown(cx)
     }
 
     /// Whether pieces go out together without being copied.
     #[must_use]
     pub fn is_vectored(&self) -> bool {
-        self.io.borrow().stream.is_write_vectored()
+        let io = self.io.borrow();
+        io.stream.as_ref().is_some_and(Write::is_write_vectored)
     }
 
     /// Looks at what was read and not used.
@@ -328,16 +355,24 @@ impl Wire {
 }
 
 fn poll_read(
-    stream: &mut ClientStream,
+    stream: &mut Option<ClientStream>,
     cx: &mut Context<'_>,
     space: &mut [u8],
 ) -> Poll<io::Result<usize>> {
+    let Some(stream) = stream else {
+        return Poll::Ready(Ok(0));
+    };
     let mut space = ReadBuf::new(space);
     ready!(Pin::new(stream).poll_read(cx, space.unfilled()))?;
     Poll::Ready(Ok(space.filled().len()))
 }
 
 impl Io {
+    fn open(&mut self) -> io::Result<&mut ClientStream> {
+        let closed = || io::ErrorKind::NotConnected.into();
+        self.stream.as_mut().ok_or_else(closed)
+    }
+
     /// A head among what was read before.
     fn kept_head(&mut self, most: Most, spells: bool, headers: &mut HeaderMap) -> Found {
         if self.looked == self.kept.len() {
@@ -347,9 +382,12 @@ impl Io {
             return self.not_whole(most);
         }
         match head::parse(&self.kept, most, spells, headers) {
+            Ok(Some(head)) if head.length + self.passed > most.bytes => {
+                Some(Err(NoHead::Fault(Fault::TooLarge)))
+            }
             Ok(Some(head)) => {
                 self.kept.advance(head.length);
-                self.looked = 0;
+                (self.looked, self.passed) = (0, 0);
                 self.tidy();
                 Some(Ok(head))
             }
@@ -360,7 +398,8 @@ impl Io {
 
     fn not_whole(&mut self, most: Most) -> Found {
         self.looked = self.kept.len();
-        (self.looked >= most.bytes).then_some(Err(NoHead::Fault(Fault::TooLarge)))
+        let came = self.looked + self.passed;
+        (came >= most.bytes).then_some(Err(NoHead::Fault(Fault::TooLarge)))
     }
 
     /// Reads, and looks whether there is a whole head now.
@@ -376,10 +415,11 @@ impl Io {
                 Ok(read @ 1..) => &space[..read],
                 _ => return Poll::Ready(Some(Err(NoHead::End))),
             };
-            if !self.kept.is_empty() {
+            if !self.kept.is_empty() || self.passed > 0 {
                 self.kept.extend_from_slice(read);
                 self.pass_empty_lines();
-                return Poll::Ready(self.kept_head(most, spells, headers));
+                let found = self.kept_head(most, spells, headers);
+                return Poll::Ready(found.or_else(|| self.not_whole(most)));
             }
             // Straight from where it was read to, where it is whole.
             let found = head::parse(read, most, spells, headers);
@@ -408,6 +448,7 @@ impl Io {
                 _ => return,
             };
             self.kept.advance(line_end);
+            self.passed += line_end;
             self.looked = 0;
         }
     }
@@ -471,7 +512,8 @@ impl Io {
         let space = self.kept.spare_capacity_mut();
         let room = space.len().min(self.next).min(wanted);
         let mut space = ReadBuf::uninit(&mut space[..room]);
-        ready!(Pin::new(&mut self.stream).poll_read(cx, space.unfilled()))?;
+        let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        ready!(Pin::new(stream).poll_read(cx, space.unfilled()))?;
         let read = space.filled().len();
         // SAFETY: `ReadBuf` counts as filled only what is initialised, and that much
         // of the spare room was filled just now, from its beginning.
