@@ -105,10 +105,9 @@ impl Drop for InRequest {
 
 /// Says that a request's body may not have been read to its end, while it lives.
 ///
-/// hyper looks for the end of trailers by CR LF alone, and then reads their
-/// lines by bare LFs too: a line of them may have swallowed the next request.
-/// So where there were trailers, or chunks that nobody has read to their end,
-/// the connection takes no further request.
+/// Where trailers end is what servers agree on least, and of chunks that nobody has
+/// read to their end nothing is known. So behind either the connection takes no
+/// further request.
 pub struct Reading {
     connection: Rc<Connection>,
     in_chunks: bool,

@@ -50,6 +50,7 @@ mod outgoing_reload;
 mod own_upstream;
 mod page;
 mod paths;
+mod pipelined;
 mod real_browser;
 mod real_callers;
 mod real_http2;

@@ -5,6 +5,7 @@ mod answer;
 mod body;
 mod date;
 mod head;
+mod input;
 mod out;
 mod scratch;
 mod wire;
@@ -23,12 +24,12 @@ use crate::proxy::worker::Worker;
 use answer::Size;
 use head::{Asked, Framing, Head, Most};
 use http::{HeaderMap, Request, Response, StatusCode};
+use input::NoHead;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
-use wire::NoHead;
 use writing::Writing;
 
 /// Why no more requests are read off a connection.
