@@ -111,6 +111,7 @@ impl Chunks {
         }
     }
 
+    #[cfg(test)]
     /// How much content is still to come for sure, in bytes.
     #[must_use]
     pub fn left(&self) -> u64 {
@@ -120,6 +121,7 @@ impl Chunks {
         }
     }
 
+    #[cfg(test)]
     /// True behind the body's end.
     #[must_use]
     pub fn is_ended(&self) -> bool {
