@@ -4,7 +4,6 @@
 mod drain;
 
 use super::accept::serve;
-use super::attach::Shelf;
 use super::called::Called;
 use super::callers::Listener;
 use super::connection::{Connection, Reading};
@@ -75,7 +74,6 @@ pub struct Worker {
     pub jwts: Jwts,
     pub public_url: String,
     pub deadlines: Rc<Deadlines>,
-    pub shelf: Shelf,
     pub leases: Leases,
     pub permits: Rc<Permits>,
     pub handshakes: Handshakes,
@@ -115,7 +113,6 @@ impl Worker {
             jwts: Jwts::new(seed.issuers),
             public_url: seed.public_url,
             deadlines: Rc::default(),
-            shelf: Shelf::default(),
             leases: Leases::default(),
             handshakes: Handshakes::default(),
             access: seed.access.map(RefCell::new),
