@@ -6,7 +6,6 @@ pub mod dial;
 pub mod handover;
 pub mod heard;
 pub mod inherited;
-pub mod interim;
 pub mod listen;
 pub mod own;
 #[cfg(test)]

@@ -28,13 +28,11 @@ pub struct Share {
 }
 
 impl Share {
-    /// Reads with `read`, not more at once than is allowed now; `heard` looks at
-    /// what was read.
+    /// Reads with `read`, not more at once than is allowed now.
     pub fn read(
         &mut self,
         mut buf: ReadBufCursor<'_>,
         read: impl FnOnce(ReadBufCursor<'_>) -> Poll<io::Result<()>>,
-        heard: impl FnOnce(&[u8]),
     ) -> Poll<io::Result<()>> {
         let is_small = buf.remaining() <= READ;
         let room = match is_small {
@@ -46,7 +44,6 @@ impl Share {
         // initialises, through a cursor.
         let mut part = ReadBuf::uninit(unsafe { &mut buf.as_mut()[..room] });
         let result = read(part.unfilled());
-        heard(part.filled());
         let length = part.filled().len();
         // SAFETY: `read` has filled this much of the same memory.
         unsafe { buf.advance(length) };
@@ -83,15 +80,11 @@ mod tests {
     fn read(share: &mut Share, room: usize) -> usize {
         let mut memory = vec![MaybeUninit::uninit(); room];
         let mut buf = ReadBuf::uninit(&mut memory);
-        let _ = share.read(
-            buf.unfilled(),
-            |mut part| {
-                let room = part.remaining();
-                part.put_slice(&vec![b'x'; room]);
-                Poll::Ready(Ok(()))
-            },
-            |_| {},
-        );
+        let _ = share.read(buf.unfilled(), |mut part| {
+            let room = part.remaining();
+            part.put_slice(&vec![b'x'; room]);
+            Poll::Ready(Ok(()))
+        });
         assert!(buf.filled().iter().all(|byte| *byte == b'x'));
         buf.filled().len()
     }
@@ -121,19 +114,15 @@ mod tests {
         }
         let mut memory = vec![MaybeUninit::uninit(); LARGE_READ];
         let mut buf = ReadBuf::uninit(&mut memory);
-        let _ = shares[0].read(
-            buf.unfilled(),
-            |mut part| {
-                part.put_slice(b"the end");
-                Poll::Ready(Ok(()))
-            },
-            |_| {},
-        );
+        let _ = shares[0].read(buf.unfilled(), |mut part| {
+            part.put_slice(b"the end");
+            Poll::Ready(Ok(()))
+        });
         assert_eq!(buf.filled(), b"the end");
         let mut late = [Share::default(), Share::default()];
         assert_eq!(read(&mut late[0], LARGE_READ), LARGE_READ);
         assert_eq!(read(&mut late[1], LARGE_READ), READ);
-        let nothing = shares[1].read(buf.unfilled(), |_| Poll::Pending, |_| {});
+        let nothing = shares[1].read(buf.unfilled(), |_| Poll::Pending);
         assert!(nothing.is_pending());
         assert_eq!(read(&mut late[1], LARGE_READ), LARGE_READ);
     }

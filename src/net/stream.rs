@@ -1,7 +1,6 @@
 //! Streams as hyper reads and writes them.
 
 use super::begun::Begun;
-use super::interim::Interim;
 #[cfg(target_os = "linux")]
 use super::ring;
 use super::share::Share;
@@ -122,7 +121,6 @@ pub struct ReadDecides<S> {
     write_failed: bool,
     share: Share,
     trouble: Option<Trouble>,
-    interim: Interim,
 }
 
 /// The TLS error that ended a connection: a server judges a client's
@@ -153,7 +151,6 @@ impl<S> ReadDecides<S> {
             write_failed: false,
             share: Share::default(),
             trouble: None,
-            interim: Interim::default(),
         }
     }
 
@@ -170,12 +167,6 @@ impl<S> ReadDecides<S> {
     #[must_use]
     pub fn trouble(&self) -> Option<Trouble> {
         self.trouble.clone()
-    }
-
-    /// What comes before the answers that it gives.
-    #[must_use]
-    pub fn interim(&self) -> Interim {
-        self.interim.clone()
     }
 
     fn written(
@@ -200,11 +191,9 @@ impl<S: Read + Unpin> Read for ReadDecides<S> {
         buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let read = this.share.read(
-            buf,
-            |buf| Pin::new(&mut this.stream).poll_read(cx, buf),
-            |bytes| this.interim.hear(bytes),
-        );
+        let stream = &mut this.stream;
+        let read = |buf: ReadBufCursor<'_>| Pin::new(stream).poll_read(cx, buf);
+        let read = this.share.read(buf, read);
         if let (Poll::Ready(Err(error)), Some(trouble)) = (&read, &this.trouble) {
             trouble.note(error);
         }

@@ -1,12 +1,11 @@
 //! From the caller's request to the upstream's: first goes what the caller
 //! sent in our places, then the hop-by-hop fields, then comes what is ours.
 
-use super::body::Outgoing;
 use super::edits;
-use super::expect::await_continue;
 use super::handshake::put_upgrade;
 use super::hop::{self, GoesOn, Noted, take_connection};
-use super::http1::upload::{self, Framing, may_trail, put_field};
+use super::http1::spelled::{Lines, Spelled, Speller};
+use super::http1::upload::{self, Framing, may_trail};
 use super::outgoing::Whole;
 use super::path::{Rewrite, without_pairs};
 use super::patience::Patience;
@@ -14,7 +13,6 @@ use super::received::Received;
 use super::refusal::{Code, Refusal};
 use super::replay::{Sending, Upload};
 use super::route::WorkerRoute;
-use super::spelling::Spelling;
 use super::trace::TRACEPARENT;
 use super::trailers::{foreign_trailers, keep_foreign_trailers};
 use super::verdict;
@@ -41,9 +39,8 @@ pub struct Outbound<'a> {
     has_trailers: bool,
     /// The caller takes trailers, and says so.
     pub wants_trailers: bool,
-    /// The upstream says when the body may come.
-    expects: bool,
-    spelling: Spelling,
+    /// How the caller has spelt the names, where that is kept.
+    spelled: Option<Box<Spelled>>,
     /// How long it may wait for connections.
     pub patience: Patience,
     /// Where traces are configured: whose child the upstream's span is.
@@ -61,7 +58,10 @@ impl<'a> Outbound<'a> {
         route: &'a WorkerRoute,
     ) -> Result<Self, Refusal> {
         let mut headers = std::mem::take(&mut head.headers);
-        let spelling = Spelling::of(head, route);
+        let spelled = match route.route.keep_header_case {
+            true => head.extensions.remove::<Spelled>().map(Box::new),
+            false => None,
+        };
         let wants_trailers = noted.te() && hop::wants_trailers(&headers);
         strip_hop_by_hop(&mut headers, noted)?;
         if noted.asks_for_more() {
@@ -78,15 +78,14 @@ impl<'a> Outbound<'a> {
             headers,
             has_trailers: noted.trailer,
             wants_trailers,
-            expects: noted.goes_on.expect,
-            spelling,
+            spelled,
             patience: Patience::of(route),
             traceparent: None,
         })
     }
 
-    /// The request for one sending, with this credential in it.
-    pub fn request(&self, attach: &Attach, body: Outgoing) -> Result<Request<Outgoing>, Refusal> {
+    /// The head of one sending, with this credential in it.
+    pub fn request(&self, attach: &Attach) -> Result<Request<()>, Refusal> {
         let target = self.target(attach)?.into_owned();
         let mut headers = self.headers.clone();
         if let Some(traceparent) = &self.traceparent {
@@ -101,14 +100,10 @@ impl<'a> Outbound<'a> {
         if self.has_trailers {
             keep_foreign_trailers(&mut headers, attach, Some(&self.route.route));
         }
-        let mut request = Request::new(body);
+        let mut request = Request::new(());
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = Uri::from(target);
         *request.headers_mut() = headers;
-        self.spelling.put(&mut request);
-        if self.expects {
-            await_continue(&mut request);
-        }
         Ok(request)
     }
 
@@ -132,25 +127,28 @@ impl<'a> Outbound<'a> {
             TokenPlace::Header { name, value } => Some((name, value)),
             TokenPlace::Query(_) => None,
         };
+        let spells = self.route.route.keep_header_case;
+        let names = spells.then(|| Speller::new(self.spelled.as_deref()));
+        let mut lines = Lines::new(out, names);
         for (name, value) in &self.headers {
             if !self.is_said_anew(name, attach, token.map(|(name, _)| name), upload) {
-                put_field(out, name, value);
+                lines.put(name, value.as_bytes());
             }
         }
         for (name, value) in attach.headers.iter().map(|(name, value)| (name, value)) {
-            put_field(out, name, value);
+            lines.put(name, value.as_bytes());
         }
         if let Some((name, value)) = token {
-            put_field(out, name, value);
+            lines.put(name, value.as_bytes());
         }
         if let Some(traceparent) = &self.traceparent {
-            put_field(out, &TRACEPARENT, traceparent);
+            lines.put(&TRACEPARENT, traceparent.as_bytes());
         }
         if let Some(login) = whole.and_then(Whole::authorization) {
-            put_field(out, &PROXY_AUTHORIZATION, login);
+            lines.put(&PROXY_AUTHORIZATION, login.as_bytes());
         }
-        let content = upload.map(|upload| self.write_framing(attach, upload.send(), out));
-        out.extend_from_slice(b"\r\n");
+        let content = upload.map(|upload| self.write_framing(attach, upload.send(), &mut lines));
+        lines.out.extend_from_slice(b"\r\n");
         Ok(content)
     }
 
@@ -177,11 +175,11 @@ impl<'a> Outbound<'a> {
         &self,
         attach: &Attach,
         sending: Sending,
-        out: &mut Vec<u8>,
+        lines: &mut Lines<'_>,
     ) -> upload::Upload {
         let framing = match sending.size_hint().exact() {
             Some(length) => {
-                put_field(out, &CONTENT_LENGTH, &HeaderValue::from(length));
+                lines.put(&CONTENT_LENGTH, HeaderValue::from(length).as_bytes());
                 Framing::Length(length)
             }
             None => {
@@ -191,9 +189,9 @@ impl<'a> Outbound<'a> {
                     names.retain(may_trail);
                 }
                 for name in &names {
-                    put_field(out, &TRAILER, &HeaderValue::from(name.clone()));
+                    lines.put(&TRAILER, name.as_str().as_bytes());
                 }
-                put_field(out, &TRANSFER_ENCODING, &CHUNKED);
+                lines.put(&TRANSFER_ENCODING, b"chunked");
                 Framing::Chunked(names)
             }
         };
@@ -334,8 +332,6 @@ fn strip_own_cookies(headers: &mut HeaderMap) {
         }
     }
 }
-
-static CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,5 @@
-//! The two bodies on the path: what goes to the upstream, kept for a replay
-//! while it streams, and what goes back to the caller.
+//! What goes back to the caller behind an answer's head; and why what goes to the
+//! upstream ends early.
 
 use super::called::CalledError;
 use super::connection::InRequest;
@@ -7,7 +7,6 @@ use super::edits;
 use super::hop;
 use super::http2::Patience;
 use super::received::Received;
-use super::replay::Sending;
 use super::streamed::{BodyError, Leased};
 use super::upstream::Return;
 use crate::config::checked::edits::Edits;
@@ -17,12 +16,6 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-
-/// The body of a request to an upstream.
-pub enum Outgoing {
-    Empty,
-    Kept(Sending),
-}
 
 /// Why a request's body ended early.
 #[derive(Debug)]
@@ -49,35 +42,6 @@ impl std::fmt::Display for SendError {
 }
 
 impl std::error::Error for SendError {}
-
-impl Body for Outgoing {
-    type Data = Bytes;
-    type Error = SendError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, SendError>>> {
-        match self.get_mut() {
-            Self::Empty => Poll::Ready(None),
-            Self::Kept(sending) => sending.poll_frame(cx),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Empty => true,
-            Self::Kept(sending) => sending.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Empty => SizeHint::with_exact(0),
-            Self::Kept(sending) => sending.size_hint(),
-        }
-    }
-}
 
 /// The body of an answer to a caller.
 pub struct Answer {

@@ -1,19 +1,17 @@
 //! Connections to an upstream: one that is opened, or one that becomes free
 //! where no more may be open.
 
-use super::by_hyper::ByHyper;
 use super::circuit;
 use super::http1::line::Line;
 use super::multiplex::Place;
 use super::outgoing;
 use super::patience::Share;
-use super::pool::{Open, Spoken, Versions};
+use super::pool::{Open, Versions};
 use super::refusal::{Code, Fault, Refusal};
 use super::route::WorkerRoute;
 use super::slots::{self, Given, Slot, Want};
-use super::upstream::failed;
 use super::worker::Worker;
-use crate::net::dial::{Connection, DialError, Dialed};
+use crate::net::dial::{Connection, DialError};
 use std::cell::Cell;
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -152,25 +150,11 @@ async fn settle(
             Ok(place) => Ok(Connected::Http2(place)),
             Err(_) => Err(silent(route)),
         },
-        None => open_http1(dialed, route, slot).await.map(Connected::Http1),
+        None => {
+            let line = Line::new(dialed.stream, slot).spelling(pool.key.keeps_case);
+            Ok(Connected::Http1(Open::new(line)))
+        }
     }
-}
-
-async fn open_http1(
-    dialed: Dialed,
-    route: &WorkerRoute,
-    slot: Option<Slot>,
-) -> Result<Open, Refusal> {
-    if !route.pool.key.keeps_case {
-        return Ok(Open::by_us(Line::new(dialed.stream, slot)));
-    }
-    let trouble = dialed.stream.trouble();
-    let opened = ByHyper::open(dialed.stream, route, slot).await;
-    let hyper = opened.map_err(|failure| failed(route, trouble.as_ref(), failure))?;
-    Ok(Open {
-        way: Spoken::ByHyper(Box::new(hyper)),
-        born: Instant::now(),
-    })
 }
 
 fn not_connected(route: &WorkerRoute, error: &DialError) -> Refusal {

@@ -71,7 +71,7 @@ pub async fn send(
         let number = place.number();
         let trouble = place.trouble();
         let has_answered = place.answers() > 0;
-        let request = outbound.request(attach, super::body::Outgoing::Empty)?;
+        let request = outbound.request(attach)?;
         let request = translate(request.into_parts().0, route, outbound.wants_trailers);
         let failure = match over(worker, route, place, request, attach, upload).await {
             Ok(answered) => return Ok(Sent::Answered(answered)),

@@ -1,12 +1,11 @@
 //! `Expect: 100-continue` (RFC 9110, 10.1.1): the caller waits for a word before
 //! it sends its body. It goes on to the upstream, whose word it is to give.
 
-use super::body::Outgoing;
 use super::hop::Noted;
 use super::replay::Upload;
 use super::worker::Worker;
 use http::header::EXPECT;
-use http::{Request, StatusCode, Version, request};
+use http::{Version, request};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -39,22 +38,6 @@ pub fn arrange(head: &request::Parts, noted: &mut Noted, upload: Option<&Upload>
         upload.expect();
         noted.goes_on.expect = true;
     }
-}
-
-/// The upstream's 100 opens the gate of this request's body. It is read by the
-/// very task that sends the body, which looks at the gate right after.
-pub fn await_continue(request: &mut Request<Outgoing>) {
-    let Outgoing::Kept(sending) = request.body() else {
-        return;
-    };
-    let Some(gate) = sending.gate().cloned() else {
-        return;
-    };
-    hyper::ext::on_informational(request, move |response| {
-        if response.status() == StatusCode::CONTINUE {
-            gate.open();
-        }
-    });
 }
 
 /// Opens the gate of the sending that begins now, after a while.

@@ -110,7 +110,7 @@ impl Handshake {
         // Of a sending before this one: its connection may be in our way.
         self.line.take();
         let (stream, slot) = dialing::dial(worker, route, outbound.patience.share()).await?;
-        let line = Line::new(stream, slot);
+        let line = Line::new(stream, slot).spelling(route.route.keep_header_case);
         line.write(|head| outbound.write(attach, None, None, head))?;
         let deadline = Cell::new(now + route.route.timeout);
         let answer = worker.deadlines.until(&deadline, line.answer(None, false));
@@ -118,7 +118,7 @@ impl Handshake {
             .await
             .map_err(|_| upstream::timed_out(route))?
             .map_err(|failure| upstream::failed(route, line.trouble().as_ref(), failure))?;
-        let open = Open::by_us(line.clone());
+        let open = Open::new(line.clone());
         let response = Response::from_parts(head, Received::Http1(content));
         line.closes();
         let mut answered = upstream::answered(route, open, response, None)?;

@@ -1,15 +1,14 @@
 //! Requests to upstreams through an HTTP proxy: how they are said to one that
 //! gets them whole (RFC 9112, 3.2.2), and what is told of one that refuses.
 
-use super::body::Outgoing;
 use super::pool::Pool;
 use super::refusal::{Code, Refusal};
 use super::route::WorkerRoute;
 use crate::config::checked::{Route, UpstreamScheme};
 use crate::net::via::{NoWay, Via, Why};
-use http::header::{HeaderValue, PROXY_AUTHORIZATION};
-use http::uri::{Authority, Parts, Scheme};
-use http::{Request, StatusCode, Uri};
+use http::StatusCode;
+use http::header::HeaderValue;
+use http::uri::Authority;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -54,21 +53,6 @@ impl Whole {
     #[must_use]
     pub fn authorization(&self) -> Option<&HeaderValue> {
         self.authorization.as_ref()
-    }
-
-    /// Turns a request to the upstream into one to the proxy.
-    pub fn address(&self, request: &mut Request<Outgoing>) {
-        let mut parts = Parts::default();
-        parts.scheme = Some(Scheme::HTTP);
-        parts.authority = Some(self.authority.clone());
-        parts.path_and_query = request.uri().path_and_query().cloned();
-        if let Ok(uri) = Uri::from_parts(parts) {
-            *request.uri_mut() = uri;
-        }
-        if let Some(authorization) = &self.authorization {
-            let headers = request.headers_mut();
-            headers.insert(PROXY_AUTHORIZATION, authorization.clone());
-        }
     }
 }
 

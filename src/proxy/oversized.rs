@@ -2,7 +2,6 @@
 //! part of the request's head was how large, for the upstream does not.
 
 use super::attach::Outbound;
-use super::body::Outgoing;
 use super::route::WorkerRoute;
 use crate::telemetry::requests::HeadBytes;
 use crate::token::{Attach, TokenPlace};
@@ -12,7 +11,7 @@ use http::header::{COOKIE, HeaderName, HeaderValue};
 /// Takes note of a head that the upstream found too large.
 pub fn note(route: &WorkerRoute, outbound: &mut Outbound<'_>, attach: &Attach) {
     // What was sent is made once more: it is gone, and this is rare.
-    let Ok(request) = outbound.request(attach, Outgoing::Empty) else {
+    let Ok(request) = outbound.request(attach) else {
         return;
     };
     let bytes = measured(&request, attach);

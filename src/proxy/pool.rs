@@ -1,7 +1,6 @@
 //! Connections of one worker to one origin: idle ones over HTTP/1.1, and those
 //! that many requests share over HTTP/2.
 
-use super::by_hyper::ByHyper;
 use super::circuit::Circuit;
 use super::http1::line::Line;
 use super::multiplex::Multiplex;
@@ -105,82 +104,47 @@ pub struct Pool {
 
 /// Our end of an open HTTP/1.1 connection.
 pub struct Open {
-    pub way: Spoken,
+    pub line: Line,
     pub born: Instant,
-}
-
-/// Who speaks HTTP/1.1 over it.
-pub enum Spoken {
-    ByUs(Line),
-    ByHyper(Box<ByHyper>),
 }
 
 impl Open {
     /// Opened now.
     #[must_use]
-    pub fn by_us(line: Line) -> Self {
+    pub fn new(line: Line) -> Self {
         Self {
-            way: Spoken::ByUs(line),
+            line,
             born: Instant::now(),
         }
     }
 
     /// Ready for a request.
-    fn is_ready(&self) -> bool {
-        match &self.way {
-            Spoken::ByUs(line) => line.is_open(),
-            Spoken::ByHyper(hyper) => hyper.is_open(),
-        }
-    }
-
-    /// It will never be.
-    fn is_closed(&self) -> bool {
-        match &self.way {
-            Spoken::ByUs(line) => !line.is_open(),
-            Spoken::ByHyper(hyper) => hyper.is_closed(),
-        }
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.line.is_open()
     }
 
     /// The same as far as is known without asking the socket.
     fn is_spent(&self) -> bool {
-        match &self.way {
-            Spoken::ByUs(line) => !line.is_clean(),
-            Spoken::ByHyper(hyper) => hyper.is_closed(),
-        }
-    }
-
-    /// Waits until it is; false when it ends before.
-    pub async fn is_free(&mut self) -> bool {
-        match &mut self.way {
-            Spoken::ByUs(line) => line.is_open(),
-            Spoken::ByHyper(hyper) => hyper.is_free().await,
-        }
+        !self.line.is_clean()
     }
 
     /// Why TLS ended it, if it did.
     #[must_use]
     pub fn trouble(&self) -> Option<Trouble> {
-        match &self.way {
-            Spoken::ByUs(line) => line.trouble(),
-            Spoken::ByHyper(hyper) => hyper.trouble(),
-        }
+        self.line.trouble()
     }
 
     /// Statuses that came before the last answer.
     #[must_use]
     pub fn interim(&self) -> Vec<u16> {
-        match &self.way {
-            Spoken::ByUs(line) => line.interim(),
-            Spoken::ByHyper(hyper) => hyper.interim(),
-        }
+        self.line.interim()
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        if let Spoken::ByUs(line) = &self.way {
-            line.say_goodbye();
-        }
+        self.line.say_goodbye();
     }
 }
 
@@ -217,14 +181,9 @@ impl Pool {
     /// Takes the connection that was used last and can take a request.
     pub fn take(&self) -> Option<Open> {
         let mut idle = self.idle.borrow_mut();
-        let mut at = idle.len();
-        while at > 0 {
-            at -= 1;
-            if idle[at].open.is_ready() {
-                return Some(idle.remove(at).open);
-            }
-            if idle[at].open.is_closed() {
-                idle.remove(at);
+        while let Some(Idle { open, .. }) = idle.pop() {
+            if open.is_ready() {
+                return Some(open);
             }
         }
         None
@@ -279,7 +238,7 @@ impl Pool {
         idle.retain_mut(|idle| {
             let since = *idle.since.get_or_insert(now);
             let in_time = now.saturating_duration_since(since) < self.limits.idle_time;
-            in_time && !idle.open.is_closed() && !self.is_old(&idle.open, now)
+            in_time && idle.open.is_ready() && !self.is_old(&idle.open, now)
         });
         let multiplex = self.multiplex.as_ref();
         let shared = multiplex.is_some_and(|multiplex| multiplex.sweep(now, &self.limits));

@@ -7,7 +7,6 @@ use h2::{Reason, RecvStream};
 use http::header::CONTENT_LENGTH;
 use http::{StatusCode, response};
 use http_body::{Frame, SizeHint};
-use hyper::body::{Body, Incoming};
 use std::error::Error;
 use std::fmt;
 use std::task::{Context, Poll, ready};
@@ -16,7 +15,6 @@ use std::task::{Context, Poll, ready};
 pub enum Received {
     /// What its connection is to give.
     Http1(Content),
-    ByHyper(Incoming),
     Http2(Box<Streamed>),
 }
 
@@ -24,7 +22,6 @@ pub enum Received {
 #[derive(Debug)]
 pub enum ReceiveError {
     Http1(Failure),
-    ByHyper(hyper::Error),
     Http2(h2::Error),
 }
 
@@ -38,7 +35,6 @@ impl Error for ReceiveError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Http1(failure) => Some(failure),
-            Self::ByHyper(error) => Some(error),
             // Its code becomes that of the caller's stream, where this one would
             // say that all is well.
             Self::Http2(error) if error.reason() == Some(Reason::NO_ERROR) => None,
@@ -108,7 +104,6 @@ impl Received {
     pub fn is_end_stream(&self) -> bool {
         match self {
             Self::Http1(content) => content.is_ended(),
-            Self::ByHyper(incoming) => incoming.is_end_stream(),
             Self::Http2(streamed) => streamed.is_bare || streamed.stream.is_end_stream(),
         }
     }
@@ -117,7 +112,6 @@ impl Received {
     pub fn size_hint(&self) -> SizeHint {
         match self {
             Self::Http1(content) => content.size_hint(),
-            Self::ByHyper(incoming) => incoming.size_hint(),
             Self::Http2(streamed) => match streamed.length {
                 Some(length) => SizeHint::with_exact(length),
                 None => SizeHint::default(),

@@ -200,8 +200,8 @@ async fn until_given(pool: &Pool, slots: &Rc<Slots>, want: Want) -> Option<Given
             Given::Place(_) => return Some(given),
             // Closed: its slot comes back to this request.
             Given::Open(_) if !takes_used(pool, want) => {}
-            Given::Open(mut open) => {
-                if open.is_free().await {
+            Given::Open(open) => {
+                if open.is_ready() {
                     return Some(Given::Open(open));
                 }
             }
@@ -296,7 +296,7 @@ mod tests {
         let slot = pool.slots.as_ref().unwrap().free();
         assert!(slot.is_some());
         let (ours, theirs) = pair().await;
-        pool.put(Open::by_us(Line::new(ours, slot)));
+        pool.put(Open::new(Line::new(ours, slot)));
         theirs
     }
 

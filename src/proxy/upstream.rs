@@ -1,13 +1,12 @@
 //! One sending of a request over a connection to an upstream.
 
 use super::attach::Outbound;
-use super::body::Outgoing;
 use super::dialing::{Connected, connect};
 use super::exchange::{self, Sent};
 use super::http1::answer::Answer;
 use super::http1::line::Failure;
 use super::outgoing;
-use super::pool::{Open, Pool, Spoken};
+use super::pool::{Open, Pool};
 use super::received::{ReceiveError, Received};
 use super::refusal::{Code, Fault, Refusal};
 use super::replay::{CALLER_FAILED, Upload};
@@ -67,17 +66,14 @@ impl Return {
         body: &mut Received,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ReceiveError>>> {
-        let way = self.open.as_ref().map(|open| &open.way);
-        match (body, way) {
-            (Received::Http1(content), Some(Spoken::ByUs(line))) => {
-                line.poll_frame(content, cx).map_err(ReceiveError::Http1)
-            }
-            (Received::ByHyper(body), Some(Spoken::ByHyper(hyper))) => {
-                hyper.poll_frame(body, cx).map_err(ReceiveError::ByHyper)
-            }
+        match (body, &self.open) {
+            (Received::Http1(content), Some(open)) => open
+                .line
+                .poll_frame(content, cx)
+                .map_err(ReceiveError::Http1),
             (Received::Http2(body), _) => body.poll_frame(cx).map_err(ReceiveError::Http2),
             // It has been read: its connection is another request's.
-            (Received::Http1(_) | Received::ByHyper(_), _) => Poll::Ready(None),
+            (Received::Http1(_), None) => Poll::Ready(None),
         }
     }
 
@@ -163,10 +159,8 @@ async fn read_short(back: &Return, mut body: Received) -> bool {
     }
 }
 
-/// Sends a request once. A request that never reached the upstream, because its
-/// pooled connection had just been closed, goes out on another connection; so
-/// does one that may be repeated (RFC 9110, 9.2.2) when a pooled connection
-/// ends without a byte of an answer.
+/// Sends a request once. One that may be repeated (RFC 9110, 9.2.2) goes out once more,
+/// over a new connection, when a pooled one ends without a byte of an answer.
 pub async fn send(
     worker: &Worker,
     route: &WorkerRoute,
@@ -200,29 +194,22 @@ pub async fn send(
             }
         };
         let is_pooled = matches!(connected, Connected::Freed(_));
-        let mut open = match connected {
+        let open = match connected {
             Connected::Http1(open) | Connected::Freed(open) => open,
             Connected::Http2(given) => {
                 place = Some(given);
                 continue;
             }
         };
-        let asked = ask(worker, route, &mut open, outbound, attach, upload, deadline);
+        let asked = ask(worker, route, &open, outbound, attach, upload, deadline);
         let failure = match asked.await? {
             Ok(response) => return answered(route, open, response, upload),
             Err(failure) => failure,
         };
-        let unsent = matches!(failure, Failure::Unsent);
-        let again = is_pooled && (unsent || may_repeat(outbound.method, upload, &failure));
-        if !again {
-            let refusal = failed(route, open.trouble().as_ref(), failure);
-            return Err(if unsent {
-                refusal.with(Fault::Unsent)
-            } else {
-                refusal
-            });
+        if !is_pooled || !may_repeat(outbound.method, upload, &failure) {
+            return Err(failed(route, open.trouble().as_ref(), failure));
         }
-        fresh_only = !unsent;
+        fresh_only = true;
     }
 }
 
@@ -230,37 +217,22 @@ pub async fn send(
 async fn ask(
     worker: &Worker,
     route: &WorkerRoute,
-    open: &mut Open,
+    open: &Open,
     outbound: &Outbound<'_>,
     attach: &Attach,
     upload: Option<&Upload>,
     deadline: &Cell<Instant>,
 ) -> Result<Result<Response<Received>, Failure>, Refusal> {
     let whole = route.whole.as_deref();
-    let answer = match &mut open.way {
-        Spoken::ByUs(line) => {
-            let content = line.write(|head| outbound.write(attach, whole, upload, head))?;
-            let answer = line.answer(content, outbound.method == Method::HEAD);
-            worker
-                .deadlines
-                .until(deadline, answer)
-                .await
-                .map(|answer| {
-                    answer.map(|Answer { head, content, .. }| {
-                        Response::from_parts(head, Received::Http1(content))
-                    })
-                })
-        }
-        Spoken::ByHyper(hyper) => {
-            let body = upload.map_or(Outgoing::Empty, |upload| Outgoing::Kept(upload.send()));
-            let mut request = outbound.request(attach, body)?;
-            if let Some(whole) = whole {
-                whole.address(&mut request);
-            }
-            let answer = hyper.answer(request);
-            Box::pin(worker.deadlines.until(deadline, answer)).await
-        }
-    };
+    let line = &open.line;
+    let content = line.write(|head| outbound.write(attach, whole, upload, head))?;
+    let answer = line.answer(content, outbound.method == Method::HEAD);
+    let answer = worker.deadlines.until(deadline, answer).await;
+    let answer = answer.map(|answer| {
+        answer.map(|Answer { head, content, .. }| {
+            Response::from_parts(head, Received::Http1(content))
+        })
+    });
     answer.map_err(|_| timed_out(route))
 }
 
@@ -326,7 +298,7 @@ pub fn failed(route: &WorkerRoute, trouble: Option<&Trouble>, failure: Failure) 
     let (why, fault) = match failure {
         Failure::Caller => return Refusal::bad_request(CALLER_FAILED),
         Failure::TooLarge(most) => return Refusal::too_large(most),
-        Failure::Unsent | Failure::Lost => ("closed the connection without an answer", Fault::Lost),
+        Failure::Lost => ("closed the connection without an answer", Fault::Lost),
         Failure::Malformed => (
             "sent something that is not an HTTP/1.1 answer",
             Fault::NotTheirs,

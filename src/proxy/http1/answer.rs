@@ -2,6 +2,7 @@
 //! content behind it (6.3).
 
 use super::content::Content;
+use super::spelled::Spelled;
 use bytes::{Bytes, BytesMut};
 use http::header::{
     CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
@@ -36,11 +37,11 @@ pub enum Parsed {
 }
 
 /// Reads a head; takes it from `bytes` when it is whole. `of_head`: the answer
-/// to HEAD has no content.
+/// to HEAD has no content. `spells`: notes how names are spelt.
 ///
 /// # Errors
 /// When it can't become one.
-pub fn parse(bytes: &mut Bytes, of_head: bool) -> Result<Parsed, Malformed> {
+pub fn parse(bytes: &mut Bytes, of_head: bool, spells: bool) -> Result<Parsed, Malformed> {
     // No empty line comes before it: that is a caller's to send (2.2).
     if matches!(bytes.first(), Some(b'\r' | b'\n')) {
         return Err(Malformed);
@@ -66,12 +67,16 @@ pub fn parse(bytes: &mut Bytes, of_head: bool) -> Result<Parsed, Malformed> {
     let is_http_11 = found.version == Some(1);
     let mut noted = Noted::new(is_http_11);
     let mut headers = HeaderMap::with_capacity(found.headers.len());
+    let mut names = Vec::new();
     for field in found.headers.iter() {
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Malformed)?;
         // Where it stands is known, so that nothing is copied.
         let value = bytes.slice_ref(field.value);
         let value = HeaderValue::from_maybe_shared(value).map_err(|_| Malformed)?;
         noted.note(&name, &value);
+        if spells {
+            names.push((name.clone(), bytes.slice_ref(field.name.as_bytes())));
+        }
         headers.append(name, value);
     }
     let content = noted.content(status, of_head)?;
@@ -81,6 +86,9 @@ pub fn parse(bytes: &mut Bytes, of_head: bool) -> Result<Parsed, Malformed> {
         && let Ok(reason) = ReasonPhrase::try_from(reason.as_bytes())
     {
         head.extensions.insert(reason);
+    }
+    if spells {
+        head.extensions.insert(Spelled::new(names));
     }
     head.status = status;
     head.version = if is_http_11 {

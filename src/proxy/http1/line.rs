@@ -48,6 +48,8 @@ struct Wire {
     keeps_alive: bool,
     /// A task sends the rest of the request's content.
     sends: bool,
+    /// Notes how the names of answers' fields are spelt.
+    spells: bool,
     /// Nothing more can be read.
     is_broken: bool,
     /// What the reader is still to be told.
@@ -61,8 +63,6 @@ struct Wire {
 /// Why there is no answer, or no more of it.
 #[derive(Debug)]
 pub enum Failure {
-    /// Nothing of the request was sent: the connection had ended.
-    Unsent,
     /// The connection ended.
     Lost,
     /// What came is no answer of HTTP/1.1.
@@ -86,7 +86,7 @@ impl From<SendError> for Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Unsent | Self::Lost => "the connection ended",
+            Self::Lost => "the connection ended",
             Self::Malformed => "that is not HTTP/1.1",
             Self::Caller => "the request's content ended early",
             Self::TooLarge(_) => "the request's content is too long",
@@ -109,11 +109,19 @@ impl Line {
             reads: scratch::SIZE,
             keeps_alive: true,
             sends: false,
+            spells: false,
             is_broken: false,
             failure: None,
             reader: None,
             slot,
         })))
+    }
+
+    /// Has it note how the names of answers' fields are spelt, or not.
+    #[must_use]
+    pub fn spelling(self, spells: bool) -> Self {
+        self.0.borrow_mut().spells = spells;
+        self
     }
 
     /// True when a request may be sent: nothing of the last one is left, and
@@ -341,7 +349,7 @@ impl Wire {
     fn poll_head(&mut self, of_head: bool, cx: &mut Context<'_>) -> Poll<Result<Parsed, Failure>> {
         loop {
             if !self.come.is_empty() {
-                let parsed = answer::parse(&mut self.come, of_head);
+                let parsed = answer::parse(&mut self.come, of_head, self.spells);
                 let parsed = parsed.map_err(|_| Failure::Malformed)?;
                 if !matches!(parsed, Parsed::Partial) {
                     return Poll::Ready(Ok(parsed));

@@ -60,6 +60,35 @@ impl<'a> Speller<'a> {
     }
 }
 
+/// Writes fields, a line each.
+pub struct Lines<'a> {
+    pub out: &'a mut Vec<u8>,
+    names: Option<Speller<'a>>,
+}
+
+impl<'a> Lines<'a> {
+    /// `names`: where they are not simply in lower case.
+    #[must_use]
+    pub fn new(out: &'a mut Vec<u8>, names: Option<Speller<'a>>) -> Self {
+        Self { out, names }
+    }
+
+    /// The beginning of a line.
+    pub fn name(&mut self, name: &HeaderName) {
+        match &mut self.names {
+            None => self.out.extend_from_slice(name.as_str().as_bytes()),
+            Some(names) => names.put(self.out, name),
+        }
+        self.out.extend_from_slice(b": ");
+    }
+
+    pub fn put(&mut self, name: &HeaderName, value: &[u8]) {
+        self.name(name);
+        self.out.extend_from_slice(value);
+        self.out.extend_from_slice(b"\r\n");
+    }
+}
+
 fn capitalize(out: &mut Vec<u8>, name: &HeaderName) {
     let mut begins = true;
     out.extend(name.as_str().bytes().map(|byte| {

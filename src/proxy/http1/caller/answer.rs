@@ -3,7 +3,7 @@
 
 use super::date;
 use super::head::{Asked, has, number};
-use crate::proxy::http1::spelled::{Spelled, Speller};
+use crate::proxy::http1::spelled::{Lines, Spelled, Speller};
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
     CONTENT_TYPE, DATE, HOST, HeaderMap, HeaderName, HeaderValue, MAX_FORWARDS, SET_COOKIE, TE,
@@ -52,10 +52,7 @@ pub fn put(
     out.reserve(128 + 48 * head.headers.len());
     put_status(out, head, asked);
     let spelled = head.extensions.get::<Spelled>();
-    let mut line = Lines {
-        out,
-        names: asked.spells.then(|| Speller::new(spelled)),
-    };
+    let mut line = Lines::new(out, asked.spells.then(|| Speller::new(spelled)));
     let mut seen = Seen::default();
     for (name, value) in &head.headers {
         match *name {
@@ -91,10 +88,7 @@ pub fn put(
 /// knows of and that may be there (RFC 9110, 6.5.1).
 pub fn put_trailers(out: &mut Vec<u8>, trailers: &HeaderMap, named: &[HeaderName], spells: bool) {
     out.extend_from_slice(b"0\r\n");
-    let mut line = Lines {
-        out,
-        names: spells.then(|| Speller::new(None)),
-    };
+    let mut line = Lines::new(out, spells.then(|| Speller::new(None)));
     for (name, value) in trailers {
         if named.contains(name) && may_trail(name) {
             line.put(name, value.as_bytes());
@@ -114,41 +108,18 @@ struct Seen<'h> {
     date: bool,
 }
 
-/// Writes fields, a line each.
-struct Lines<'a> {
-    out: &'a mut Vec<u8>,
-    /// Where names are not simply in lower case.
-    names: Option<Speller<'a>>,
-}
-
-impl Lines<'_> {
-    fn name(&mut self, name: &HeaderName) {
-        match &mut self.names {
-            None => self.out.extend_from_slice(name.as_str().as_bytes()),
-            Some(names) => names.put(self.out, name),
+/// All values of a name in one line, and another one.
+fn put_list(line: &mut Lines<'_>, name: &HeaderName, headers: &HeaderMap, last: Option<&str>) {
+    line.name(name);
+    let values = headers.get_all(name).iter().map(HeaderValue::as_bytes);
+    let values = values.chain(last.map(str::as_bytes));
+    for (number, value) in values.enumerate() {
+        if number > 0 {
+            line.out.extend_from_slice(b", ");
         }
-        self.out.extend_from_slice(b": ");
+        line.out.extend_from_slice(value);
     }
-
-    fn put(&mut self, name: &HeaderName, value: &[u8]) {
-        self.name(name);
-        self.out.extend_from_slice(value);
-        self.out.extend_from_slice(b"\r\n");
-    }
-
-    /// All values of a name in one line, and another one.
-    fn put_list(&mut self, name: &HeaderName, headers: &HeaderMap, last: Option<&str>) {
-        self.name(name);
-        let values = headers.get_all(name).iter().map(HeaderValue::as_bytes);
-        let values = values.chain(last.map(str::as_bytes));
-        for (number, value) in values.enumerate() {
-            if number > 0 {
-                self.out.extend_from_slice(b", ");
-            }
-            self.out.extend_from_slice(value);
-        }
-        self.out.extend_from_slice(b"\r\n");
-    }
+    line.out.extend_from_slice(b"\r\n");
 }
 
 fn put_status(out: &mut Vec<u8>, head: &response::Parts, asked: &Asked) {
@@ -214,7 +185,7 @@ fn put_framing(
     line.put(&TRANSFER_ENCODING, b"chunked");
     let mut named = Vec::new();
     if seen.trailer {
-        line.put_list(&TRAILER, &head.headers, None);
+        put_list(line, &TRAILER, &head.headers, None);
         if asked.wants_trailers {
             named.extend(names_of(&head.headers));
         }
@@ -258,7 +229,7 @@ fn put_connection(
         false => (!asked.is_http10 && !seen.closes).then_some("close"),
     };
     if seen.connection || word.is_some() {
-        line.put_list(&CONNECTION, headers, word);
+        put_list(line, &CONNECTION, headers, word);
     }
 }
 
