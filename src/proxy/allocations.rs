@@ -38,7 +38,7 @@ fn route(shared: &Shared) -> WorkerRoute {
     }
 }
 
-/// A caller's request as hyper gives it, with a header of our name in it.
+/// A caller's request as it comes, with a header of our name in it.
 fn head() -> request::Parts {
     // Part of a buffer that others have parts of, too.
     let target = Bytes::from_owner(b"/v1/reports?year=2026".to_vec());

@@ -152,7 +152,7 @@ fn check_method(head: &request::Parts) -> Result<(), Refusal> {
     }
 }
 
-/// hyper has resolved lengths by now; what it lets pass are codings before
+/// Lengths are resolved by now; what the parser lets pass are codings before
 /// `chunked`, and several of them (RFC 9112, 6.1).
 fn check_framing(head: &request::Parts) -> Result<(), Refusal> {
     let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();

@@ -118,7 +118,7 @@ struct Kept {
     trailers: Option<HeaderMap>,
 }
 
-/// One sending of an [`Upload`], as a body for hyper.
+/// One sending of an [`Upload`], as a body.
 pub struct Sending {
     shared: Rc<Shared>,
     number: u32,

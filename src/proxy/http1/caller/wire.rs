@@ -103,8 +103,14 @@ impl Wire {
 
     /// Nobody will read the body.
     pub fn let_go(&self) {
-        self.io.borrow_mut().is_held = false;
-        self.call();
+        let mut io = self.io.borrow_mut();
+        io.is_held = false;
+        // Else nobody waits for it.
+        let goes_on = !matches!(io.body, Incoming::Ended);
+        drop(io);
+        if goes_on {
+            self.call();
+        }
     }
 
     /// How much of the body is to come.
