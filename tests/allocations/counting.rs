@@ -21,7 +21,7 @@ pub fn watch(thread: i32) {
     WATCHED.store(thread, Ordering::SeqCst);
 }
 
-/// Its allocations so far, and how many of them were of hyper's read buffers.
+/// Its allocations so far, and how many of them were of the size of read buffers.
 pub fn counts() -> (u64, u64) {
     (ALL.load(Ordering::SeqCst), BUFFERS.load(Ordering::SeqCst))
 }

@@ -12,6 +12,9 @@ use hyper::ext::ReasonPhrase;
 
 /// Fields that a head may have.
 const MOST_FIELDS: usize = 100;
+/// Fields that there is room for at least: the memory becomes that of the next
+/// request's, which has more of them.
+const ROOM: usize = 12;
 /// Bytes that a head may have.
 pub const LONGEST: usize = 256 * 1024;
 
@@ -66,7 +69,7 @@ pub fn parse(bytes: &mut Bytes, of_head: bool, spells: bool) -> Result<Parsed, M
     }
     let is_http_11 = found.version == Some(1);
     let mut noted = Noted::new(is_http_11);
-    let mut headers = HeaderMap::with_capacity(found.headers.len());
+    let mut headers = HeaderMap::with_capacity(found.headers.len().max(ROOM));
     let mut names = Vec::new();
     for field in found.headers.iter() {
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Malformed)?;

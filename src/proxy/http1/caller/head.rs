@@ -75,6 +75,8 @@ pub struct Head {
 
 /// As many fields are looked for without a further allocation.
 const FEW: usize = 128;
+/// Room for fields that are added on the way to the upstream.
+const OURS: usize = 4;
 /// What a URI may have at all, by its type.
 const MOST_TARGET: usize = u16::MAX as usize - 1;
 /// Lengths that could not be counted with.
@@ -144,7 +146,7 @@ fn parse_in<'b>(
     let is_http10 = version == 0;
     let mut noted = Noted::new(is_http10);
     parts.headers = std::mem::take(headers);
-    parts.headers.reserve(parsed.headers.len());
+    parts.headers.reserve(parsed.headers.len() + OURS);
     let mut names = Vec::new();
     for field in parsed.headers.iter() {
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Fault::Malformed)?;
