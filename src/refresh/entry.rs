@@ -14,7 +14,7 @@ use super::wing::{ManualOutcome, Setup};
 use crate::account::ConnectedAccount;
 use crate::base::clock::{Mono, Now};
 use crate::config::checked::GrantType;
-use crate::token::{self, Credential, Published, Publisher, Unavailable, Verdict, Waited};
+use crate::token::{self, Announced, Granted, Publisher, Unavailable, Verdict, Waited};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use url::Url;
@@ -99,8 +99,8 @@ impl Entry {
     /// newer one in its place.
     pub fn publish(&mut self, now: Now, publication: Publication) -> bool {
         let served_until = match &*self.publisher.current() {
-            Published::Valid(credential) => credential.expiry,
-            Published::Unavailable(_) => None,
+            Announced::Valid(granted) => granted.expiry,
+            Announced::Unavailable(_) => None,
         };
         let is_gone = matches!(publication, Publication::Unavailable(_));
         self.tell_workers(now, publication);
@@ -110,28 +110,28 @@ impl Entry {
     pub fn tell_workers(&mut self, now: Now, publication: Publication) {
         let token = self.machine.tokens().map(|tokens| &tokens.access_token);
         let published = match publication {
-            Publication::Unavailable(why) => Published::Unavailable(why),
+            Publication::Unavailable(why) => Announced::Unavailable(why),
             Publication::Token { generation, expiry } => {
                 let Some(token) = token else {
                     return;
                 };
                 match attach::build(&self.account.attach, token) {
-                    Ok(attach) => Published::Valid(Arc::new(Credential {
+                    Ok(_) => Announced::Valid(Granted {
                         generation,
                         expiry,
                         void_before: self.machine.void_before(),
                         token: token.clone(),
-                        attach,
-                    })),
+                        way: self.account.attach.clone(),
+                    }),
                     // Neither a fetched nor a stored token comes here that does not fit.
-                    Err(error) => Published::Unavailable(Unavailable::Misconfigured {
+                    Err(error) => Announced::Unavailable(Unavailable::Misconfigured {
                         cause: Arc::from(error.to_string()),
                         retry_at: now.wall,
                     }),
                 }
             }
         };
-        self.former.publish(&published, token);
+        self.former.publish(&published);
         self.publisher.publish(published);
     }
 
