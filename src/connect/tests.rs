@@ -126,7 +126,7 @@ proptest! {
 }
 
 fn at(seconds: u64) -> Mono {
-    Mono(Duration::from_secs(seconds))
+    Mono::new(Duration::from_secs(seconds))
 }
 
 fn browser(session: &str) -> Binding {
@@ -165,7 +165,7 @@ fn a_state_is_good_once() {
 fn a_state_expires() {
     let mut attempts = Attempts::default();
     attempts.begin(at(0), "d".to_owned(), attempt(1, Binding::Api));
-    let late = Mono(LIFE);
+    let late = Mono::new(LIFE);
     assert_eq!(attempts.take(late, "d", None).unwrap_err(), Bad::Expired);
     let ended = attempts.outcome(late, &key("one"), "id1");
     assert_eq!(ended, Some(Outcome::Expired));

@@ -250,11 +250,11 @@ impl From<TokensForm> for StoredTokens {
 
 /// Saturates in the year 584,556,019.
 fn millis(at: Wall) -> u64 {
-    u64::try_from(at.0.as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(at.passed().as_millis()).unwrap_or(u64::MAX)
 }
 
 fn wall(millis: u64) -> Wall {
-    Wall(Duration::from_millis(millis))
+    Wall::new(Duration::from_millis(millis))
 }
 
 #[cfg(test)]

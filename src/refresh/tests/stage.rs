@@ -34,8 +34,8 @@ impl Clock for TestClock {
         let passed = self.origin.elapsed();
         let stepped = 1_700_000_000 + self.stepped.load(Ordering::Relaxed);
         Now {
-            mono: Mono(passed),
-            wall: Wall(Duration::from_secs(stepped.unsigned_abs()) + passed),
+            mono: Mono::new(passed),
+            wall: Wall::new(Duration::from_secs(stepped.unsigned_abs()) + passed),
         }
     }
 }

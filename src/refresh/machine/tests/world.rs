@@ -246,7 +246,7 @@ impl World {
     pub fn step_wall(&mut self, seconds: i64) {
         let by = secs(seconds.unsigned_abs());
         self.now.wall = if seconds < 0 {
-            Wall(self.now.wall.0.saturating_sub(by))
+            Wall::new(self.now.wall.passed().saturating_sub(by))
         } else {
             self.now.wall.plus(by)
         };
@@ -335,8 +335,8 @@ impl World {
 
 pub fn start() -> Now {
     Now {
-        mono: Mono(secs(100)),
-        wall: Wall(secs(1_700_000_000)),
+        mono: Mono::new(secs(100)),
+        wall: Wall::new(secs(1_700_000_000)),
     }
 }
 
