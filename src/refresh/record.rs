@@ -70,6 +70,18 @@ pub struct Intent {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreadable(pub String);
 
+/// Which client at which server stored tokens must belong to.
+pub trait Binding: Send + Sync {
+    /// It as text; seldom wanted, so that none of very many accounts keeps it.
+    fn text(&self) -> String;
+}
+
+impl Binding for ConnectedAccount {
+    fn text(&self) -> String {
+        binding(self)
+    }
+}
+
 /// The text by which tokens are bound to their client.
 #[must_use]
 pub fn binding(account: &ConnectedAccount) -> String {

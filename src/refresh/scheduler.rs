@@ -310,7 +310,9 @@ impl Scheduler {
             self.awaiting_secret.remove(&at);
         }
         let rank = entry.machine.rank();
-        entry.place = self.slots.place(entry.endpoint, at, entry.place, rank);
+        let place = entry.place.as_deref().copied();
+        let place = self.slots.place(entry.endpoint, at, place, rank);
+        entry.place = place.map(Box::new);
         let wake = entry.machine.next_wake(now);
         let wake = wake.map(|moment| now.mono.plus(now.until(moment)));
         self.wake_at(at, wake);
