@@ -9,6 +9,8 @@ pub mod inherited;
 pub mod interim;
 pub mod listen;
 pub mod own;
+#[cfg(test)]
+pub mod pair;
 pub(crate) mod pass_on;
 mod race;
 #[cfg(target_os = "linux")]

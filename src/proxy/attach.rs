@@ -5,25 +5,27 @@ use super::body::Outgoing;
 use super::edits;
 use super::expect::await_continue;
 use super::handshake::put_upgrade;
-use super::hop::{self, GoesOn, Noted, names_in, take_connection};
+use super::hop::{self, GoesOn, Noted, take_connection};
+use super::http1::upload::{self, Framing, may_trail, put_field};
+use super::outgoing::Whole;
 use super::path::{Rewrite, without_pairs};
 use super::patience::Patience;
+use super::received::Received;
 use super::refusal::{Code, Refusal};
+use super::replay::{Sending, Upload};
 use super::route::WorkerRoute;
 use super::spelling::Spelling;
 use super::trace::TRACEPARENT;
+use super::trailers::{foreign_trailers, keep_foreign_trailers};
 use super::verdict;
-use crate::config::checked::Route;
 use crate::token::{Attach, QueryPair, RejectedStatus, TokenPlace};
 use http::header::{
     CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue,
-    TRAILER, TRANSFER_ENCODING,
+    PROXY_AUTHORIZATION, TRAILER, TRANSFER_ENCODING,
 };
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, Uri, request};
-use hyper::body::Body;
 use std::borrow::Cow;
-use std::cell::RefCell;
 use std::sync::LazyLock;
 
 /// Our own cookies never leave for an upstream.
@@ -35,50 +37,17 @@ pub struct Outbound<'a> {
     /// As the caller sent it: matching and forwarding use the same bytes.
     target: &'a PathAndQuery,
     route: &'a WorkerRoute,
-    /// For the first sending, which takes them.
-    headers: Option<HeaderMap>,
-    /// For any other.
-    kept: Fields,
+    headers: HeaderMap,
     has_trailers: bool,
     /// The caller takes trailers, and says so.
     pub wants_trailers: bool,
     /// The upstream says when the body may come.
     expects: bool,
-    shelf: &'a Shelf,
     spelling: Spelling,
     /// How long it may wait for connections.
     pub patience: Patience,
     /// Where traces are configured: whose child the upstream's span is.
     pub traceparent: Option<Box<HeaderValue>>,
-}
-
-type Fields = Vec<(HeaderName, HeaderValue)>;
-
-/// Lists that one request after another keeps its fields in.
-#[derive(Default)]
-pub struct Shelf(RefCell<Vec<Fields>>);
-
-impl Shelf {
-    /// Lists kept, for as many requests at once.
-    const MOST: usize = 64;
-
-    fn take(&self) -> Fields {
-        self.0.borrow_mut().pop().unwrap_or_default()
-    }
-
-    fn put(&self, mut fields: Fields) {
-        fields.clear();
-        let mut shelf = self.0.borrow_mut();
-        if shelf.len() < Self::MOST && fields.capacity() <= Self::MOST {
-            shelf.push(fields);
-        }
-    }
-}
-
-impl Drop for Outbound<'_> {
-    fn drop(&mut self) {
-        self.shelf.put(std::mem::take(&mut self.kept));
-    }
 }
 
 /// What an absolute target without a path means.
@@ -90,7 +59,6 @@ impl<'a> Outbound<'a> {
         head: &'a mut request::Parts,
         noted: Noted,
         route: &'a WorkerRoute,
-        shelf: &'a Shelf,
     ) -> Result<Self, Refusal> {
         let mut headers = std::mem::take(&mut head.headers);
         let spelling = Spelling::of(head, route);
@@ -103,34 +71,24 @@ impl<'a> Outbound<'a> {
             None => drop(headers.insert(HOST, route.authority.clone())),
             Some(edits) => edits::request(edits, &mut headers, &head.uri, &route.authority),
         }
-        let mut kept = shelf.take();
-        let all = headers.iter();
-        kept.extend(all.map(|(name, value)| (name.clone(), value.clone())));
         Ok(Self {
             method: &head.method,
             target: head.uri.path_and_query().unwrap_or(&ROOT),
             route,
-            kept,
+            headers,
             has_trailers: noted.trailer,
             wants_trailers,
             expects: noted.goes_on.expect,
-            shelf,
             spelling,
             patience: Patience::of(route),
-            headers: Some(headers),
             traceparent: None,
         })
     }
 
     /// The request for one sending, with this credential in it.
-    pub fn request(
-        &mut self,
-        attach: &Attach,
-        body: Outgoing,
-    ) -> Result<Request<Outgoing>, Refusal> {
-        let target = self.target(attach)?;
-        let kept = &self.kept;
-        let mut headers = self.headers.take().unwrap_or_else(|| with_all(kept));
+    pub fn request(&self, attach: &Attach, body: Outgoing) -> Result<Request<Outgoing>, Refusal> {
+        let target = self.target(attach)?.into_owned();
+        let mut headers = self.headers.clone();
         if let Some(traceparent) = &self.traceparent {
             headers.insert(&TRACEPARENT, (**traceparent).clone());
         }
@@ -154,32 +112,114 @@ impl<'a> Outbound<'a> {
         Ok(request)
     }
 
+    /// Writes the head for one sending over HTTP/1.1, with this credential in it;
+    /// gives what follows it. To a proxy that gets the request `whole`, in that form.
+    pub fn write(
+        &self,
+        attach: &Attach,
+        whole: Option<&Whole>,
+        upload: Option<&Upload>,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<upload::Upload>, Refusal> {
+        out.extend_from_slice(self.method.as_str().as_bytes());
+        out.push(b' ');
+        if let Some(whole) = whole {
+            whole.write_origin(out);
+        }
+        out.extend_from_slice(self.target(attach)?.as_str().as_bytes());
+        out.extend_from_slice(b" HTTP/1.1\r\n");
+        let token = match &attach.token {
+            TokenPlace::Header { name, value } => Some((name, value)),
+            TokenPlace::Query(_) => None,
+        };
+        for (name, value) in &self.headers {
+            if !self.is_said_anew(name, attach, token.map(|(name, _)| name), upload) {
+                put_field(out, name, value);
+            }
+        }
+        for (name, value) in attach.headers.iter().map(|(name, value)| (name, value)) {
+            put_field(out, name, value);
+        }
+        if let Some((name, value)) = token {
+            put_field(out, name, value);
+        }
+        if let Some(traceparent) = &self.traceparent {
+            put_field(out, &TRACEPARENT, traceparent);
+        }
+        if let Some(login) = whole.and_then(Whole::authorization) {
+            put_field(out, &PROXY_AUTHORIZATION, login);
+        }
+        let content = upload.map(|upload| self.write_framing(attach, upload.send(), out));
+        out.extend_from_slice(b"\r\n");
+        Ok(content)
+    }
+
+    /// True for a field of the caller's in whose place there is one of ours.
+    fn is_said_anew(
+        &self,
+        name: &HeaderName,
+        attach: &Attach,
+        token: Option<&HeaderName>,
+        upload: Option<&Upload>,
+    ) -> bool {
+        Some(name) == token
+            || attach.headers.iter().any(|(ours, _)| ours == name)
+            || match *name {
+                TRANSFER_ENCODING => true,
+                CONTENT_LENGTH => upload.is_some(),
+                TRAILER => self.has_trailers,
+                _ => self.traceparent.is_some() && *name == TRACEPARENT,
+            }
+    }
+
+    /// Says how long the content is, in one way.
+    fn write_framing(
+        &self,
+        attach: &Attach,
+        sending: Sending,
+        out: &mut Vec<u8>,
+    ) -> upload::Upload {
+        let framing = match sending.size_hint().exact() {
+            Some(length) => {
+                put_field(out, &CONTENT_LENGTH, &HeaderValue::from(length));
+                Framing::Length(length)
+            }
+            None => {
+                let mut names = Vec::new();
+                if self.has_trailers {
+                    names = foreign_trailers(&self.headers, attach, Some(&self.route.route));
+                    names.retain(may_trail);
+                }
+                for name in &names {
+                    put_field(out, &TRAILER, &HeaderValue::from(name.clone()));
+                }
+                put_field(out, &TRANSFER_ENCODING, &CHUNKED);
+                Framing::Chunked(names)
+            }
+        };
+        upload::Upload::new(sending, framing)
+    }
+
     /// The next sending goes to another address of the route's upstream.
     pub fn lead_to(&mut self, route: &'a WorkerRoute, is_last: bool) {
         let edits = route.route.edits.as_ref();
         if !edits.is_some_and(|edits| edits.preserve_host) {
-            let mut kept = self.kept.iter_mut();
-            if let Some((_, host)) = kept.find(|(name, _)| *name == HOST) {
-                host.clone_from(&route.authority);
-            }
-            if let Some(headers) = &mut self.headers {
-                headers.insert(HOST, route.authority.clone());
-            }
+            self.headers.insert(HOST, route.authority.clone());
         }
         self.route = route;
         self.patience.go_on(is_last);
     }
 
     /// What of an answer to this request rejects the token, if anything does.
-    pub fn rejection<B: Body>(&self, answer: &Response<B>) -> Option<RejectedStatus> {
-        verdict::rejection(answer, &self.route.retry_on, || self.is_grpc())
+    pub fn rejection(&self, answer: &Response<Received>) -> Option<RejectedStatus> {
+        let is_bare = answer.body().is_end_stream();
+        verdict::rejection(answer, is_bare, &self.route.retry_on, || self.is_grpc())
     }
 
     /// True of a request of gRPC's.
     fn is_grpc(&self) -> bool {
-        let mut fields = self.kept.iter();
-        let found = fields.find(|(name, _)| *name == CONTENT_TYPE);
-        found.is_some_and(|(_, value)| value.as_bytes().starts_with(b"application/grpc"))
+        let kind = self.headers.get(CONTENT_TYPE);
+        kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
     }
 
     /// What follows the route's prefix in the path.
@@ -187,7 +227,7 @@ impl<'a> Outbound<'a> {
         self.route.rest(self.target.path())
     }
 
-    fn target(&self, attach: &Attach) -> Result<PathAndQuery, Refusal> {
+    fn target(&self, attach: &Attach) -> Result<Cow<'_, PathAndQuery>, Refusal> {
         let upstream = &self.route.route.upstream;
         let token = match &attach.token {
             TokenPlace::Query(pair) => Some(pair),
@@ -201,7 +241,7 @@ impl<'a> Outbound<'a> {
             && upstream.path == "/"
             && rest == self.target.path()
         {
-            return Ok(self.target.clone());
+            return Ok(Cow::Borrowed(self.target));
         }
         let rewrite = Rewrite {
             upstream_path: &upstream.path,
@@ -210,7 +250,7 @@ impl<'a> Outbound<'a> {
             query: callers_query(self.target.query(), ours),
             attached: &attached,
         };
-        rewrite.build().ok_or_else(|| {
+        rewrite.build().map(Cow::Owned).ok_or_else(|| {
             Refusal::new(
                 Code::UriTooLong,
                 "with the route's path and parameters the request target is not valid",
@@ -226,14 +266,6 @@ fn callers_query<'q, 'a, I: Iterator<Item = &'a QueryPair>>(
     without_pairs(query?, |name| {
         ours().any(|pair| pair.name.as_bytes() == name)
     })
-}
-
-fn with_all(kept: &[(HeaderName, HeaderValue)]) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(kept.len());
-    for (name, value) in kept {
-        headers.append(name.clone(), value.clone());
-    }
-    headers
 }
 
 /// Removes what ends at the caller's connection.
@@ -280,37 +312,6 @@ fn strip_named(headers: &mut HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Announces no trailer that an upstream could take for what is ours, or for
-/// what ends here: hyper sends those alone that are announced.
-fn keep_foreign_trailers(headers: &mut HeaderMap, attach: &Attach, route: Option<&Route>) {
-    let token = match &attach.token {
-        TokenPlace::Header { name, .. } => Some(name),
-        TokenPlace::Query(_) => None,
-    };
-    let ours: Vec<&HeaderName> = attach.headers.iter().map(|(name, _)| name).collect();
-    let foreign =
-        |name: &HeaderName| Some(name) != token && !ours.contains(&name) && is_foreign(name, route);
-    let values = headers.get_all(TRAILER).iter();
-    let kept: Vec<HeaderName> = values.flat_map(names_in).filter(foreign).collect();
-    headers.remove(TRAILER);
-    for name in kept {
-        headers.append(TRAILER, HeaderValue::from(name));
-    }
-}
-
-/// A name that a trailer may have on this route, unless it is ours.
-pub(super) fn is_foreign(name: &HeaderName, route: Option<&Route>) -> bool {
-    let stopped = route.is_some_and(|route| {
-        let edits = route.edits.as_deref();
-        let jwts = route.callers.iter().flat_map(|all| all.jwts());
-        edits.is_some_and(|edits| edits::stops_trailer(edits, name))
-            || jwts.into_iter().any(|jwt| jwt.header == *name)
-    });
-    // Framing and routing are never a trailer's to say (RFC 9110, 6.5.1).
-    let frames = [CONTENT_LENGTH, TRANSFER_ENCODING, HOST].contains(name);
-    *name != COOKIE && !frames && !hop::ends_here(name) && !stopped
-}
-
 fn strip_own_cookies(headers: &mut HeaderMap) {
     let has_own =
         |value: &HeaderValue| memchr::memmem::find(value.as_bytes(), OWN_COOKIE).is_some();
@@ -334,12 +335,13 @@ fn strip_own_cookies(headers: &mut HeaderMap) {
     }
 }
 
+static CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
+
 #[cfg(test)]
 mod tests {
-    use super::{Noted, keep_foreign_trailers, strip_own_cookies};
+    use super::{Noted, strip_own_cookies};
     use crate::proxy::refusal::Refusal;
-    use crate::token::{Attach, TokenPlace};
-    use http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue, TRAILER};
+    use http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue};
 
     fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
         fields
@@ -396,28 +398,6 @@ mod tests {
         let mut headers = map(&[("transfer-encoding", "ChUnKeD")]);
         strip_hop_by_hop(&mut headers).unwrap();
         assert_eq!(headers["transfer-encoding"], "chunked");
-    }
-
-    #[test]
-    fn a_trailer_is_not_in_our_place() {
-        let value = HeaderValue::from_static("the token");
-        let attach = Attach {
-            token: TokenPlace::Header {
-                name: HeaderName::from_static("x-api-key"),
-                value: value.clone(),
-            },
-            headers: vec![(HeaderName::from_static("x-tenant"), value)],
-            query: Vec::new(),
-        };
-        let mut headers = map(&[(
-            "trailer",
-            "X-API-Key, x-sum, cookie,Connection, x-tenant, keep-alive",
-        )]);
-        keep_foreign_trailers(&mut headers, &attach, None);
-        assert_eq!(headers[TRAILER], "x-sum");
-        let mut headers = map(&[("trailer", "x-api-key")]);
-        keep_foreign_trailers(&mut headers, &attach, None);
-        assert!(headers.is_empty());
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub enum SendError {
     Caller(hyper::Error),
     /// It is longer than this many bytes, which are allowed.
     TooLarge(u64),
+    /// It is longer or shorter than its head has it.
+    Length,
     /// We stopped sending, because the upstream had already answered.
     Cut,
 }
@@ -39,6 +41,7 @@ impl std::fmt::Display for SendError {
         match self {
             Self::Caller(error) => write!(f, "the caller's body failed: {error}"),
             Self::TooLarge(most) => write!(f, "the body has more than {most} bytes"),
+            Self::Length => f.write_str("the body is not as long as its head has it"),
             Self::Cut => f.write_str("the upstream answered before the body was sent"),
         }
     }

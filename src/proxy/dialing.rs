@@ -1,30 +1,22 @@
 //! Connections to an upstream: one that is opened, or one that becomes free
 //! where no more may be open.
 
-use super::body::Outgoing;
+use super::by_hyper::ByHyper;
 use super::circuit;
+use super::http1::line::Line;
 use super::multiplex::Place;
 use super::outgoing;
 use super::patience::Share;
-use super::pool::{Open, Versions};
+use super::pool::{Open, Spoken, Versions};
 use super::refusal::{Code, Fault, Refusal};
 use super::route::WorkerRoute;
 use super::slots::{self, Given, Slot, Want};
-use super::spelling;
 use super::upstream::failed;
-use super::wakes::Woken;
 use super::worker::Worker;
 use crate::net::dial::{Connection, DialError, Dialed};
-use crate::net::share::LARGE_READ;
-use crate::net::worker::spawn_local;
-use hyper::client::conn::http1;
 use std::cell::Cell;
 use std::future::Future;
 use std::time::{Duration, Instant};
-
-/// What one upstream connection may hold unread and unsent; reading keeps below
-/// it when many connections have much to read.
-const UPSTREAM_BUFFER: usize = LARGE_READ;
 
 /// A new connection for HTTP/1.1 that may become something else, on which nothing
 /// has been said.
@@ -169,28 +161,15 @@ async fn open_http1(
     route: &WorkerRoute,
     slot: Option<Slot>,
 ) -> Result<Open, Refusal> {
-    let (trouble, interim) = (dialed.stream.trouble(), dialed.stream.interim());
-    let mut http = http1::Builder::new();
-    http.max_buf_size(UPSTREAM_BUFFER);
-    spelling::to_upstreams(&mut http, route);
-    let (sender, connection) = http
-        .handshake::<_, Outgoing>(dialed.stream)
-        .await
-        .map_err(|error| failed(route, trouble.as_ref(), &error))?;
-    let connection = Woken::new(connection);
-    let wakes = connection.wakes();
-    // Its end needs no report: whoever waits for an answer gets the error.
-    spawn_local(async move {
-        drop(connection.await);
-        drop(slot);
-    });
-    let born = Instant::now();
+    if !route.pool.key.keeps_case {
+        return Ok(Open::by_us(Line::new(dialed.stream, slot)));
+    }
+    let trouble = dialed.stream.trouble();
+    let opened = ByHyper::open(dialed.stream, route, slot).await;
+    let hyper = opened.map_err(|failure| failed(route, trouble.as_ref(), failure))?;
     Ok(Open {
-        sender,
-        wakes,
-        trouble,
-        interim,
-        born,
+        way: Spoken::ByHyper(Box::new(hyper)),
+        born: Instant::now(),
     })
 }
 

@@ -117,7 +117,7 @@ async fn pipeline(
         expect::arrange(head, &mut noted, upload);
     }
     let handshake = handshake.as_deref();
-    let mut outbound = Outbound::prepare(head, noted, route, &worker.shelf)?;
+    let mut outbound = Outbound::prepare(head, noted, route)?;
     let mut credential = credential::current(worker, route, seen).await?;
     let mut way = Way {
         route,

@@ -2,21 +2,22 @@
 //! the upstream over a connection of its own, and what answers it.
 
 use super::attach::Outbound;
-use super::body::{Answer, Outgoing};
+use super::body;
 use super::dialing;
 use super::hop::{Noted, names_in};
+use super::http1::answer::Answer;
+use super::http1::line::Line;
 use super::observe::Seen;
 use super::onward::Onward;
+use super::pool::Open;
 use super::received::Received;
 use super::refusal::{Code, Refusal};
 use super::respond;
 use super::route::WorkerRoute;
-use super::spelling;
 use super::tunnel::{Raw, Tunnel};
 use super::upstream::{self, Answered, Return};
 use super::worker::Worker;
 use crate::base::crypto::websocket_accept;
-use crate::net::worker::spawn_local;
 use crate::token::{Attach, Credential};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -25,21 +26,17 @@ use http::header::{
     SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{Method, Response, StatusCode, Version, request};
-use hyper::client::conn::http1;
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::oneshot;
 
 /// A handshake under way.
 pub struct Handshake {
     /// What the upstream has to say to the caller's key.
     accept: String,
     /// The last sending's connection, once it is no longer HTTP.
-    raw: RefCell<Option<oneshot::Receiver<Raw>>>,
+    line: RefCell<Option<Line>>,
 }
 
 /// Whether a request asks for a WebSocket. Any other upgrade is none of ours:
@@ -72,7 +69,7 @@ pub fn asked(
     noted.goes_on.websocket = true;
     Ok(Some(Box::new(Handshake {
         accept: websocket_accept(key),
-        raw: RefCell::default(),
+        line: RefCell::default(),
     })))
 }
 
@@ -111,46 +108,25 @@ impl Handshake {
         now: Instant,
     ) -> Result<Answered, Refusal> {
         // Of a sending before this one: its connection may be in our way.
-        self.raw.take();
+        self.line.take();
         let (stream, slot) = dialing::dial(worker, route, outbound.patience.share()).await?;
-        let trouble = stream.trouble();
-        let mut http = http1::Builder::new();
-        spelling::to_upstreams(&mut http, route);
-        let (mut sender, mut connection) = http
-            .handshake::<_, Outgoing>(stream)
-            .await
-            .map_err(|error| upstream::failed(route, trouble.as_ref(), &error))?;
-        let (give, raw) = oneshot::channel();
-        spawn_local(async move {
-            let ended = poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
-            let parts = connection.into_parts();
-            let raw = Raw {
-                io: parts.io,
-                read: parts.read_buf,
-                slot,
-            };
-            // Nobody waits for it where it stayed HTTP.
-            if ended.is_ok()
-                && let Err(mut raw) = give.send(raw)
-            {
-                let _ =
-                    poll_fn(|cx| hyper::rt::Write::poll_shutdown(Pin::new(&mut raw.io), cx)).await;
-            }
-        });
-        let request = outbound.request(attach, Outgoing::Empty)?;
+        let line = Line::new(stream, slot);
+        line.write(|head| outbound.write(attach, None, None, head))?;
         let deadline = Cell::new(now + route.route.timeout);
-        let answer = sender.send_request(request);
-        let response = worker
-            .deadlines
-            .until(&deadline, answer)
+        let answer = worker.deadlines.until(&deadline, line.answer(None, false));
+        let Answer { head, content, .. } = answer
             .await
             .map_err(|_| upstream::timed_out(route))?
-            .map_err(|error| upstream::failed(route, trouble.as_ref(), &error))?;
-        self.raw.replace(Some(raw));
-        Ok(Answered {
-            response: response.map(Received::Http1),
-            back: Return::to_nowhere(route),
-        })
+            .map_err(|failure| upstream::failed(route, line.trouble().as_ref(), failure))?;
+        let open = Open::by_us(line.clone());
+        let response = Response::from_parts(head, Received::Http1(content));
+        line.closes();
+        let mut answered = upstream::answered(route, open, response, None)?;
+        if is_switch(&answered.response) {
+            answered.back = Return::to_nowhere(route);
+            self.line.replace(Some(line));
+        }
+        Ok(answered)
     }
 
     /// The answer to the caller where the upstream has switched protocols; the
@@ -162,15 +138,13 @@ impl Handshake {
         credential: &Arc<Credential>,
         answered: Answered,
         seen: &mut Seen,
-    ) -> Result<Response<Answer>, Refusal> {
-        let mut response = answered.response.map(|_| Answer::empty());
+    ) -> Result<Response<body::Answer>, Refusal> {
+        let mut response = answered.response.map(|_| body::Answer::empty());
         let headers = response.headers();
         let is_proven = only(headers, &SEC_WEBSOCKET_ACCEPT) == Some(self.accept.as_bytes());
-        let Some(raw) = self
-            .raw
-            .take()
-            .filter(|_| is_websocket(headers) && is_proven)
-        else {
+        let line = self.line.take();
+        let line = line.filter(|_| is_websocket(headers) && is_proven);
+        let Some((io, read, slot)) = line.and_then(Line::into_parts) else {
             return Err(Refusal::new(
                 Code::UpstreamUnreachable,
                 format!(
@@ -185,6 +159,7 @@ impl Handshake {
         headers.remove(CONTENT_LENGTH);
         headers.remove(TRANSFER_ENCODING);
         put_upgrade(headers);
+        let raw = Raw { io, read, slot };
         let tunnel = Tunnel::new(worker, route, credential, raw);
         seen.tunnel = Some(Box::new(Onward::WebSocket(tunnel)));
         Ok(response)

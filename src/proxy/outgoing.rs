@@ -44,6 +44,18 @@ impl Whole {
         }))
     }
 
+    /// What stands before the target in a request to the proxy.
+    pub fn write_origin(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"http://");
+        out.extend_from_slice(self.authority.as_str().as_bytes());
+    }
+
+    /// Our login there.
+    #[must_use]
+    pub fn authorization(&self) -> Option<&HeaderValue> {
+        self.authorization.as_ref()
+    }
+
     /// Turns a request to the upstream into one to the proxy.
     pub fn address(&self, request: &mut Request<Outgoing>) {
         let mut parts = Parts::default();

@@ -1,20 +1,17 @@
 //! Connections of one worker to one origin: idle ones over HTTP/1.1, and those
 //! that many requests share over HTTP/2.
 
-use super::body::Outgoing;
+use super::by_hyper::ByHyper;
 use super::circuit::Circuit;
+use super::http1::line::Line;
 use super::multiplex::Multiplex;
 use super::outgoing;
 use super::slots::{Given, Slots};
-use super::wakes::Wakes;
 use crate::config::checked::{self, Route, UpstreamScheme};
 use crate::net::dial::Origin;
-use crate::net::interim::Interim;
 use crate::net::stream::Trouble;
-use hyper::client::conn::http1::SendRequest;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What routes must have in common to share connections.
@@ -108,12 +105,83 @@ pub struct Pool {
 
 /// Our end of an open HTTP/1.1 connection.
 pub struct Open {
-    pub sender: SendRequest<Outgoing>,
-    pub wakes: Arc<Wakes>,
-    /// Why TLS ended it, if it did.
-    pub trouble: Option<Trouble>,
-    pub interim: Interim,
+    pub way: Spoken,
     pub born: Instant,
+}
+
+/// Who speaks HTTP/1.1 over it.
+pub enum Spoken {
+    ByUs(Line),
+    ByHyper(Box<ByHyper>),
+}
+
+impl Open {
+    /// Opened now.
+    #[must_use]
+    pub fn by_us(line: Line) -> Self {
+        Self {
+            way: Spoken::ByUs(line),
+            born: Instant::now(),
+        }
+    }
+
+    /// Ready for a request.
+    fn is_ready(&self) -> bool {
+        match &self.way {
+            Spoken::ByUs(line) => line.is_open(),
+            Spoken::ByHyper(hyper) => hyper.is_open(),
+        }
+    }
+
+    /// It will never be.
+    fn is_closed(&self) -> bool {
+        match &self.way {
+            Spoken::ByUs(line) => !line.is_open(),
+            Spoken::ByHyper(hyper) => hyper.is_closed(),
+        }
+    }
+
+    /// The same as far as is known without asking the socket.
+    fn is_spent(&self) -> bool {
+        match &self.way {
+            Spoken::ByUs(line) => !line.is_clean(),
+            Spoken::ByHyper(hyper) => hyper.is_closed(),
+        }
+    }
+
+    /// Waits until it is; false when it ends before.
+    pub async fn is_free(&mut self) -> bool {
+        match &mut self.way {
+            Spoken::ByUs(line) => line.is_open(),
+            Spoken::ByHyper(hyper) => hyper.is_free().await,
+        }
+    }
+
+    /// Why TLS ended it, if it did.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Trouble> {
+        match &self.way {
+            Spoken::ByUs(line) => line.trouble(),
+            Spoken::ByHyper(hyper) => hyper.trouble(),
+        }
+    }
+
+    /// Statuses that came before the last answer.
+    #[must_use]
+    pub fn interim(&self) -> Vec<u16> {
+        match &self.way {
+            Spoken::ByUs(line) => line.interim(),
+            Spoken::ByHyper(hyper) => hyper.interim(),
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if let Spoken::ByUs(line) = &self.way {
+            line.say_goodbye();
+        }
+    }
 }
 
 struct Idle {
@@ -152,10 +220,10 @@ impl Pool {
         let mut at = idle.len();
         while at > 0 {
             at -= 1;
-            if idle[at].open.sender.is_ready() {
+            if idle[at].open.is_ready() {
                 return Some(idle.remove(at).open);
             }
-            if idle[at].open.sender.is_closed() {
+            if idle[at].open.is_closed() {
                 idle.remove(at);
             }
         }
@@ -164,7 +232,7 @@ impl Pool {
 
     /// Keeps a connection for the next request, unless it is too old.
     pub fn put(&self, open: Open) {
-        if self.is_old(&open, self.swept.get()) || open.sender.is_closed() {
+        if self.is_old(&open, self.swept.get()) || open.is_spent() {
             return;
         }
         let Some(open) = self.handed_on(open) else {
@@ -211,7 +279,7 @@ impl Pool {
         idle.retain_mut(|idle| {
             let since = *idle.since.get_or_insert(now);
             let in_time = now.saturating_duration_since(since) < self.limits.idle_time;
-            in_time && !idle.open.sender.is_closed() && !self.is_old(&idle.open, now)
+            in_time && !idle.open.is_closed() && !self.is_old(&idle.open, now)
         });
         let multiplex = self.multiplex.as_ref();
         let shared = multiplex.is_some_and(|multiplex| multiplex.sweep(now, &self.limits));

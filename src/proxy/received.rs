@@ -1,26 +1,30 @@
 //! The body of an upstream's answer, over either version of HTTP.
 
+use super::http1::content::Content;
+use super::http1::line::Failure;
 use bytes::Bytes;
 use h2::{Reason, RecvStream};
 use http::header::CONTENT_LENGTH;
 use http::{StatusCode, response};
-use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
+use http_body::{Frame, SizeHint};
+use hyper::body::{Body, Incoming};
 use std::error::Error;
 use std::fmt;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 /// An answer's body, unread.
 pub enum Received {
-    Http1(Incoming),
+    /// What its connection is to give.
+    Http1(Content),
+    ByHyper(Incoming),
     Http2(Box<Streamed>),
 }
 
 /// Why an answer's body ended early.
 #[derive(Debug)]
 pub enum ReceiveError {
-    Http1(hyper::Error),
+    Http1(Failure),
+    ByHyper(hyper::Error),
     Http2(h2::Error),
 }
 
@@ -33,7 +37,8 @@ impl fmt::Display for ReceiveError {
 impl Error for ReceiveError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Http1(error) => Some(error),
+            Self::Http1(failure) => Some(failure),
+            Self::ByHyper(error) => Some(error),
             // Its code becomes that of the caller's stream, where this one would
             // say that all is well.
             Self::Http2(error) if error.reason() == Some(Reason::NO_ERROR) => None,
@@ -75,7 +80,7 @@ impl Streamed {
 
     /// What is passed on makes room for more; what is not holds up this stream
     /// alone.
-    fn poll_frame(
+    pub fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
@@ -97,36 +102,22 @@ impl Streamed {
     }
 }
 
-impl Body for Received {
-    type Data = Bytes;
-    type Error = ReceiveError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, ReceiveError>>> {
-        match self.get_mut() {
-            Self::Http1(incoming) => {
-                let frame = ready!(Pin::new(incoming).poll_frame(cx));
-                Poll::Ready(frame.map(|frame| frame.map_err(ReceiveError::Http1)))
-            }
-            Self::Http2(streamed) => {
-                let frame = ready!(streamed.poll_frame(cx));
-                Poll::Ready(frame.map(|frame| frame.map_err(ReceiveError::Http2)))
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
+impl Received {
+    /// True when nothing of it is left.
+    #[must_use]
+    pub fn is_end_stream(&self) -> bool {
         match self {
-            Self::Http1(incoming) => incoming.is_end_stream(),
+            Self::Http1(content) => content.is_ended(),
+            Self::ByHyper(incoming) => incoming.is_end_stream(),
             Self::Http2(streamed) => streamed.is_bare || streamed.stream.is_end_stream(),
         }
     }
 
-    fn size_hint(&self) -> SizeHint {
+    #[must_use]
+    pub fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Http1(incoming) => incoming.size_hint(),
+            Self::Http1(content) => content.size_hint(),
+            Self::ByHyper(incoming) => incoming.size_hint(),
             Self::Http2(streamed) => match streamed.length {
                 Some(length) => SizeHint::with_exact(length),
                 None => SizeHint::default(),

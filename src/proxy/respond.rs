@@ -16,7 +16,6 @@ use http::header::{
     TRANSFER_ENCODING, VARY,
 };
 use http::{Method, Response, StatusCode, Version, request};
-use hyper::body::Body;
 use std::rc::Rc;
 use std::sync::Arc;
 

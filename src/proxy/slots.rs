@@ -10,7 +10,7 @@ use super::route::WorkerRoute;
 use super::worker::Worker;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -201,7 +201,7 @@ async fn until_given(pool: &Pool, slots: &Rc<Slots>, want: Want) -> Option<Given
             // Closed: its slot comes back to this request.
             Given::Open(_) if !takes_used(pool, want) => {}
             Given::Open(mut open) => {
-                if poll_fn(|cx| open.sender.poll_ready(cx)).await.is_ok() {
+                if open.is_free().await {
                     return Some(Given::Open(open));
                 }
             }
@@ -222,6 +222,9 @@ fn takes_used(pool: &Pool, want: Want) -> bool {
 /// closed for its sake: then it comes first, for the slot is its own.
 async fn queued(pool: &Pool, slots: &Rc<Slots>, want: Want, first: bool) -> Option<Given> {
     let first = pool.close_one() || first;
+    if let Some(slot) = slots.free() {
+        return Some(Given::Slot(slot));
+    }
     let waiting = Waiting {
         pool,
         slots,
@@ -262,20 +265,17 @@ fn overloaded(detail: String) -> Refusal {
 mod tests {
     use super::{Given, Slot, Slots, Waiting, Want, until_given};
     use crate::config::checked::{PathMatch, RouteMatch};
-    use crate::net::interim::Interim;
-    use crate::proxy::body::Outgoing;
+    use crate::net::pair::{pair, turn, with_sockets};
+    use crate::proxy::http1::line::Line;
     use crate::proxy::pool::{Limits, Open, Pool, Versions};
     use crate::proxy::sample;
-    use hyper::client::conn::http1;
-    use hyper::rt::{Read, ReadBufCursor, Write};
     use proptest::prelude::{any, proptest};
     use std::future::Future;
-    use std::io;
+    use std::os::unix::net::UnixStream;
     use std::pin::{Pin, pin};
     use std::rc::Rc;
-    use std::sync::Arc;
     use std::task::{Context, Poll, Waker};
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     /// Of an origin that chooses its version, with so many connections and a queue.
     fn limited(most: usize, queue: usize) -> Pool {
@@ -291,69 +291,23 @@ mod tests {
         Pool::new(key, limits)
     }
 
-    /// Another side that takes everything and says nothing.
-    struct Quiet;
-
-    impl Read for Quiet {
-        fn poll_read(
-            self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-            _: ReadBufCursor<'_>,
-        ) -> Poll<io::Result<()>> {
-            Poll::Pending
-        }
+    /// An idle connection over HTTP/1.1, in a free slot; and its other side.
+    async fn idle(pool: &Pool) -> UnixStream {
+        let slot = pool.slots.as_ref().unwrap().free();
+        assert!(slot.is_some());
+        let (ours, theirs) = pair().await;
+        pool.put(Open::by_us(Line::new(ours, slot)));
+        theirs
     }
 
-    impl Write for Quiet {
-        fn poll_write(
-            self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-            b: &[u8],
-        ) -> Poll<io::Result<usize>> {
-            Poll::Ready(Ok(b.len()))
-        }
-
-        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-
-        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-    }
-
-    type Task = Pin<Box<dyn Future<Output = ()>>>;
-
-    /// The task of an idle connection over HTTP/1.1, in a free slot.
-    fn idle(pool: &Pool) -> Task {
-        let slot = pool.slots.as_ref().unwrap().free().unwrap();
-        let mut cx = Context::from_waker(Waker::noop());
-        let handshake = pin!(http1::handshake::<_, Outgoing>(Quiet));
-        let Poll::Ready(Ok((sender, connection))) = handshake.poll(&mut cx) else {
-            panic!("nothing is to be waited for");
-        };
-        pool.put(Open {
-            sender,
-            wakes: Arc::default(),
-            trouble: None,
-            interim: Interim::default(),
-            born: Instant::now(),
-        });
-        Box::pin(async move {
-            drop(connection.await);
-            drop(slot);
-        })
-    }
-
-    /// What a request gets, by turns with the connections' tasks.
-    fn given(pool: &Pool, want: Want, mut tasks: Vec<Task>) -> Option<Given> {
+    /// What a request gets that may have to close what is idle.
+    fn given(pool: &Pool, want: Want) -> Option<Given> {
         let mut given = pin!(until_given(pool, pool.slots.as_ref().unwrap(), want));
         let mut cx = Context::from_waker(Waker::noop());
         for _ in 0..10 {
             if let Poll::Ready(given) = given.as_mut().poll(&mut cx) {
                 return given;
             }
-            tasks.retain_mut(|task| task.as_mut().poll(&mut cx).is_pending());
         }
         panic!("it waits for ever");
     }
@@ -361,31 +315,47 @@ mod tests {
     /// It never gets what it can't use, over and over; nor is more closed than one.
     #[test]
     fn a_request_for_a_shared_connection_takes_the_slot_of_an_idle_one() {
-        let pool = limited(2, 0);
-        let tasks = vec![idle(&pool), idle(&pool)];
-        let given = given(&pool, Want::Shared, tasks);
-        assert!(matches!(given, Some(Given::Slot(_))));
-        assert!(pool.take_any().is_some() && pool.take_any().is_none());
+        with_sockets(async {
+            let pool = limited(2, 0);
+            let _others = [idle(&pool).await, idle(&pool).await];
+            let given = given(&pool, Want::Shared);
+            assert!(matches!(given, Some(Given::Slot(_))));
+            assert!(pool.take_any().is_some() && pool.take_any().is_none());
+        });
     }
 
     #[test]
     fn once_the_origin_wants_http1_it_takes_what_is_idle() {
-        let pool = limited(1, 0);
-        let tasks = vec![idle(&pool)];
-        pool.multiplex.as_ref().unwrap().found_http1();
-        let given = given(&pool, Want::Shared, tasks);
-        assert!(matches!(given, Some(Given::Open(_))));
+        with_sockets(async {
+            let pool = limited(1, 0);
+            let _other = idle(&pool).await;
+            pool.multiplex.as_ref().unwrap().found_http1();
+            let given = given(&pool, Want::Shared);
+            assert!(matches!(given, Some(Given::Open(_))));
+        });
+    }
+
+    #[test]
+    fn one_that_has_ended_while_it_was_idle_leaves_its_slot() {
+        with_sockets(async {
+            let pool = limited(1, 0);
+            drop(idle(&pool).await);
+            turn().await;
+            let given = given(&pool, Want::Http1);
+            assert!(matches!(given, Some(Given::Slot(_))));
+        });
     }
 
     /// What it has closed makes room for it, though nobody may wait.
     #[test]
     fn a_fresh_connection_takes_the_slot_of_an_idle_one_without_a_queue() {
-        let pool = limited(1, 0);
-        let tasks = vec![idle(&pool)];
-        let slot = given(&pool, Want::Fresh, tasks);
-        assert!(matches!(slot, Some(Given::Slot(_))));
-        let none = given(&pool, Want::Fresh, Vec::new());
-        assert!(none.is_none(), "nobody may wait");
+        with_sockets(async {
+            let pool = limited(1, 0);
+            let _other = idle(&pool).await;
+            let slot = given(&pool, Want::Fresh);
+            assert!(matches!(slot, Some(Given::Slot(_))));
+            assert!(given(&pool, Want::Fresh).is_none(), "nobody may wait");
+        });
     }
 
     fn pool() -> Rc<Pool> {

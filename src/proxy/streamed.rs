@@ -8,7 +8,7 @@ use crate::telemetry::requests::StreamEnd;
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http_body::{Body, Frame, SizeHint};
+use http_body::{Frame, SizeHint};
 use std::fmt;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};

@@ -1,9 +1,9 @@
 //! A request's body on its way into an HTTP/2 stream.
 
-use super::attach::is_foreign;
 use super::multiplex::Place;
 use super::replay::Sending;
 use super::route::WorkerRoute;
+use super::trailers::is_foreign;
 use crate::config::checked::Route;
 use crate::net::worker::spawn_local;
 use crate::token::{Attach, TokenPlace};

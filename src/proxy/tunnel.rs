@@ -26,7 +26,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
-use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 /// An upstream's connection that is no longer HTTP.
@@ -41,7 +40,8 @@ pub struct Raw {
 /// A tunnel, agreed on.
 pub struct Tunnel {
     route: Rc<WorkerRoute>,
-    upstream: oneshot::Receiver<Raw>,
+    /// Until it begins.
+    upstream: Option<Raw>,
     lease: Option<Rc<Lease>>,
     /// A frame for the upstream, with the token in it.
     first: Option<Zeroizing<Vec<u8>>>,
@@ -79,14 +79,14 @@ impl Tunnel {
         worker: &Worker,
         route: &Rc<WorkerRoute>,
         credential: &Arc<Credential>,
-        upstream: oneshot::Receiver<Raw>,
+        upstream: Raw,
     ) -> Self {
         let streams = &route.route.streams;
         let first = streams.first_message.as_ref();
         let first = first.map(|first| first.with(credential.token.expose()));
         let closes = streams.on_expiry == OnExpiry::Close;
         Self {
-            upstream,
+            upstream: Some(upstream),
             lease: closes.then(|| worker.leases.open(route, credential)),
             first: first.map(|text| frames::text(To::Server, &text)),
             told: Told::default(),
@@ -118,7 +118,7 @@ impl Tunnel {
         read: Bytes,
     ) {
         let _busy = connection.in_request(None);
-        let Ok(raw) = (&mut self.upstream).await else {
+        let Some(raw) = self.upstream.take() else {
             return self.log(worker, connection, 0, 0);
         };
         let _slot = raw.slot;

@@ -1,11 +1,13 @@
 //! One sending of a request over a connection to an upstream.
 
 use super::attach::Outbound;
-use super::body::{Outgoing, SendError};
+use super::body::Outgoing;
 use super::dialing::{Connected, connect};
 use super::exchange::{self, Sent};
+use super::http1::answer::Answer;
+use super::http1::line::Failure;
 use super::outgoing;
-use super::pool::{Open, Pool};
+use super::pool::{Open, Pool, Spoken};
 use super::received::{ReceiveError, Received};
 use super::refusal::{Code, Fault, Refusal};
 use super::replay::{CALLER_FAILED, Upload};
@@ -18,11 +20,9 @@ use crate::net::worker::spawn_local;
 use crate::token::Attach;
 use bytes::Bytes;
 use http::{Method, Response};
-use hyper::body::{Body, Frame, Incoming};
+use hyper::body::Frame;
 use std::cell::Cell;
-use std::error::Error;
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -61,17 +61,24 @@ impl Return {
         }
     }
 
-    /// Reads on; the connection's task is left alone once it has given all.
+    /// Reads on in the answer's body.
     pub fn poll_frame(
         &self,
         body: &mut Received,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ReceiveError>>> {
-        let Some(open) = &self.open else {
-            return Pin::new(body).poll_frame(cx);
-        };
-        let work = || (Pin::new(&mut *body).poll_frame(cx), body.is_end_stream());
-        open.wakes.held_during(work, |(_, ended)| *ended).0
+        let way = self.open.as_ref().map(|open| &open.way);
+        match (body, way) {
+            (Received::Http1(content), Some(Spoken::ByUs(line))) => {
+                line.poll_frame(content, cx).map_err(ReceiveError::Http1)
+            }
+            (Received::ByHyper(body), Some(Spoken::ByHyper(hyper))) => {
+                hyper.poll_frame(body, cx).map_err(ReceiveError::ByHyper)
+            }
+            (Received::Http2(body), _) => body.poll_frame(cx).map_err(ReceiveError::Http2),
+            // It has been read: its connection is another request's.
+            (Received::Http1(_) | Received::ByHyper(_), _) => Poll::Ready(None),
+        }
     }
 
     /// The answer has been read to its end.
@@ -130,7 +137,7 @@ impl Answered {
         back.upload = None;
         let deadlines = worker.deadlines.clone();
         spawn_local(async move {
-            let read = read_short(response.into_body());
+            let read = read_short(&back, response.into_body());
             if let Ok(true) = deadlines.within(DISCARD_TIME, read).await {
                 back.ended();
             }
@@ -139,10 +146,10 @@ impl Answered {
 }
 
 /// Reads a body to its end if it is short.
-async fn read_short(mut body: Received) -> bool {
+async fn read_short(back: &Return, mut body: Received) -> bool {
     let mut left = DISCARD_BYTES;
     loop {
-        match poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        match poll_fn(|cx| back.poll_frame(&mut body, cx)).await {
             None => return true,
             Some(Err(_)) => return false,
             Some(Ok(frame)) => {
@@ -200,22 +207,15 @@ pub async fn send(
                 continue;
             }
         };
-        let body = upload.map_or(Outgoing::Empty, |upload| Outgoing::Kept(upload.send()));
-        let mut request = outbound.request(attach, body)?;
-        if let Some(whole) = &route.whole {
-            whole.address(&mut request);
-        }
-        open.interim.await_head();
-        let answer = pin!(open.sender.try_send_request(request));
-        let mut error = match worker.deadlines.until(deadline, answer).await {
-            Ok(Ok(response)) => return answered(route, open, response, upload),
-            Ok(Err(error)) => error,
-            Err(_) => return Err(timed_out(route)),
+        let asked = ask(worker, route, &mut open, outbound, attach, upload, deadline);
+        let failure = match asked.await? {
+            Ok(response) => return answered(route, open, response, upload),
+            Err(failure) => failure,
         };
-        let unsent = error.take_message().is_some();
-        let again = is_pooled && (unsent || may_repeat(outbound.method, upload, error.error()));
+        let unsent = matches!(failure, Failure::Unsent);
+        let again = is_pooled && (unsent || may_repeat(outbound.method, upload, &failure));
         if !again {
-            let refusal = failed(route, open.trouble.as_ref(), error.error());
+            let refusal = failed(route, open.trouble().as_ref(), failure);
             return Err(if unsent {
                 refusal.with(Fault::Unsent)
             } else {
@@ -226,13 +226,53 @@ pub async fn send(
     }
 }
 
-fn answered(
+/// Sends the request over this connection, and waits for its answer.
+async fn ask(
+    worker: &Worker,
+    route: &WorkerRoute,
+    open: &mut Open,
+    outbound: &Outbound<'_>,
+    attach: &Attach,
+    upload: Option<&Upload>,
+    deadline: &Cell<Instant>,
+) -> Result<Result<Response<Received>, Failure>, Refusal> {
+    let whole = route.whole.as_deref();
+    let answer = match &mut open.way {
+        Spoken::ByUs(line) => {
+            let content = line.write(|head| outbound.write(attach, whole, upload, head))?;
+            let answer = line.answer(content, outbound.method == Method::HEAD);
+            worker
+                .deadlines
+                .until(deadline, answer)
+                .await
+                .map(|answer| {
+                    answer.map(|Answer { head, content, .. }| {
+                        Response::from_parts(head, Received::Http1(content))
+                    })
+                })
+        }
+        Spoken::ByHyper(hyper) => {
+            let body = upload.map_or(Outgoing::Empty, |upload| Outgoing::Kept(upload.send()));
+            let mut request = outbound.request(attach, body)?;
+            if let Some(whole) = whole {
+                whole.address(&mut request);
+            }
+            let answer = hyper.answer(request);
+            Box::pin(worker.deadlines.until(deadline, answer)).await
+        }
+    };
+    answer.map_err(|_| timed_out(route))
+}
+
+/// What comes of an answer's head; its connection goes back to the pool behind the
+/// content, if it can.
+pub fn answered(
     route: &WorkerRoute,
     open: Open,
-    response: Response<Incoming>,
+    response: Response<Received>,
     upload: Option<&Upload>,
 ) -> Result<Answered, Refusal> {
-    let before = open.interim.answered();
+    let before = open.interim();
     if !before.is_empty() {
         route.stats.borrow_mut().came_before(&before);
     }
@@ -248,21 +288,15 @@ fn answered(
     {
         return Err(refusal);
     }
-    Ok(Answered::new(response.map(Received::Http1), back))
+    Ok(Answered::new(response, back))
 }
 
 /// Whether a request whose connection died without an answer may be sent again
 /// unasked: an idempotent method, and all of its body still at hand.
-fn may_repeat(method: &Method, upload: Option<&Upload>, error: &hyper::Error) -> bool {
+fn may_repeat(method: &Method, upload: Option<&Upload>, failure: &Failure) -> bool {
     method.is_idempotent()
         && upload.is_none_or(Upload::replayable)
-        && (error.is_incomplete_message() || error.is_canceled() || is_io(error))
-}
-
-fn is_io(error: &hyper::Error) -> bool {
-    error
-        .source()
-        .is_some_and(<dyn Error>::is::<std::io::Error>)
+        && matches!(failure, Failure::Lost)
 }
 
 /// A connection that TLS has ended, by an alert of the upstream's most likely.
@@ -285,19 +319,15 @@ pub fn timed_out(route: &WorkerRoute) -> Refusal {
 }
 
 /// What has become of a connection; `trouble` is what TLS knows of it.
-pub fn failed(route: &WorkerRoute, trouble: Option<&Trouble>, error: &hyper::Error) -> Refusal {
+pub fn failed(route: &WorkerRoute, trouble: Option<&Trouble>, failure: Failure) -> Refusal {
     if let Some(refusal) = tls_failed(route, trouble) {
         return refusal;
     }
-    match error.source().and_then(|s| s.downcast_ref()) {
-        Some(SendError::Caller(_)) => return Refusal::bad_request(CALLER_FAILED),
-        Some(SendError::TooLarge(most)) => return Refusal::too_large(*most),
-        Some(SendError::Cut) | None => {}
-    }
-    let is_lost = error.is_incomplete_message() || error.is_canceled() || is_io(error);
-    let (why, fault) = match is_lost {
-        true => ("closed the connection without an answer", Fault::Lost),
-        false => (
+    let (why, fault) = match failure {
+        Failure::Caller => return Refusal::bad_request(CALLER_FAILED),
+        Failure::TooLarge(most) => return Refusal::too_large(most),
+        Failure::Unsent | Failure::Lost => ("closed the connection without an answer", Fault::Lost),
+        Failure::Malformed => (
             "sent something that is not an HTTP/1.1 answer",
             Fault::NotTheirs,
         ),

@@ -4,7 +4,6 @@ use crate::config::checked::GRPC_UNAUTHENTICATED;
 use crate::token::RejectedStatus;
 use http::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
-use hyper::body::Body;
 
 /// What rejects the token here, if anything does. A challenge that says
 /// `insufficient_scope` is about rights that no fresh token brings
@@ -12,14 +11,15 @@ use hyper::body::Body;
 ///
 /// An answer of gRPC's has its status in trailers, or in its head when there is
 /// nothing else to it: an answer with a body is passed on, whatever follows.
-pub fn rejection<B: Body>(
+pub fn rejection<B>(
     response: &Response<B>,
+    is_bare: bool,
     retry_on: &[u16],
     is_grpc: impl FnOnce() -> bool,
 ) -> Option<RejectedStatus> {
     let status = response.status();
     if !retry_on.contains(&status.as_u16()) {
-        let rejects = response.body().is_end_stream()
+        let rejects = is_bare
             && retry_on.contains(&GRPC_UNAUTHENTICATED)
             && says_unauthenticated(response)
             && is_grpc();
@@ -86,9 +86,8 @@ mod tests {
         if let Some(challenge) = challenge {
             response = response.header("www-authenticate", challenge);
         }
-        rejection(&response.body(String::new()).unwrap(), &[401, 403], || {
-            false
-        })
+        let response = response.body(()).unwrap();
+        rejection(&response, true, &[401, 403], || false)
     }
 
     #[test]
@@ -141,8 +140,8 @@ mod tests {
 
     #[test]
     fn only_listed_statuses_count() {
-        let response = Response::builder().status(401).body(String::new()).unwrap();
-        assert_eq!(rejection(&response, &[403], || true), None);
+        let response = Response::builder().status(401).body(()).unwrap();
+        assert_eq!(rejection(&response, true, &[403], || true), None);
     }
 
     #[test]
@@ -152,13 +151,16 @@ mod tests {
             let response = response.header("grpc-status", grpc);
             response.body(body.to_owned()).unwrap()
         };
-        let judged = |response: &Response<String>| rejection(response, &[16, 401], || true);
+        let judged = |response: &Response<String>| {
+            let is_bare = response.body().is_empty();
+            rejection(response, is_bare, &[16, 401], || true)
+        };
         assert_eq!(judged(&response(200, "16", "")), Some(Unauthorized));
         assert_eq!(judged(&response(200, "16", "a message")), None);
         assert_eq!(judged(&response(200, "7", "")), None);
         assert_eq!(judged(&response(503, "16", "")), None);
         let rejected = response(200, "16", "");
-        assert_eq!(rejection(&rejected, &[16, 401], || false), None);
-        assert_eq!(rejection(&rejected, &[401], || true), None);
+        assert_eq!(rejection(&rejected, true, &[16, 401], || false), None);
+        assert_eq!(rejection(&rejected, true, &[401], || true), None);
     }
 }

@@ -4,7 +4,6 @@
 mod drain;
 
 use super::accept::serve;
-use super::attach::Shelf;
 use super::callers::Listener;
 use super::connection::{Connection, Reading};
 use super::crowd::Seat;
@@ -76,7 +75,6 @@ pub struct Worker {
     pub jwts: Jwts,
     pub public_url: String,
     pub deadlines: Rc<Deadlines>,
-    pub shelf: Shelf,
     pub leases: Leases,
     pub permits: Rc<Permits>,
     /// Plain, and where a route keeps the spelling of fields' names.
@@ -122,7 +120,6 @@ impl Worker {
             jwts: Jwts::new(seed.issuers),
             public_url: seed.public_url,
             deadlines: Rc::default(),
-            shelf: Shelf::default(),
             leases: Leases::default(),
             http: [http.clone(), spelling::to_callers(&http)],
             handshakes: Handshakes::default(),

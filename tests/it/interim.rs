@@ -5,7 +5,8 @@ use crate::support::frames::{END_HEADERS, Frame, Frames, HEADERS, RST_STREAM, fi
 use crate::support::peer::Peer;
 use crate::support::real::{file, output, serving};
 use crate::support::tls::curled;
-use crate::support::{Answer, AuthServer, Conf, Server, Sidekey, eventually};
+use crate::support::{Answer, AuthServer, Conf, Server, Sidekey, call, eventually};
+use std::io::{Read, Write};
 use std::process::Command;
 
 const HINT: &str = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n";
@@ -36,6 +37,42 @@ fn interim_answers_of_http1_end_here_and_are_counted() {
     counted(&sidekey, "102", 2.0);
     let text = sidekey.metrics();
     assert!(!text.contains("code=\"100\""), "{text}");
+}
+
+/// However their bytes come, and at a handshake too.
+#[test]
+fn interim_answers_in_pieces_are_counted() {
+    let auth = AuthServer::start();
+    let peer = Peer::start(|_, stream| {
+        let mut stream = stream;
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            if stream.read(&mut byte).unwrap_or(0) == 0 {
+                return;
+            }
+            request.push(byte[0]);
+        }
+        let answer = format!("{HINT}HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab");
+        for byte in answer.as_bytes() {
+            stream.write_all(&[*byte]).unwrap();
+        }
+    });
+    let sidekey = Sidekey::run(&Conf::at(
+        &auth.endpoint(),
+        &format!("http://{}/", peer.address),
+    ));
+    assert_eq!(sidekey.get("/api/").text(), "ab");
+    counted(&sidekey, "103", 1.0);
+    let handshake = [
+        ("Connection", "Upgrade"),
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    let answer = call(sidekey.proxy, "GET", "/api/", &handshake, b"");
+    assert_eq!(answer.text(), "ab", "it wants no WebSocket");
+    counted(&sidekey, "103", 2.0);
 }
 
 #[test]

@@ -1,0 +1,385 @@
+//! A connection to an upstream over HTTP/1.1: one request at a time. It has no
+//! task of its own: whoever waits for an answer, or reads it, drives it.
+
+use super::answer::{self, Answer, Parsed};
+use super::content::{Content, Piece};
+use super::outflow::Outflow;
+use super::scratch;
+use super::upload::Upload;
+use crate::net::dial::Connection;
+use crate::net::share::LARGE_READ;
+use crate::net::stream::Trouble;
+use crate::net::worker::spawn_local;
+use crate::proxy::body::SendError;
+use crate::proxy::slots::Slot;
+use bytes::{Bytes, BytesMut};
+use http::StatusCode;
+use http_body::Frame;
+use hyper::rt::{Read, ReadBuf, Write};
+use std::cell::RefCell;
+use std::fmt;
+use std::future::poll_fn;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+
+#[cfg(test)]
+mod tests;
+
+/// Answers before the answer that one request may get.
+const MOST_INTERIM: usize = 1_000;
+
+/// Our end of an open connection; clones are the same.
+#[derive(Clone)]
+pub struct Line(Rc<RefCell<Wire>>);
+
+struct Wire {
+    io: Connection,
+    out: Outflow,
+    /// What has come of a head that is not whole.
+    head: BytesMut,
+    /// What has come and is not used.
+    come: Bytes,
+    /// Statuses that came before the answer.
+    interim: Vec<u16>,
+    /// How much is read at once.
+    reads: usize,
+    keeps_alive: bool,
+    /// A task sends the rest of the request's content.
+    sends: bool,
+    /// Nothing more can be read.
+    is_broken: bool,
+    /// What the reader is still to be told.
+    failure: Option<Failure>,
+    /// Whoever reads while another task sends.
+    reader: Option<Waker>,
+    /// Among the connections to its origin, where these are limited.
+    slot: Option<Slot>,
+}
+
+/// Why there is no answer, or no more of it.
+#[derive(Debug)]
+pub enum Failure {
+    /// Nothing of the request was sent: the connection had ended.
+    Unsent,
+    /// The connection ended.
+    Lost,
+    /// What came is no answer of HTTP/1.1.
+    Malformed,
+    /// The caller's side of the request's content failed.
+    Caller,
+    /// The content is longer than this many bytes, which are allowed.
+    TooLarge(u64),
+}
+
+impl From<SendError> for Failure {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Caller(_) | SendError::Length => Self::Caller,
+            SendError::TooLarge(most) => Self::TooLarge(most),
+            SendError::Cut => Self::Lost,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unsent | Self::Lost => "the connection ended",
+            Self::Malformed => "that is not HTTP/1.1",
+            Self::Caller => "the request's content ended early",
+            Self::TooLarge(_) => "the request's content is too long",
+        })
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl Line {
+    /// Of a connection on which nothing has been said.
+    #[must_use]
+    pub fn new(io: Connection, slot: Option<Slot>) -> Self {
+        Self(Rc::new(RefCell::new(Wire {
+            io,
+            out: Outflow::default(),
+            head: BytesMut::new(),
+            come: Bytes::new(),
+            interim: Vec::new(),
+            reads: scratch::SIZE,
+            keeps_alive: true,
+            sends: false,
+            is_broken: false,
+            failure: None,
+            reader: None,
+            slot,
+        })))
+    }
+
+    /// True when a request may be sent: nothing of the last one is left, and
+    /// nothing has come that nobody asked for, not even the end.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        let wire = &mut *self.0.borrow_mut();
+        let mut byte = [MaybeUninit::uninit(); 1];
+        let mut read = ReadBuf::uninit(&mut byte);
+        let mut cx = Context::from_waker(Waker::noop());
+        wire.is_clean()
+            && Pin::new(&mut wire.io)
+                .poll_read(&mut cx, read.unfilled())
+                .is_pending()
+    }
+
+    /// The same as far as is known without asking.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.0.borrow().is_clean()
+    }
+
+    /// Where the error is found that TLS ended it with.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.0.borrow().io.trouble()
+    }
+
+    /// Statuses that came before the answer.
+    #[must_use]
+    pub fn interim(&self) -> Vec<u16> {
+        std::mem::take(&mut self.0.borrow_mut().interim)
+    }
+
+    /// Has a head written, to be sent with what follows it.
+    pub fn write<T>(&self, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        write(self.0.borrow_mut().out.buffer())
+    }
+
+    /// Sends what was written, and the content behind it, until the answer is here.
+    /// Content that is not out by then is sent by a task of its own.
+    ///
+    /// # Errors
+    /// When there will be no answer.
+    pub async fn answer(&self, content: Option<Upload>, of_head: bool) -> Result<Answer, Failure> {
+        let mut content = content;
+        let answer = poll_fn(|cx| self.0.borrow_mut().poll_answer(&mut content, of_head, cx));
+        let answer = answer.await?;
+        if let Some(content) = content {
+            self.go_on_sending(content);
+        }
+        self.0.borrow_mut().keeps_alive &= answer.keeps_alive;
+        Ok(answer)
+    }
+
+    fn go_on_sending(&self, mut content: Upload) {
+        self.0.borrow_mut().sends = true;
+        let line = self.clone();
+        spawn_local(async move {
+            let sent = poll_fn(|cx| line.0.borrow_mut().poll_send(&mut content, cx)).await;
+            let mut wire = line.0.borrow_mut();
+            wire.sends = false;
+            wire.is_broken |= sent.is_err();
+            if let Some(reader) = wire.reader.take() {
+                reader.wake();
+            }
+        });
+    }
+
+    /// Reads on in an answer's content.
+    pub fn poll_frame(
+        &self,
+        content: &mut Content,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+        let mut wire = self.0.borrow_mut();
+        loop {
+            if let Some(failure) = wire.failure.take() {
+                return Poll::Ready(Some(Err(failure)));
+            }
+            match content.take(&mut wire.come) {
+                Ok(Piece::Frame(frame)) => return Poll::Ready(Some(Ok(frame))),
+                Ok(Piece::End) => return Poll::Ready(None),
+                Ok(Piece::More) => {}
+                Err(_) => return wire.breaks(Failure::Malformed, cx),
+            }
+            if wire.is_broken {
+                return Poll::Ready(Some(Err(Failure::Lost)));
+            }
+            if wire.sends {
+                wire.reader = Some(cx.waker().clone());
+            }
+            match ready!(wire.poll_read(content.wants(), cx)) {
+                Ok(true) => {}
+                Ok(false) if content.ends().is_ok() => return Poll::Ready(None),
+                _ => return wire.breaks(Failure::Lost, cx),
+            }
+        }
+    }
+
+    /// No other request may follow on it.
+    pub fn closes(&self) {
+        self.0.borrow_mut().keeps_alive = false;
+    }
+
+    /// TLS says that it ends, if there is room for that.
+    pub fn say_goodbye(&self) {
+        let wire = &mut *self.0.borrow_mut();
+        if wire.io.trouble().is_some() && wire.is_clean() {
+            let mut cx = Context::from_waker(Waker::noop());
+            let _ = Pin::new(&mut wire.io).poll_shutdown(&mut cx);
+        }
+    }
+
+    /// What it is of, and what has come behind the answer; `None` while another
+    /// task sends.
+    #[must_use]
+    pub fn into_parts(self) -> Option<(Connection, Bytes, Option<Slot>)> {
+        let wire = Rc::into_inner(self.0)?.into_inner();
+        Some((wire.io, wire.come, wire.slot))
+    }
+}
+
+impl Wire {
+    fn is_clean(&self) -> bool {
+        self.keeps_alive
+            && !self.sends
+            && !self.is_broken
+            && self.out.is_empty()
+            && self.come.is_empty()
+            && self.head.is_empty()
+    }
+
+    /// What came before goes out first: whoever writes it tells of the failure by
+    /// giving everything up.
+    fn breaks<T>(&mut self, why: Failure, cx: &Context<'_>) -> Poll<T> {
+        self.is_broken = true;
+        self.failure = Some(why);
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn poll_answer(
+        &mut self,
+        content: &mut Option<Upload>,
+        of_head: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Answer, Failure>> {
+        let mut failed = None;
+        loop {
+            if let Poll::Ready(Err(error)) = self.poll_out(content, cx) {
+                self.keeps_alive = false;
+                failed = Some(error);
+            }
+            // An answer counts more than content that failed: it may say why.
+            match self.poll_head(of_head, cx) {
+                Poll::Ready(Ok(Parsed::Answer(answer))) => return Poll::Ready(Ok(answer)),
+                Poll::Ready(Ok(Parsed::Interim(status))) => self.heard(status, content.as_ref())?,
+                Poll::Ready(Ok(Parsed::Partial)) => {}
+                Poll::Ready(Err(failure)) => {
+                    let failure = failed.map_or(failure, Failure::from);
+                    return Poll::Ready(Err(failure));
+                }
+                Poll::Pending => {
+                    return match failed {
+                        Some(error) => Poll::Ready(Err(error.into())),
+                        None => Poll::Pending,
+                    };
+                }
+            }
+        }
+    }
+
+    /// Sends what there is to send.
+    fn poll_out(
+        &mut self,
+        content: &mut Option<Upload>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), SendError>> {
+        match content {
+            None => self.poll_written(cx).map(Ok),
+            Some(upload) => {
+                let sent = self.poll_send(upload, cx);
+                if sent.is_ready() {
+                    *content = None;
+                }
+                sent
+            }
+        }
+    }
+
+    /// Sends content to its end.
+    fn poll_send(
+        &mut self,
+        content: &mut Upload,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), SendError>> {
+        loop {
+            let put = content.poll_put(&mut self.out, cx)?;
+            ready!(self.poll_written(cx));
+            if content.is_ended() {
+                return Poll::Ready(Ok(()));
+            }
+            ready!(put);
+        }
+    }
+
+    /// A failed writing shows in reading, which finds the answer that came before.
+    fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.out.poll_write(&mut self.io, cx).map(drop)
+    }
+
+    fn heard(&mut self, status: StatusCode, content: Option<&Upload>) -> Result<(), Failure> {
+        if self.interim.len() == MOST_INTERIM {
+            return Err(Failure::Malformed);
+        }
+        self.interim.push(status.as_u16());
+        let gate = content.and_then(Upload::gate);
+        if let Some(gate) = gate.filter(|_| status == StatusCode::CONTINUE) {
+            gate.open();
+        }
+        Ok(())
+    }
+
+    fn poll_head(&mut self, of_head: bool, cx: &mut Context<'_>) -> Poll<Result<Parsed, Failure>> {
+        loop {
+            if !self.come.is_empty() {
+                let parsed = answer::parse(&mut self.come, of_head);
+                let parsed = parsed.map_err(|_| Failure::Malformed)?;
+                if !matches!(parsed, Parsed::Partial) {
+                    return Poll::Ready(Ok(parsed));
+                }
+                self.head.extend_from_slice(&std::mem::take(&mut self.come));
+            }
+            let more = ready!(scratch::read(&mut self.io, cx)).map_err(|_| Failure::Lost)?;
+            if more.is_empty() {
+                return Poll::Ready(Err(Failure::Lost));
+            }
+            self.has_come(more);
+        }
+    }
+
+    fn has_come(&mut self, more: Bytes) {
+        if self.head.is_empty() {
+            self.come = more;
+            return;
+        }
+        let seen = self.head.len();
+        self.head.extend_from_slice(&more);
+        if answer::may_be_whole(&self.head, seen) {
+            self.come = std::mem::take(&mut self.head).freeze();
+        }
+    }
+
+    /// Reads some of an answer's content; false at the end.
+    fn poll_read(&mut self, wanted: usize, cx: &mut Context<'_>) -> Poll<std::io::Result<bool>> {
+        let most = wanted.min(self.reads);
+        self.come = ready!(match most <= scratch::SIZE {
+            true => scratch::read(&mut self.io, cx),
+            false => scratch::read_much(&mut self.io, most, cx),
+        })?;
+        self.reads = match self.come.len() {
+            length if length >= self.reads => LARGE_READ.min(4 * self.reads),
+            length if length < self.reads / 4 => scratch::SIZE,
+            _ => self.reads,
+        };
+        Poll::Ready(Ok(!self.come.is_empty()))
+    }
+}

@@ -1,0 +1,52 @@
+//! The memory that heads are read into: one piece for a thread, which stays in the
+//! processor's cache, and no connection holds any while it waits.
+
+use crate::net::dial::Connection;
+use bytes::Bytes;
+use hyper::rt::{Read, ReadBuf};
+use std::cell::RefCell;
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+/// Bytes that are read at once where little is expected.
+pub const SIZE: usize = 16 * 1024;
+
+thread_local! {
+    static SCRATCH: RefCell<Box<[MaybeUninit<u8>]>> = RefCell::new(Box::new_uninit_slice(SIZE));
+}
+
+/// Reads what is there, up to [`SIZE`] bytes; nothing at the end.
+///
+/// # Errors
+/// As the connection's.
+pub fn read(io: &mut Connection, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+    SCRATCH.with_borrow_mut(|scratch| {
+        let mut read = ReadBuf::uninit(scratch);
+        ready!(Pin::new(io).poll_read(cx, read.unfilled()))?;
+        Poll::Ready(Ok(Bytes::copy_from_slice(read.filled())))
+    })
+}
+
+/// Reads up to so many bytes; nothing at the end. What came stays where it was
+/// read if it fills half of that, so that a large body is copied once.
+///
+/// # Errors
+/// As the connection's.
+pub fn read_much(
+    io: &mut Connection,
+    most: usize,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<Bytes>> {
+    let mut memory = Vec::with_capacity(most);
+    let mut read = ReadBuf::uninit(&mut memory.spare_capacity_mut()[..most]);
+    ready!(Pin::new(io).poll_read(cx, read.unfilled()))?;
+    let length = read.filled().len();
+    if length < most / 2 {
+        return Poll::Ready(Ok(Bytes::copy_from_slice(read.filled())));
+    }
+    // SAFETY: the read has initialised this much of it.
+    unsafe { memory.set_len(length) };
+    Poll::Ready(Ok(Bytes::from(memory)))
+}
