@@ -19,6 +19,7 @@ pub mod share;
 pub mod stream;
 pub mod time;
 pub mod tls;
+pub mod turn;
 pub mod unix;
 mod unix_dial;
 pub mod via;

@@ -2,6 +2,7 @@
 
 #[cfg(target_os = "linux")]
 use super::ring;
+use super::turn;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -56,7 +57,10 @@ where
 {
     thread::Builder::new().name(name).spawn(move || {
         let ended = match io {
-            Io::Poll => event_loop(&mut Builder::new_current_thread(), main),
+            Io::Poll => event_loop(&mut Builder::new_current_thread(), || async {
+                tokio::task::spawn_local(turn::ends());
+                main().await;
+            }),
             Io::Ring => on_ring(main),
         };
         if let Err(error) = ended {

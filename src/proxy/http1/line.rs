@@ -9,6 +9,7 @@ use super::upload::Upload;
 use crate::net::dial::Connection;
 use crate::net::share::LARGE_READ;
 use crate::net::stream::Trouble;
+use crate::net::turn::{self, AtEnd};
 use crate::net::worker::spawn_local;
 use crate::proxy::body::SendError;
 use crate::proxy::slots::Slot;
@@ -48,12 +49,16 @@ struct Wire {
     keeps_alive: bool,
     /// A task sends the rest of the request's content.
     sends: bool,
+    /// Content is to follow what is on its way out.
+    has_more: bool,
     /// Nothing more can be read.
     is_broken: bool,
     /// What the reader is still to be told.
     failure: Option<Failure>,
     /// Whoever reads while another task sends.
     reader: Option<Waker>,
+    /// Whoever waits for the end of the turn, when what there is goes out.
+    writer: Option<Waker>,
     /// Among the connections to its origin, where these are limited.
     slot: Option<Slot>,
 }
@@ -109,9 +114,11 @@ impl Line {
             reads: scratch::SIZE,
             keeps_alive: true,
             sends: false,
+            has_more: false,
             is_broken: false,
             failure: None,
             reader: None,
+            writer: None,
             slot,
         })))
     }
@@ -160,7 +167,18 @@ impl Line {
     /// When there will be no answer.
     pub async fn answer(&self, content: Option<Upload>, of_head: bool) -> Result<Answer, Failure> {
         let mut content = content;
-        let answer = poll_fn(|cx| self.0.borrow_mut().poll_answer(&mut content, of_head, cx));
+        let mut is_begun = false;
+        let answer = poll_fn(|cx| {
+            let mut wire = self.0.borrow_mut();
+            if !std::mem::replace(&mut is_begun, true) && turn::at_end(&self.0) {
+                wire.writer = Some(cx.waker().clone());
+            }
+            let answer = wire.poll_answer(&mut content, of_head, cx);
+            if let Poll::Ready(Err(_)) = &answer {
+                wire.writer = None;
+            }
+            answer
+        });
         let answer = answer.await?;
         if let Some(content) = content {
             self.go_on_sending(content);
@@ -234,6 +252,23 @@ impl Line {
     pub fn into_parts(self) -> Option<(Connection, Bytes, Option<Slot>)> {
         let wire = Rc::into_inner(self.0)?.into_inner();
         Some((wire.io, wire.come, wire.slot))
+    }
+}
+
+impl AtEnd for RefCell<Wire> {
+    fn at_end(self: Rc<Self>) {
+        // Who has given it up by now has sent nothing.
+        if Rc::strong_count(&self) == 1 {
+            return;
+        }
+        let wire = &mut *self.borrow_mut();
+        if let Some(writer) = wire.writer.take() {
+            let mut cx = Context::from_waker(&writer);
+            let is_written = wire.poll_written(&mut cx).is_ready();
+            if is_written && wire.has_more {
+                writer.wake();
+            }
+        }
     }
 }
 
@@ -313,6 +348,7 @@ impl Wire {
     ) -> Poll<Result<(), SendError>> {
         loop {
             let put = content.poll_put(&mut self.out, cx)?;
+            self.has_more = !content.is_ended();
             ready!(self.poll_written(cx));
             if content.is_ended() {
                 return Poll::Ready(Ok(()));
@@ -323,6 +359,9 @@ impl Wire {
 
     /// A failed writing shows in reading, which finds the answer that came before.
     fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.writer.is_some() {
+            return Poll::Pending;
+        }
         self.out.poll_write(&mut self.io, cx).map(drop)
     }
 

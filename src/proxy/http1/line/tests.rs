@@ -1,5 +1,7 @@
 use super::{Failure, Line};
-use crate::net::pair::{pair, turn, with_sockets};
+use crate::net::pair::{pair, turn as next_turn, with_sockets};
+use crate::net::turn;
+use crate::net::worker::spawn_local;
 use crate::proxy::http1::answer::Answer;
 use http_body::Frame;
 use proptest::collection::vec;
@@ -7,13 +9,14 @@ use proptest::prelude::{ProptestConfig, proptest};
 use std::future::poll_fn;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::task::{Context, Poll};
 
 /// A request that waits for its answer, and the upstream's side.
 async fn asked(line: &Line, theirs: &mut UnixStream) {
     line.write(|head| head.extend_from_slice(b"GET / HTTP/1.1\r\n\r\n"));
     assert!(!line.is_open(), "it has something to say");
     let mut answer = std::pin::pin!(line.answer(None, false));
-    let begun = poll_fn(|cx| std::task::Poll::Ready(answer.as_mut().poll(cx).is_pending()));
+    let begun = poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx).is_pending()));
     assert!(begun.await);
     let mut request = [0; 18];
     theirs.read_exact(&mut request).unwrap();
@@ -53,10 +56,10 @@ fn heard(pieces: &[&[u8]], of_head: bool) -> (Heard, bool) {
                 break;
             }
             theirs.write_all(piece).unwrap();
-            turn().await;
-            let look = |cx: &mut std::task::Context<'_>| match reading.as_mut().poll(cx) {
-                std::task::Poll::Ready(done) => std::task::Poll::Ready(Some(done)),
-                std::task::Poll::Pending => std::task::Poll::Ready(None),
+            next_turn().await;
+            let look = |cx: &mut Context<'_>| match reading.as_mut().poll(cx) {
+                Poll::Ready(done) => Poll::Ready(Some(done)),
+                Poll::Pending => Poll::Ready(None),
             };
             done = poll_fn(look).await;
         }
@@ -267,8 +270,38 @@ fn an_end_while_it_is_idle_is_noticed() {
         line.answer(None, false).await.unwrap();
         assert!(line.is_open() && line.is_clean());
         drop(theirs);
-        turn().await;
+        next_turn().await;
         assert!(!line.is_open());
+    });
+}
+
+/// Many callers' requests are read before any goes out: one that is given up by
+/// then never does.
+#[test]
+fn what_is_given_up_within_the_turn_is_not_sent() {
+    with_sockets(async {
+        spawn_local(turn::ends());
+        next_turn().await;
+        for is_given_up in [true, false] {
+            let (ours, mut theirs) = pair().await;
+            theirs.set_nonblocking(true).unwrap();
+            let line = Line::new(ours, None);
+            line.write(|head| head.extend_from_slice(b"GET / HTTP/1.1\r\n\r\n"));
+            let mut answer = Box::pin(line.answer(None, false));
+            let begun = poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx).is_pending()));
+            assert!(begun.await);
+            let mut sent = [0; 64];
+            assert!(theirs.read(&mut sent).is_err(), "the turn has not ended");
+            if is_given_up {
+                drop(answer);
+                drop(line);
+                next_turn().await;
+                assert_eq!(theirs.read(&mut sent).unwrap(), 0);
+            } else {
+                next_turn().await;
+                assert_eq!(theirs.read(&mut sent).unwrap(), 18);
+            }
+        }
     });
 }
 
