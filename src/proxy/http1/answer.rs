@@ -2,11 +2,10 @@
 //! content behind it (6.3).
 
 use super::content::Content;
+use super::scratch;
 use super::spelled::Spelled;
 use bytes::{Bytes, BytesMut};
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
-};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::{Response, StatusCode, Version, response};
 use hyper::ext::ReasonPhrase;
 
@@ -66,7 +65,8 @@ pub fn parse(bytes: &mut Bytes, of_head: bool, spells: bool) -> Result<Parsed, M
     }
     let is_http_11 = found.version == Some(1);
     let mut noted = Noted::new(is_http_11);
-    let mut headers = HeaderMap::with_capacity(found.headers.len());
+    let mut headers = scratch::fields();
+    headers.reserve(found.headers.len());
     let mut names = Vec::new();
     for field in found.headers.iter() {
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Malformed)?;
