@@ -5,7 +5,7 @@
 
 use http::{HeaderValue, header};
 use sidekey::base::secret::Secret;
-use sidekey::token::{Attach, Credential, Published, Publisher, Shared, TokenPlace, slot};
+use sidekey::token::{Announced, Attach, Granted, Publisher, Shared, TokenPlace, Way, slot};
 use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -93,23 +93,30 @@ fn keep_publishing(publisher: &Publisher, publishing: bool, end: Instant) {
     }
 }
 
-fn credential(generation: u64) -> Published {
-    let token = format!("Bearer {}", "t".repeat(900));
-    let value = HeaderValue::from_str(&token).expect("a header's value");
-    Published::Valid(Arc::new(Credential {
+fn credential(generation: u64) -> Announced {
+    Announced::Valid(Granted {
         generation,
         expiry: None,
         void_before: 0,
-        token: Secret::new(String::new()),
-        attach: Attach {
+        token: Secret::new("t".repeat(900)),
+        way: Arc::new(Bearer),
+    })
+}
+
+struct Bearer;
+
+impl Way for Bearer {
+    fn attach(&self, token: &Secret) -> Result<Attach, String> {
+        let text = format!("Bearer {}", token.expose());
+        Ok(Attach {
             token: TokenPlace::Header {
                 name: header::AUTHORIZATION,
-                value,
+                value: HeaderValue::try_from(text).map_err(|why| why.to_string())?,
             },
             headers: Vec::new(),
             query: Vec::new(),
-        },
-    }))
+        })
+    }
 }
 
 /// Of the calling thread, as the scheduler counts it.

@@ -14,9 +14,8 @@ use std::process::{Command, ExitCode, Stdio};
 use std::{env, fs, thread};
 
 /// Allocations of a GET of 1 KiB on warm connections: two each for the bytes of the
-/// request's head, those of the answer, and the map of the answer's fields. None of
-/// them is a read buffer.
-const PER_GET: f64 = 6.0;
+/// request's head and for those of the answer. None of them is a read buffer.
+const PER_GET: f64 = 4.0;
 const READ_BUFFERS: f64 = 0.0;
 
 /// Requests in a row. What the worker does ten times a second on the side

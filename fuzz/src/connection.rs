@@ -9,7 +9,7 @@ use sidekey::net::dial::Dialer;
 use sidekey::net::listen::{Local, Socket, bind};
 use sidekey::net::worker::Io;
 use sidekey::proxy::{Listening, Parts, Seam, Workers, start};
-use sidekey::token::{self, Attach, Credential, Published, TokenPlace};
+use sidekey::token::{self, Announced, Attach, Granted, TokenPlace, Way};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -146,22 +146,31 @@ fn config(upstream: SocketAddr) -> Config {
     config.unwrap_or_else(|mistakes| panic!("{}", mistakes.render(false)))
 }
 
+/// The token is the whole value.
+struct AsItIs;
+
+impl Way for AsItIs {
+    fn attach(&self, token: &Secret) -> Result<Attach, String> {
+        Ok(Attach {
+            token: TokenPlace::Header {
+                name: http::header::AUTHORIZATION,
+                value: http::HeaderValue::from_str(token.expose()).expect("a value"),
+            },
+            headers: Vec::new(),
+            query: Vec::new(),
+        })
+    }
+}
+
 fn account() -> (token::Publisher, Seam) {
     let (publisher, shared) = token::slot();
-    publisher.publish(Published::Valid(Arc::new(Credential {
+    publisher.publish(Announced::Valid(Granted {
         generation: 1,
         expiry: None,
         void_before: 0,
         token: Secret::new(String::from_utf8_lossy(TOKEN).into_owned()),
-        attach: Attach {
-            token: TokenPlace::Header {
-                name: http::header::AUTHORIZATION,
-                value: http::HeaderValue::from_bytes(TOKEN).expect("a value"),
-            },
-            headers: Vec::new(),
-            query: Vec::new(),
-        },
-    })));
+        way: Arc::new(AsItIs),
+    }));
     let seam = Seam {
         shared,
         retry_on: Arc::from([401, 403]),

@@ -25,7 +25,7 @@ pub fn run(data: &[u8]) {
     };
     let mut redactor = Redactor::new();
     redactor.add(&Secret::new(SECRET.to_owned()));
-    let sent = Wall(Duration::from_secs(1_700_000_000));
+    let sent = Wall::new(Duration::from_secs(1_700_000_000));
     for personal in [false, true] {
         match read(&raw, personal, sent, &redactor) {
             Ok(answer) => {

@@ -12,6 +12,7 @@ use crate::config::checked::{
 use http::{HeaderName, HeaderValue};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
 use url::Url;
@@ -32,11 +33,23 @@ pub struct ConnectedAccount {
 /// The integration's `oauth2` block for this account.
 #[derive(PartialEq, Eq)]
 pub struct OAuthClient {
+    pub client_id: String,
+    /// One for all accounts of an integration likewise.
+    pub client_secret: Option<Arc<SecretSource>>,
+    /// One for all accounts of an integration likewise.
+    pub token_endpoint: Arc<Url>,
+    /// Values of secret parameters: a server's answer that repeats one is not shown.
+    pub secret_values: Box<[Secret]>,
+    /// One for all accounts of an integration likewise.
+    pub terms: Arc<OAuthTerms>,
+}
+
+/// What parameters are seldom in.
+#[derive(PartialEq, Eq)]
+pub struct OAuthTerms {
     pub grant_type: GrantType,
     /// Where a person gives consent; there for every `authorization_code` account.
     pub authorization_endpoint: Option<Box<Url>>,
-    /// One for all accounts of an integration likewise.
-    pub token_endpoint: Arc<Url>,
     pub token_endpoint_method: TokenMethod,
     pub token_endpoint_auth_method: ClientAuth,
     /// RFC 7009.
@@ -48,16 +61,26 @@ pub struct OAuthClient {
     /// How the authorization server names itself in its answers (RFC 9207).
     pub issuer: Option<Box<str>>,
     pub scope: Option<String>,
-    pub client_id: String,
-    /// One for all accounts of an integration likewise.
-    pub client_secret: Option<Arc<SecretSource>>,
     pub code_challenge_method: CodeChallenge,
     /// Names and values as they go into the address, before form-encoding.
     pub authorization_parameters: Vec<(String, String)>,
     /// Names and values as they go into the request, before form-encoding.
     pub token_parameters: Vec<(String, String)>,
-    /// Values of secret parameters: a server's answer that repeats one is not shown.
-    pub secret_values: Vec<Secret>,
+}
+
+impl Deref for OAuthClient {
+    type Target = OAuthTerms;
+
+    fn deref(&self) -> &OAuthTerms {
+        &self.terms
+    }
+}
+
+#[cfg(test)]
+impl std::ops::DerefMut for OAuthClient {
+    fn deref_mut(&mut self) -> &mut OAuthTerms {
+        Arc::get_mut(&mut self.terms).expect("they are shared")
+    }
 }
 
 /// How the token and the request parameters are written, all parameters but
@@ -169,14 +192,26 @@ fn resolve_oauth(
 ) -> Result<OAuthClient, ResolveError> {
     let endpoint = values.url("oauth2.token_endpoint", &oauth.token_endpoint)?;
     let like_secret = like.and_then(|like| like.client_secret.as_ref());
-    let (scope, issuer) = (oauth.scope.as_ref(), oauth.issuer.as_ref());
     let secret = oauth.client_secret.as_ref();
-    let (authorization, revocation) = (&oauth.authorization_endpoint, &oauth.revocation_endpoint);
     Ok(OAuthClient {
+        client_id: values.text("oauth2.client_id", &oauth.client_id)?,
+        client_secret: secret
+            .map(|secret| values.secret(secret))
+            .transpose()?
+            .map(|secret| shared(secret, like_secret)),
+        token_endpoint: shared(endpoint, like.map(|like| &like.token_endpoint)),
+        secret_values: values.secrets(),
+        terms: shared(resolve_terms(oauth, values)?, like.map(|like| &like.terms)),
+    })
+}
+
+fn resolve_terms(oauth: &OAuth2, values: &Values<'_>) -> Result<OAuthTerms, ResolveError> {
+    let (scope, issuer) = (oauth.scope.as_ref(), oauth.issuer.as_ref());
+    let (authorization, revocation) = (&oauth.authorization_endpoint, &oauth.revocation_endpoint);
+    Ok(OAuthTerms {
         grant_type: oauth.grant_type,
         authorization_endpoint: values
             .some_url("oauth2.authorization_endpoint", authorization.as_ref())?,
-        token_endpoint: shared(endpoint, like.map(|like| &like.token_endpoint)),
         token_endpoint_method: oauth.token_endpoint_method,
         token_endpoint_auth_method: oauth.token_endpoint_auth_method,
         proxy: oauth.proxy.clone(),
@@ -189,18 +224,12 @@ fn resolve_oauth(
         scope: scope
             .map(|scope| values.text("oauth2.scope", scope))
             .transpose()?,
-        client_id: values.text("oauth2.client_id", &oauth.client_id)?,
-        client_secret: secret
-            .map(|secret| values.secret(secret))
-            .transpose()?
-            .map(|secret| shared(secret, like_secret)),
         code_challenge_method: oauth.code_challenge_method,
         authorization_parameters: values.pairs(
             "oauth2.authorization_parameters",
             &oauth.authorization_parameters,
         )?,
         token_parameters: values.pairs("oauth2.token_parameters", &oauth.token_parameters)?,
-        secret_values: values.secrets(),
     })
 }
 
@@ -326,7 +355,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    fn secrets(&self) -> Vec<Secret> {
+    fn secrets(&self) -> Box<[Secret]> {
         let secrets = self.0.values().filter_map(|value| match value {
             ParameterValue::Plain(_) => None,
             ParameterValue::Secret(secret) => Some(secret.clone()),

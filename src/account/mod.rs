@@ -7,6 +7,8 @@ mod difference;
 #[cfg(test)]
 mod tests;
 
-pub use connected::{AttachPlan, ConnectedAccount, OAuthClient, ResolveError, SecretSource};
+pub use connected::{
+    AttachPlan, ConnectedAccount, OAuthClient, OAuthTerms, ResolveError, SecretSource,
+};
 pub use create::{create, upstream};
 pub use difference::Difference;

@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn an_account_reads_as_documented() {
-        let at = |seconds| Wall(Duration::from_secs(seconds));
+        let at = |seconds| Wall::new(Duration::from_secs(seconds));
         let status = AccountStatus {
             key: AccountKey::new("crmDev").unwrap(),
             integration: "crm".into(),
@@ -224,6 +224,6 @@ mod tests {
 
     #[test]
     fn never_is_a_time_too() {
-        assert!(rfc3339(Wall(Duration::MAX)).starts_with("9999-"));
+        assert!(rfc3339(Wall::new(Duration::MAX)).starts_with("9999-"));
     }
 }

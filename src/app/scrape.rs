@@ -66,6 +66,6 @@ fn sample<'a>(account: &Glimpse<'a>) -> AccountSample<'a> {
         state: account.state.as_str(),
         reconnect_at_expiry: account.reconnect_at_expiry,
         connected: account.state == AccountState::Connected,
-        expires_at: account.expires_at.map(|at| at.0.as_secs_f64()),
+        expires_at: account.expires_at.map(|at| at.passed().as_secs_f64()),
     }
 }

@@ -17,7 +17,7 @@ use crate::telemetry::access::AccessLog;
 use crate::telemetry::refreshes::RefreshMetrics;
 use crate::telemetry::reloads::Reloads;
 use crate::telemetry::spans::Tracing;
-use crate::token::{self, Published, Unavailable};
+use crate::token::{self, Announced, Unavailable};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -162,7 +162,7 @@ impl Given {
 /// For an account that nobody has created yet.
 fn nobody() -> Seam {
     let (publisher, shared) = token::slot();
-    publisher.publish(Published::Unavailable(Unavailable::NotCreated));
+    publisher.publish(Announced::Unavailable(Unavailable::NotCreated));
     Seam {
         shared,
         retry_on: Arc::from([]),

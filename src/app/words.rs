@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn an_account_says_what_it_has_or_what_it_lacks() {
-        let at = |seconds| Wall(Duration::from_secs(seconds));
+        let at = |seconds| Wall::new(Duration::from_secs(seconds));
         let mut status = AccountStatus {
             key: AccountKey::new("crmDev").unwrap(),
             integration: "crm".into(),

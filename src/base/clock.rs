@@ -1,15 +1,22 @@
 //! Time as a value: a monotonic and a wall reading taken together, so that the
 //! pure parts can be given any time at all.
 
+use std::fmt;
+use std::num::NonZeroU64;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A reading of the monotonic clock: time since the process's origin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Mono(pub Duration);
+pub struct Mono(Micros);
 
 /// A reading of the wall clock: time since the Unix epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Wall(pub Duration);
+pub struct Wall(Micros);
+
+/// Microseconds and one more, for 584,000 years: half of a [`Duration`]'s room, also
+/// where there may be none. Very many accounts have a dozen times each.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Micros(NonZeroU64);
 
 /// Both clocks, read together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,36 +69,94 @@ impl Now {
 }
 
 impl Mono {
+    /// So long after the origin.
+    #[must_use]
+    pub const fn new(passed: Duration) -> Self {
+        Self(Micros::new(passed))
+    }
+
+    /// Time since the origin.
+    #[must_use]
+    pub const fn passed(self) -> Duration {
+        self.0.passed()
+    }
+
     /// Saturating addition.
     #[must_use]
     pub fn plus(self, d: Duration) -> Self {
-        Self(self.0.saturating_add(d))
+        Self(self.0.plus(d))
     }
 
     /// Time from `earlier` to here; zero when `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
-        self.0.saturating_sub(earlier.0)
+        self.0.since(earlier.0)
     }
 }
 
 impl Wall {
+    /// So long after the Unix epoch.
+    #[must_use]
+    pub const fn new(passed: Duration) -> Self {
+        Self(Micros::new(passed))
+    }
+
+    /// Time since the Unix epoch.
+    #[must_use]
+    pub const fn passed(self) -> Duration {
+        self.0.passed()
+    }
+
     /// Saturating addition.
     #[must_use]
     pub fn plus(self, d: Duration) -> Self {
-        Self(self.0.saturating_add(d))
+        Self(self.0.plus(d))
     }
 
     /// Time from `earlier` to here; zero when `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
-        self.0.saturating_sub(earlier.0)
+        self.0.since(earlier.0)
     }
 
     /// Whole seconds since the Unix epoch.
     #[must_use]
     pub fn unix_seconds(self) -> u64 {
-        self.0.as_secs()
+        self.passed().as_secs()
+    }
+}
+
+impl Micros {
+    const fn new(passed: Duration) -> Self {
+        let micros = passed.as_micros();
+        // The most is less by the one that is added.
+        let most = u64::MAX as u128;
+        let micros = if micros < most { micros } else { most } as u64;
+        Self(NonZeroU64::MIN.saturating_add(micros))
+    }
+
+    const fn passed(self) -> Duration {
+        Duration::from_micros(self.0.get() - 1)
+    }
+
+    fn plus(self, d: Duration) -> Self {
+        Self::new(self.passed().saturating_add(d))
+    }
+
+    fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(self.0.get().saturating_sub(earlier.0.get()))
+    }
+}
+
+impl Default for Micros {
+    fn default() -> Self {
+        Self(NonZeroU64::MIN)
+    }
+}
+
+impl fmt::Debug for Micros {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.passed().fmt(f)
     }
 }
 
@@ -118,7 +183,7 @@ impl SystemClock {
     /// The monotonic reading for an instant.
     #[must_use]
     pub fn mono(&self, at: Instant) -> Mono {
-        Mono(at.saturating_duration_since(self.origin))
+        Mono::new(at.saturating_duration_since(self.origin))
     }
 
     /// The wall clock alone.
@@ -126,7 +191,7 @@ impl SystemClock {
     pub fn wall() -> Wall {
         // Before 1970 counts as the epoch: every token is then long valid by
         // this clock, and the monotonic one still judges it.
-        Wall(
+        Wall::new(
             SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .unwrap_or(Duration::ZERO),
@@ -150,9 +215,20 @@ mod tests {
 
     fn at(mono: u64, wall: u64) -> Now {
         Now {
-            mono: Mono(Duration::from_secs(mono)),
-            wall: Wall(Duration::from_secs(wall)),
+            mono: Mono::new(Duration::from_secs(mono)),
+            wall: Wall::new(Duration::from_secs(wall)),
         }
+    }
+
+    #[test]
+    fn a_time_takes_eight_bytes_and_ends_late() {
+        assert_eq!(size_of::<Option<super::Moment>>(), 16);
+        let (end, second) = (Wall::new(Duration::MAX), Duration::from_secs(1));
+        assert_eq!(end.plus(second), end);
+        assert!(end.passed() > second * 60 * 60 * 24 * 365 * 500_000);
+        assert_eq!(Wall::default().passed(), Duration::ZERO);
+        assert_eq!(Wall::default().plus(second).since(Wall::default()), second);
+        assert_eq!(Wall::default().since(end), Duration::ZERO);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use super::attempts::{Attempt, Attempts, Bad, Binding, LIFE, Outcome};
 use super::callback::{self, Answer, Refusal};
 use super::url::authorization_url;
-use crate::account::OAuthClient;
+use crate::account::{OAuthClient, OAuthTerms};
 use crate::base::clock::Mono;
 use crate::base::crypto::sha256_text;
 use crate::base::id::AccountKey;
@@ -10,31 +10,34 @@ use crate::config::checked::{ClientAuth, CodeChallenge, GrantType, TokenMethod};
 use ::url::Url;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 const REDIRECT: &str = "http://127.0.0.1:7481/oauth/callback";
 
 fn client(endpoint: &str) -> OAuthClient {
     OAuthClient {
-        grant_type: GrantType::AuthorizationCode,
-        authorization_endpoint: Some(Box::new(endpoint.parse().unwrap())),
         token_endpoint: "https://a.example/token"
             .parse::<url::Url>()
             .unwrap()
             .into(),
-        token_endpoint_method: TokenMethod::Post,
-        token_endpoint_auth_method: ClientAuth::Basic,
-        revocation_endpoint: None,
-        proxy: None,
-        redirect_uri: None,
-        issuer: None,
-        scope: Some("api offline_access".to_owned()),
         client_id: "my client".to_owned(),
         client_secret: None,
-        code_challenge_method: CodeChallenge::S256,
-        authorization_parameters: Vec::new(),
-        token_parameters: Vec::new(),
-        secret_values: Vec::new(),
+        secret_values: Box::default(),
+        terms: Arc::new(OAuthTerms {
+            grant_type: GrantType::AuthorizationCode,
+            authorization_endpoint: Some(Box::new(endpoint.parse().unwrap())),
+            token_endpoint_method: TokenMethod::Post,
+            token_endpoint_auth_method: ClientAuth::Basic,
+            revocation_endpoint: None,
+            proxy: None,
+            redirect_uri: None,
+            issuer: None,
+            scope: Some("api offline_access".to_owned()),
+            code_challenge_method: CodeChallenge::S256,
+            authorization_parameters: Vec::new(),
+            token_parameters: Vec::new(),
+        }),
     }
 }
 
@@ -126,7 +129,7 @@ proptest! {
 }
 
 fn at(seconds: u64) -> Mono {
-    Mono(Duration::from_secs(seconds))
+    Mono::new(Duration::from_secs(seconds))
 }
 
 fn browser(session: &str) -> Binding {
@@ -165,7 +168,7 @@ fn a_state_is_good_once() {
 fn a_state_expires() {
     let mut attempts = Attempts::default();
     attempts.begin(at(0), "d".to_owned(), attempt(1, Binding::Api));
-    let late = Mono(LIFE);
+    let late = Mono::new(LIFE);
     assert_eq!(attempts.take(late, "d", None).unwrap_err(), Bad::Expired);
     let ended = attempts.outcome(late, &key("one"), "id1");
     assert_eq!(ended, Some(Outcome::Expired));

@@ -276,7 +276,7 @@ fn jwt_life(token: &str, sent: Wall) -> Option<Duration> {
     let payload = Zeroizing::new(URL_SAFE_NO_PAD.decode(payload).ok()?);
     let claims: Map<String, Value> = serde_json::from_slice(&payload).ok()?;
     let expiry = Duration::try_from_secs_f64(claims.get("exp")?.as_f64()?).ok()?;
-    let life = Wall(expiry).since(sent);
+    let life = Wall::new(expiry).since(sent);
     (life > Duration::ZERO && life <= LONGEST_LIFE).then_some(life)
 }
 
@@ -288,7 +288,7 @@ fn pause(text: &str, now: Wall) -> Option<Duration> {
     } else {
         let date = httpdate::parse_http_date(text).ok()?;
         let date = date.duration_since(std::time::UNIX_EPOCH).ok()?;
-        Wall(date).since(now)
+        Wall::new(date).since(now)
     };
     (pause > Duration::ZERO).then(|| pause.min(LONGEST_PAUSE))
 }

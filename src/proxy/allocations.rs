@@ -7,12 +7,20 @@ use super::sample;
 use crate::base::counting::allocations;
 use crate::base::secret::Secret;
 use crate::config::checked::PathMatch;
-use crate::token::{Attach, Credential, Published, Shared, TokenPlace, slot};
+use crate::token::{Announced, Attach, Granted, Published, Shared, TokenPlace, Way, slot};
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, HOST, USER_AGENT};
 use http::{HeaderName, HeaderValue, Request, Uri, request};
 use std::rc::Rc;
 use std::sync::Arc;
+
+struct Sample;
+
+impl Way for Sample {
+    fn attach(&self, _: &Secret) -> Result<Attach, String> {
+        Ok(attach())
+    }
+}
 
 fn attach() -> Attach {
     let token = HeaderValue::from_str(&format!("Bearer {}", "t".repeat(900))).unwrap();
@@ -54,13 +62,13 @@ fn head() -> request::Parts {
 #[test]
 fn attaching_token_and_request_headers_allocates_nothing() {
     let (publisher, shared) = slot();
-    publisher.publish(Published::Valid(Arc::new(Credential {
+    publisher.publish(Announced::Valid(Granted {
         generation: 1,
         expiry: None,
         void_before: 0,
         token: Secret::new("x".to_owned()),
-        attach: attach(),
-    })));
+        way: Arc::new(Sample),
+    }));
     let route = route(&shared);
     let mut written = Vec::with_capacity(4096);
     let mut counts = Vec::new();

@@ -4,6 +4,7 @@
 use super::edits;
 use super::handshake::put_upgrade;
 use super::hop::{self, GoesOn, Noted, take_connection};
+use super::http1::scratch;
 use super::http1::spelled::{Lines, Spelled, Speller};
 use super::http1::upload::{self, Framing, may_trail};
 use super::outgoing::Whole;
@@ -45,6 +46,12 @@ pub struct Outbound<'a> {
     pub patience: Patience,
     /// Where traces are configured: whose child the upstream's span is.
     pub traceparent: Option<Box<HeaderValue>>,
+}
+
+impl Drop for Outbound<'_> {
+    fn drop(&mut self) {
+        scratch::give_back(std::mem::take(&mut self.headers));
+    }
 }
 
 /// What an absolute target without a path means.

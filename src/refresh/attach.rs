@@ -4,7 +4,7 @@ use crate::account::AttachPlan;
 use crate::base::secret::Secret;
 use crate::base::template::encode_pair;
 use crate::config::checked::Placement;
-use crate::token::{Attach, QueryPair, TokenPlace};
+use crate::token::{Attach, QueryPair, TokenPlace, Way, own_copy};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use std::fmt;
@@ -22,6 +22,12 @@ impl fmt::Display for AttachError {
 }
 
 impl std::error::Error for AttachError {}
+
+impl Way for AttachPlan {
+    fn attach(&self, token: &Secret) -> Result<Attach, String> {
+        build(self, token).map_err(|error| error.0)
+    }
+}
 
 /// Prebuilds what an account writes into each request.
 ///
@@ -44,7 +50,9 @@ pub fn build(plan: &AttachPlan, token: &Secret) -> Result<Attach, AttachError> {
     };
     Ok(Attach {
         token,
-        headers: plan.headers.clone(),
+        headers: (plan.headers.iter())
+            .map(|(name, value)| (name.clone(), own_copy(value)))
+            .collect(),
         query: plan.query.iter().map(|(n, v)| pair(n, v)).collect(),
     })
 }

@@ -23,18 +23,24 @@ pub struct Cell {
 #[derive(Clone, Debug)]
 pub struct Known {
     pub state: AccountState,
-    /// Where the server granted another than the configuration asks for.
-    pub scope: Option<Box<str>>,
     pub expires_at: Option<Wall>,
     pub refreshed_at: Option<Wall>,
     pub generation: u64,
     pub has_refresh_token: bool,
     pub reconnect_at_expiry: bool,
-    pub last_error: Option<Box<LastError>>,
+    pub seldom: Option<Box<Seldom>>,
     pub last_attempt: Option<Attempt>,
     pub next_attempt: Option<Wall>,
     pub first_attempt_ended: bool,
     pub short_life: bool,
+}
+
+/// What is known of few accounts at any time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seldom {
+    /// Where the server granted another than the configuration asks for.
+    pub scope: Option<String>,
+    pub last_error: Option<LastError>,
 }
 
 /// The little of an account's status that probes and scrapes look at.
@@ -88,19 +94,20 @@ impl Cell {
     pub fn status(&self) -> AccountStatus {
         let account = &*self.account;
         let known = self.lock();
-        let scope = known.scope.as_deref();
+        let seldom = known.seldom.as_deref();
+        let scope = seldom.and_then(|seldom| seldom.scope.as_ref());
         AccountStatus {
             key: account.key.clone(),
             integration: account.integration.key.clone(),
             parameters: parameters(account),
             state: known.state,
-            scope: scope.or(account.oauth.scope.as_deref()).map(str::to_owned),
+            scope: scope.or(account.oauth.scope.as_ref()).cloned(),
             expires_at: known.expires_at,
             refreshed_at: known.refreshed_at,
             generation: known.generation,
             has_refresh_token: known.has_refresh_token,
             reconnect_at_expiry: known.reconnect_at_expiry,
-            last_error: known.last_error.as_deref().cloned(),
+            last_error: seldom.and_then(|seldom| seldom.last_error.clone()),
             last_attempt: known.last_attempt,
             next_attempt: known.next_attempt,
             first_attempt_ended: known.first_attempt_ended,

@@ -2,11 +2,11 @@
 //! who wait for it.
 
 use super::attach;
-use super::cell::{Cell, Known};
+use super::cell::{Cell, Known, Seldom};
 use super::fetch::Stamp;
 use super::former::Former;
 use super::machine::{Action, Answer, Machine, Publication, Rank, Rules};
-use super::record::{self, StoredTokens};
+use super::record::StoredTokens;
 use super::reload::Wanted;
 use super::slots::{EndpointId, Place, Slots};
 use super::status::Attempt;
@@ -14,7 +14,7 @@ use super::wing::{ManualOutcome, Setup};
 use crate::account::ConnectedAccount;
 use crate::base::clock::{Mono, Now};
 use crate::config::checked::GrantType;
-use crate::token::{self, Credential, Published, Publisher, Unavailable, Verdict, Waited};
+use crate::token::{self, Announced, Granted, Publisher, Unavailable, Verdict, Waited};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use url::Url;
@@ -31,7 +31,7 @@ pub struct Entry {
     pub is_started: bool,
     pub has_slot: bool,
     /// Its place among those who wait for a turn at the endpoint.
-    pub place: Option<Place<Rank>>,
+    pub place: Option<Box<Place<Rank>>>,
     pub wake: Option<Mono>,
     /// Of the client secret's file.
     pub stamp: Option<Box<Stamp>>,
@@ -50,8 +50,7 @@ pub enum Reply {
 impl Entry {
     pub fn new(setup: Setup, rules: Arc<Rules>, slots: &mut Slots<Rank>, now: Now) -> Self {
         let account = setup.account;
-        let binding = record::binding(&account).into();
-        let machine = Machine::new(rules, binding, fastrand::u64(..));
+        let machine = Machine::new(rules, account.clone(), fastrand::u64(..));
         let cell = Cell::new(
             account.clone(),
             setup.created,
@@ -85,6 +84,7 @@ impl Entry {
         let shared = self.publisher.shared();
         let cell = self.cell.of(wanted.account.clone(), wanted.created, shared);
         self.cell = Arc::new(cell);
+        self.machine.bind(wanted.account.clone());
         self.account = wanted.account;
     }
 
@@ -99,8 +99,8 @@ impl Entry {
     /// newer one in its place.
     pub fn publish(&mut self, now: Now, publication: Publication) -> bool {
         let served_until = match &*self.publisher.current() {
-            Published::Valid(credential) => credential.expiry,
-            Published::Unavailable(_) => None,
+            Announced::Valid(granted) => granted.expiry,
+            Announced::Unavailable(_) => None,
         };
         let is_gone = matches!(publication, Publication::Unavailable(_));
         self.tell_workers(now, publication);
@@ -110,28 +110,28 @@ impl Entry {
     pub fn tell_workers(&mut self, now: Now, publication: Publication) {
         let token = self.machine.tokens().map(|tokens| &tokens.access_token);
         let published = match publication {
-            Publication::Unavailable(why) => Published::Unavailable(why),
+            Publication::Unavailable(why) => Announced::Unavailable(why),
             Publication::Token { generation, expiry } => {
                 let Some(token) = token else {
                     return;
                 };
                 match attach::build(&self.account.attach, token) {
-                    Ok(attach) => Published::Valid(Arc::new(Credential {
+                    Ok(_) => Announced::Valid(Granted {
                         generation,
                         expiry,
                         void_before: self.machine.void_before(),
                         token: token.clone(),
-                        attach,
-                    })),
+                        way: self.account.attach.clone(),
+                    }),
                     // Neither a fetched nor a stored token comes here that does not fit.
-                    Err(error) => Published::Unavailable(Unavailable::Misconfigured {
+                    Err(error) => Announced::Unavailable(Unavailable::Misconfigured {
                         cause: Arc::from(error.to_string()),
                         retry_at: now.wall,
                     }),
                 }
             }
         };
-        self.former.publish(&published, token);
+        self.former.publish(&published);
         self.publisher.publish(published);
     }
 
@@ -156,15 +156,18 @@ fn known(account: &ConnectedAccount, machine: &Machine, now: Now) -> Known {
     let personal = account.oauth.grant_type == GrantType::AuthorizationCode;
     let scope = tokens.and_then(|t| t.scope.as_deref());
     let is_other = |scope: &&str| account.oauth.scope.as_deref() != Some(scope);
+    let seldom = Seldom {
+        scope: scope.filter(is_other).map(str::to_owned),
+        last_error: machine.last_error().cloned(),
+    };
     Known {
         state: machine.state(now),
-        scope: scope.filter(is_other).map(Box::from),
         expires_at: tokens.and_then(|t| t.expires_at),
         refreshed_at: tokens.map(|t| t.refreshed_at),
         generation: machine.generation(),
         has_refresh_token: tokens.is_some_and(|t| t.refresh_token.is_some()),
         reconnect_at_expiry: personal && tokens.is_some_and(|t| t.refresh_token.is_none()),
-        last_error: machine.last_error().cloned().map(Box::new),
+        seldom: (seldom != Seldom::default()).then(|| Box::new(seldom)),
         last_attempt: None,
         next_attempt: machine.next_attempt().map(|moment| moment.wall),
         first_attempt_ended: machine.first_attempt_ended(),
@@ -203,4 +206,22 @@ fn endpoint(account: &ConnectedAccount) -> String {
     let mut url = Url::clone(&account.oauth.token_endpoint);
     url.set_query(None);
     url.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Entry;
+    use crate::account::ConnectedAccount;
+    use crate::refresh::cell::Cell;
+    use crate::token::Announced;
+
+    /// An account may take 1 KiB besides its tokens, and a process may have 100,000:
+    /// what few accounts have at any time belongs in a box.
+    #[test]
+    fn an_account_takes_little_room() {
+        let own = size_of::<Entry>() + size_of::<Cell>();
+        let shared = size_of::<ConnectedAccount>() + size_of::<Announced>();
+        assert!(own <= 528, "{own}");
+        assert!(shared <= 168, "{shared}");
+    }
 }

@@ -3,8 +3,7 @@
 
 use super::attach;
 use crate::account::AttachPlan;
-use crate::base::secret::Secret;
-use crate::token::{Credential, Published, Publisher};
+use crate::token::{Announced, Granted, Publisher};
 use std::sync::Arc;
 
 /// So many are looked after at once; requests of still earlier ones keep the
@@ -28,32 +27,29 @@ impl Former {
         kept.push((publisher, plan));
     }
 
-    /// Shows the readers of each the same, in its own way; `token` is what
-    /// `published` was made of.
-    pub fn publish(&mut self, published: &Published, token: Option<&Secret>) {
+    /// Shows the readers of each the same, in its own way.
+    pub fn publish(&mut self, published: &Announced) {
         let Some(Cells(kept)) = self.0.as_deref_mut() else {
             return;
         };
         kept.retain(|(publisher, _)| publisher.is_read());
         for (publisher, plan) in kept.iter() {
-            match (published, token) {
-                (Published::Unavailable(why), _) => {
-                    publisher.publish(Published::Unavailable(why.clone()));
+            match published {
+                Announced::Unavailable(why) => {
+                    publisher.publish(Announced::Unavailable(why.clone()));
                 }
-                (Published::Valid(credential), Some(token)) => {
-                    // One that does not fit there leaves them what they have,
-                    // which is not shown longer than it is good.
-                    if let Ok(attach) = attach::build(plan, token) {
-                        publisher.publish(Published::Valid(Arc::new(Credential {
-                            generation: credential.generation,
-                            expiry: credential.expiry,
-                            void_before: credential.void_before,
-                            token: token.clone(),
-                            attach,
-                        })));
-                    }
+                // One that does not fit there leaves them what they have, which
+                // is not shown longer than it is good.
+                Announced::Valid(granted) if attach::build(plan, &granted.token).is_ok() => {
+                    publisher.publish(Announced::Valid(Granted {
+                        generation: granted.generation,
+                        expiry: granted.expiry,
+                        void_before: granted.void_before,
+                        token: granted.token.clone(),
+                        way: plan.clone(),
+                    }));
                 }
-                (Published::Valid(_), None) => {}
+                Announced::Valid(_) => {}
             }
         }
         if kept.is_empty() {
@@ -65,9 +61,8 @@ impl Former {
 #[cfg(test)]
 mod tests {
     use super::{Former, MOST};
-    use crate::base::secret::Secret;
     use crate::refresh::tests::stage::account;
-    use crate::token::{Published, Unavailable, slot};
+    use crate::token::{Announced, Published, Unavailable, slot};
 
     #[test]
     fn what_nobody_reads_is_given_up_and_there_are_never_many() {
@@ -80,17 +75,17 @@ mod tests {
         }
         let count = |former: &Former| former.0.as_ref().map_or(0, |cells| cells.0.len());
         assert_eq!(count(&former), MOST);
-        let gone = Published::Unavailable(Unavailable::NotConnected);
-        former.publish(&gone, Some(&Secret::new("t".to_owned())));
+        let gone = Announced::Unavailable(Unavailable::NotConnected);
+        former.publish(&gone);
         let shown = |reader: &crate::token::Shared| {
             matches!(
-                &*reader.current(),
+                reader.current(),
                 Published::Unavailable(Unavailable::NotConnected)
             )
         };
         assert_eq!(readers.iter().filter(|reader| shown(reader)).count(), MOST);
         drop(readers);
-        former.publish(&gone, None);
+        former.publish(&gone);
         assert_eq!(count(&former), 0);
     }
 }

@@ -147,7 +147,7 @@ mod tests {
     const BAD: What = What::Asked(Trigger::Scheduled, Outcome::Transient);
 
     fn at(hours: u64) -> Wall {
-        Wall(Duration::from_hours(480_000 + hours))
+        Wall::new(Duration::from_hours(480_000 + hours))
     }
 
     #[test]

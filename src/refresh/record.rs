@@ -70,6 +70,18 @@ pub struct Intent {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreadable(pub String);
 
+/// Which client at which server stored tokens must belong to.
+pub trait Binding: Send + Sync {
+    /// It as text; seldom wanted, so that none of very many accounts keeps it.
+    fn text(&self) -> String;
+}
+
+impl Binding for ConnectedAccount {
+    fn text(&self) -> String {
+        binding(self)
+    }
+}
+
 /// The text by which tokens are bound to their client.
 #[must_use]
 pub fn binding(account: &ConnectedAccount) -> String {
@@ -250,11 +262,11 @@ impl From<TokensForm> for StoredTokens {
 
 /// Saturates in the year 584,556,019.
 fn millis(at: Wall) -> u64 {
-    u64::try_from(at.0.as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(at.passed().as_millis()).unwrap_or(u64::MAX)
 }
 
 fn wall(millis: u64) -> Wall {
-    Wall(Duration::from_millis(millis))
+    Wall::new(Duration::from_millis(millis))
 }
 
 #[cfg(test)]

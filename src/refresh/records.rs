@@ -11,9 +11,14 @@ use crate::base::clock::Wall;
 use crate::base::id::AccountKey;
 use crate::store::{Changes, Lease, Store, StoreError};
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 const PREFIX: &str = "account/";
+
+/// Calls of the store at once. It does one after the other; a second one has its
+/// record read or made meanwhile. Each more would be a thread that waits.
+const AT_ONCE: usize = 2;
 
 /// The key of an account's record.
 pub fn key(account: &ConnectedAccount) -> String {
@@ -25,38 +30,74 @@ pub fn account(key: &str) -> Option<AccountKey> {
     AccountKey::new(key.strip_prefix(PREFIX)?).ok()
 }
 
-/// Reads an account's record.
-pub async fn read(
+/// The store as the scheduler uses it.
+pub struct Records {
     store: Arc<dyn Store>,
-    account: Arc<ConnectedAccount>,
-) -> Result<Option<Loaded>, StoreError> {
-    let work = spawn_blocking(move || read_now(&*store, &account));
-    work.await.unwrap_or_else(|_| Err(panicked()))
+    turns: Arc<Semaphore>,
 }
 
-/// Writes an account's record, if its version is still the expected one.
-pub async fn write(
-    store: Arc<dyn Store>,
-    key: String,
-    expected: Option<u64>,
-    lease: Lease,
-    record: AccountRecord,
-) -> Result<u64, StoreError> {
-    let work = spawn_blocking(move || {
-        let bytes = record.to_bytes();
-        let (before, after) = points(&lease);
-        fault::pass(before);
-        let written = store.put(&key, expected, Some(&lease), &bytes);
-        fault::pass(after);
-        written
-    });
-    work.await.unwrap_or_else(|_| Err(panicked()))
+impl Records {
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self {
+            store,
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
+        }
+    }
+
+    /// Reads an account's record.
+    pub fn read(
+        &self,
+        account: Arc<ConnectedAccount>,
+    ) -> impl Future<Output = Result<Option<Loaded>, StoreError>> + Send + use<> {
+        call(self.calls(), move |store| read_now(store, &account))
+    }
+
+    /// Writes an account's record, if its version is still the expected one.
+    pub fn write(
+        &self,
+        key: String,
+        expected: Option<u64>,
+        lease: Lease,
+        record: AccountRecord,
+    ) -> impl Future<Output = Result<u64, StoreError>> + Send + use<> {
+        call(self.calls(), move |store| {
+            let bytes = record.to_bytes();
+            let (before, after) = points(&lease);
+            fault::pass(before);
+            let written = store.put(&key, expected, Some(&lease), &bytes);
+            fault::pass(after);
+            written
+        })
+    }
+
+    /// What was written since a mark.
+    pub fn changes(
+        &self,
+        mark: u64,
+    ) -> impl Future<Output = Result<Changes, StoreError>> + Send + use<> {
+        call(self.calls(), move |store| store.changes(mark))
+    }
+
+    fn calls(&self) -> (Arc<dyn Store>, Arc<Semaphore>) {
+        (self.store.clone(), self.turns.clone())
+    }
 }
 
-/// What was written since a mark.
-pub async fn changes(store: Arc<dyn Store>, mark: u64) -> Result<Changes, StoreError> {
-    let work = spawn_blocking(move || store.changes(mark));
-    work.await.unwrap_or_else(|_| Err(panicked()))
+async fn call<T: Send + 'static>(
+    (store, turns): (Arc<dyn Store>, Arc<Semaphore>),
+    work: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    let done = if store.is_instant() {
+        tokio::spawn(async move { work(&*store) })
+    } else {
+        // It is never closed; if it were, the call would be made all the same.
+        let turn = turns.acquire_owned().await;
+        spawn_blocking(move || {
+            let _turn = turn;
+            work(&*store)
+        })
+    };
+    done.await.unwrap_or_else(|_| Err(panicked()))
 }
 
 /// A lease that is over is written with an outcome.

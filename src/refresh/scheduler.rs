@@ -15,7 +15,7 @@ use super::fetch::{self, Fetch, Stamp};
 use super::history::{History, What};
 use super::machine::{Action, Event, Level, Publication, Rank};
 use super::record::{AccountRecord, StoredTokens};
-use super::records;
+use super::records::{self, Records};
 use super::reload::Reload;
 use super::slots::Slots;
 use super::watch::Watch;
@@ -103,6 +103,7 @@ pub struct Setting {
 /// The task's state.
 pub struct Scheduler {
     setting: Setting,
+    records: Records,
     entries: Vec<Entry>,
     index: HashMap<AccountKey, usize>,
     rules: SharedRules,
@@ -150,6 +151,7 @@ impl Scheduler {
             rules,
             waiting: Waiting::default(),
             stopping: Vec::new(),
+            records: Records::new(setting.store.clone()),
             setting,
             entries,
         }
@@ -257,7 +259,7 @@ impl Scheduler {
     }
 
     fn ask_for_changes(&self, mark: u64) {
-        let work = records::changes(self.setting.store.clone(), mark);
+        let work = self.records.changes(mark);
         let inbox = self.setting.inbox.clone();
         tokio::spawn(async move { inbox.send(Message::Changes(work.await)).await });
     }
@@ -308,7 +310,9 @@ impl Scheduler {
             self.awaiting_secret.remove(&at);
         }
         let rank = entry.machine.rank();
-        entry.place = self.slots.place(entry.endpoint, at, entry.place, rank);
+        let place = entry.place.as_deref().copied();
+        let place = self.slots.place(entry.endpoint, at, place, rank);
+        entry.place = place.map(Box::new);
         let wake = entry.machine.next_wake(now);
         let wake = wake.map(|moment| now.mono.plus(now.until(moment)));
         self.wake_at(at, wake);
@@ -373,13 +377,13 @@ impl Scheduler {
 
     fn read(&self, at: usize) {
         let account = self.entries[at].account.clone();
-        let work = records::read(self.setting.store.clone(), account);
+        let work = self.records.read(account);
         self.when_done(at, async { Event::Read(work.await) });
     }
 
     fn write(&self, at: usize, expected: Option<u64>, lease: Lease, record: AccountRecord) {
         let key = records::key(&self.entries[at].account);
-        let work = records::write(self.setting.store.clone(), key, expected, lease, record);
+        let work = self.records.write(key, expected, lease, record);
         self.when_done(at, async { Event::Wrote(work.await) });
     }
 

@@ -23,7 +23,7 @@ fn lease(owner: &str, fencing: u64) -> Lease {
     Lease {
         owner: owner.to_owned(),
         fencing,
-        deadline: Wall(Duration::from_millis(1_700_000_000_123)),
+        deadline: Wall::new(Duration::from_millis(1_700_000_000_123)),
     }
 }
 

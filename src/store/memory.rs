@@ -149,6 +149,10 @@ impl Store for MemoryStore {
     fn is_shared(&self) -> bool {
         false
     }
+
+    fn is_instant(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

@@ -79,6 +79,11 @@ pub trait Store: Send + Sync + 'static {
     fn is_shared(&self) -> bool {
         true
     }
+
+    /// True where no call waits for anything, so that none needs a thread of its own.
+    fn is_instant(&self) -> bool {
+        false
+    }
 }
 
 /// What has been written to a store meanwhile.

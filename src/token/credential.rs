@@ -8,6 +8,35 @@ use std::fmt;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
+/// What the cold wing publishes of an account.
+pub enum Announced {
+    /// A token that may be sent until its expiry.
+    Valid(Granted),
+    /// No token that may be sent.
+    Unavailable(Unavailable),
+}
+
+/// A token as it is published: there may be very many, and few that one worker uses.
+pub struct Granted {
+    /// As [`Credential`] has it, like what follows.
+    pub generation: u64,
+    pub expiry: Option<Moment>,
+    pub void_before: u64,
+    pub token: Secret,
+    /// How each worker that uses it writes it into requests.
+    pub way: Arc<dyn Way>,
+}
+
+/// How an account's token gets into requests.
+pub trait Way: Send + Sync {
+    /// Builds what is written into each request; it shares no reference count with
+    /// what is built for others.
+    ///
+    /// # Errors
+    /// Why the token can't be written so; the text holds nothing of it.
+    fn attach(&self, token: &Secret) -> Result<Attach, String>;
+}
+
 /// What the seam says about an account right now.
 #[derive(Clone, Debug)]
 pub enum Published {
@@ -61,7 +90,6 @@ impl fmt::Debug for Credential {
 
 /// Everything an account writes into a request: the token, then the
 /// integration's request parameters.
-#[derive(Clone)]
 pub struct Attach {
     /// Where the token goes.
     pub token: TokenPlace,
@@ -73,7 +101,6 @@ pub struct Attach {
 }
 
 /// The token's place, with the token in it. No `Debug`: the token is inside.
-#[derive(Clone)]
 pub enum TokenPlace {
     /// A header; the value is marked sensitive.
     Header {
@@ -85,7 +112,6 @@ pub enum TokenPlace {
 }
 
 /// A query parameter, ready to be appended.
-#[derive(Clone)]
 pub struct QueryPair {
     /// The decoded name: what the caller sends under it, in any spelling, is removed.
     pub name: Arc<str>,
@@ -93,41 +119,34 @@ pub struct QueryPair {
     pub encoded: Arc<str>,
 }
 
-impl Attach {
-    /// A copy that shares no reference count with this one, for one worker's
-    /// own use; the token's bytes are zeroed with their last user.
+impl Announced {
+    /// As one worker, or whoever else looks, goes by it.
     #[must_use]
-    pub fn own_copy(&self) -> Self {
-        let token = match &self.token {
-            TokenPlace::Header { name, value } => TokenPlace::Header {
-                name: name.clone(),
-                value: copy_value(value),
-            },
-            TokenPlace::Query(pair) => TokenPlace::Query(pair.own_copy()),
+    pub fn built(&self) -> Published {
+        let granted = match self {
+            Self::Valid(granted) => granted,
+            Self::Unavailable(why) => return Published::Unavailable(why.clone()),
         };
-        Self {
-            token,
-            headers: self
-                .headers
-                .iter()
-                .map(|(name, value)| (name.clone(), copy_value(value)))
-                .collect(),
-            query: self.query.iter().map(QueryPair::own_copy).collect(),
-        }
-    }
-}
-
-impl QueryPair {
-    fn own_copy(&self) -> Self {
-        Self {
-            name: Arc::from(&*self.name),
-            encoded: Arc::from(&*self.encoded),
+        match granted.way.attach(&granted.token) {
+            Ok(attach) => Published::Valid(Arc::new(Credential {
+                generation: granted.generation,
+                expiry: granted.expiry,
+                void_before: granted.void_before,
+                token: granted.token.clone(),
+                attach,
+            })),
+            // Only tokens that fit are published.
+            Err(why) => Published::Unavailable(Unavailable::Misconfigured {
+                cause: Arc::from(why),
+                retry_at: Wall::default(),
+            }),
         }
     }
 }
 
 /// The same value in an allocation of its own, zeroed when its last user drops it.
-fn copy_value(value: &HeaderValue) -> HeaderValue {
+#[must_use]
+pub fn own_copy(value: &HeaderValue) -> HeaderValue {
     let owner = Zeroizing::new(value.as_bytes().to_vec());
     // The bytes come out of a valid value; a copy of them is one.
     let mut copy =

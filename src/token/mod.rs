@@ -1,7 +1,7 @@
 //! The seam between the two wings.
 //!
-//! The cold wing publishes an account's [`Credential`] through a [`Publisher`];
-//! workers read it through a [`Reader`] with one atomic load. What a worker
+//! The cold wing publishes an account's token through a [`Publisher`]; workers
+//! read it as a [`Credential`] through a [`Reader`] with one atomic load. What a worker
 //! learns (no token yet, a token rejected, how a replay ended) travels back as
 //! an [`Ask`]. Neither side knows anything else of the other.
 
@@ -11,6 +11,9 @@ mod issuers;
 mod slot;
 
 pub use ask::{Ask, AskReceiver, Asker, PassOn, RejectedStatus, Verdict, Waited, channel};
-pub use credential::{Attach, Credential, Published, QueryPair, TokenPlace, Unavailable};
+pub use credential::{
+    Announced, Attach, Credential, Granted, Published, QueryPair, TokenPlace, Unavailable, Way,
+    own_copy,
+};
 pub use issuers::{Issuers, KeyRing};
 pub use slot::{Publisher, Reader, Shared, slot};

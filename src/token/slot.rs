@@ -1,6 +1,6 @@
 //! One account's cell: a single writer, any number of readers.
 
-use super::credential::{Credential, Published, Unavailable};
+use super::credential::{Announced, Published, Unavailable};
 use arc_swap::ArcSwap;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Shared(Arc<Slot>);
 
 struct Slot {
-    current: ArcSwap<Published>,
+    current: ArcSwap<Announced>,
     /// Counts publications. Readers compare it with the one they saw.
     epoch: AtomicU64,
 }
@@ -30,7 +30,7 @@ pub struct Reader {
 #[must_use]
 pub fn slot() -> (Publisher, Shared) {
     let slot = Arc::new(Slot {
-        current: ArcSwap::from_pointee(Published::Unavailable(Unavailable::Waiting)),
+        current: ArcSwap::from_pointee(Announced::Unavailable(Unavailable::Waiting)),
         epoch: AtomicU64::new(0),
     });
     (Publisher(slot.clone()), Shared(slot))
@@ -38,7 +38,7 @@ pub fn slot() -> (Publisher, Shared) {
 
 impl Publisher {
     /// Makes `next` what every reader sees from its next look on.
-    pub fn publish(&self, next: Published) {
+    pub fn publish(&self, next: Announced) {
         self.0.current.store(Arc::new(next));
         // After the store: whoever sees the new epoch finds the new value.
         self.0.epoch.fetch_add(1, Ordering::Release);
@@ -46,7 +46,7 @@ impl Publisher {
 
     /// What was published last.
     #[must_use]
-    pub fn current(&self) -> Arc<Published> {
+    pub fn current(&self) -> Arc<Announced> {
         self.0.current.load_full()
     }
 }
@@ -85,8 +85,8 @@ impl Shared {
 
     /// What is published now (for the cold wing; workers use a [`Reader`]).
     #[must_use]
-    pub fn current(&self) -> Arc<Published> {
-        self.0.current.load_full()
+    pub fn current(&self) -> Published {
+        self.0.current.load().built()
     }
 }
 
@@ -113,49 +113,49 @@ impl Reader {
         let epoch = self.slot.epoch.load(Ordering::Acquire);
         if epoch != self.seen.get() {
             self.seen.set(epoch);
-            *self.local.borrow_mut() = own_copy(&self.slot.current.load());
+            // Its reference counts no other worker touches, so that a busy account
+            // does not bounce a cache line between cores.
+            *self.local.borrow_mut() = self.slot.current.load().built();
         }
-    }
-}
-
-/// A copy whose reference counts no other worker touches, so that a busy
-/// account does not bounce a cache line between cores.
-fn own_copy(published: &Published) -> Published {
-    match published {
-        Published::Valid(credential) => Published::Valid(Arc::new(Credential {
-            generation: credential.generation,
-            expiry: credential.expiry,
-            void_before: credential.void_before,
-            token: credential.token.clone(),
-            attach: credential.attach.own_copy(),
-        })),
-        Published::Unavailable(why) => Published::Unavailable(why.clone()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::credential::{Attach, TokenPlace};
-    use super::{Credential, Published, Unavailable, slot};
+    use super::super::credential::{Attach, TokenPlace, Way, own_copy};
+    use super::{Announced, Published, Unavailable, slot};
     use crate::base::secret::Secret;
+    use crate::token::Granted;
     use http::{HeaderValue, header};
     use std::sync::Arc;
 
-    fn credential(generation: u64, value: &str) -> Published {
-        Published::Valid(Arc::new(Credential {
-            generation,
-            expiry: None,
-            void_before: 0,
-            token: Secret::new(value.to_owned()),
-            attach: Attach {
+    /// As a bearer token, in a sensitive header.
+    struct Bearer;
+
+    impl Way for Bearer {
+        fn attach(&self, token: &Secret) -> Result<Attach, String> {
+            let text = format!("Bearer {}", token.expose());
+            let mut value = HeaderValue::try_from(text).map_err(|_| "it does not fit")?;
+            value.set_sensitive(true);
+            Ok(Attach {
                 token: TokenPlace::Header {
                     name: header::AUTHORIZATION,
-                    value: HeaderValue::from_str(value).unwrap(),
+                    value: own_copy(&value),
                 },
                 headers: Vec::new(),
                 query: Vec::new(),
-            },
-        }))
+            })
+        }
+    }
+
+    fn token(generation: u64, text: &str) -> Announced {
+        Announced::Valid(Granted {
+            generation,
+            expiry: None,
+            void_before: 0,
+            token: Secret::new(text.to_owned()),
+            way: Arc::new(Bearer),
+        })
     }
 
     #[test]
@@ -167,7 +167,7 @@ mod tests {
             Published::Unavailable(Unavailable::Waiting)
         ));
         for generation in 1..4 {
-            publisher.publish(credential(generation, "Bearer x"));
+            publisher.publish(token(generation, "x"));
             let Published::Valid(seen) = reader.get() else {
                 panic!("not published")
             };
@@ -178,31 +178,31 @@ mod tests {
     #[test]
     fn a_reader_keeps_its_own_copy_while_nothing_is_new() {
         let (publisher, shared) = slot();
-        publisher.publish(credential(1, "Bearer x"));
-        let reader = shared.reader();
-        let (Published::Valid(a), Published::Valid(b)) = (reader.get(), reader.get()) else {
-            panic!("not published")
+        publisher.publish(token(1, "x"));
+        let (reader, other) = (shared.reader(), shared.reader());
+        let valid = |published| match published {
+            Published::Valid(credential) => credential,
+            Published::Unavailable(_) => panic!("not published"),
         };
-        assert!(Arc::ptr_eq(&a, &b));
+        let first = valid(reader.get());
+        assert!(Arc::ptr_eq(&first, &valid(reader.get())));
+        assert!(!Arc::ptr_eq(&first, &valid(other.get())));
     }
 
     #[test]
-    fn the_copy_keeps_the_value_sensitive() {
+    fn a_token_that_does_not_fit_is_none() {
         let (publisher, shared) = slot();
-        let Published::Valid(c) = credential(1, "Bearer x") else {
-            unreachable!()
-        };
-        let mut attach = c.attach.clone();
-        if let TokenPlace::Header { value, .. } = &mut attach.token {
-            value.set_sensitive(true);
-        }
-        publisher.publish(Published::Valid(Arc::new(Credential {
-            generation: 1,
-            expiry: None,
-            void_before: 0,
-            token: Secret::new("x".to_owned()),
-            attach,
-        })));
+        publisher.publish(token(1, "\n"));
+        assert!(matches!(
+            shared.reader().get(),
+            Published::Unavailable(Unavailable::Misconfigured { .. })
+        ));
+    }
+
+    #[test]
+    fn a_copy_keeps_the_value_sensitive() {
+        let (publisher, shared) = slot();
+        publisher.publish(token(1, "x"));
         shared.reader().with(|p| match p {
             Published::Valid(c) => match &c.attach.token {
                 TokenPlace::Header { value, .. } => {

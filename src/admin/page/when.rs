@@ -54,7 +54,7 @@ mod tests {
     use std::time::Duration;
 
     fn at(seconds: u64) -> Wall {
-        Wall(Duration::from_secs(1_764_010_759 + seconds))
+        Wall::new(Duration::from_secs(1_764_010_759 + seconds))
     }
 
     #[test]

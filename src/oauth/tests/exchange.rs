@@ -66,7 +66,7 @@ fn with_length(head: &str, body: &str) -> Vec<u8> {
 }
 
 async fn run(client: &OAuthClient) -> Result<TokenAnswer, Failure> {
-    let now = Wall(Duration::from_secs(1_700_000_000));
+    let now = Wall::new(Duration::from_secs(1_700_000_000));
     exchange().run(client, &Grant::ClientCredentials, now).await
 }
 

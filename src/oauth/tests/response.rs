@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proptest::prelude::{Strategy, any, prop_assert, prop_oneof, proptest};
 use std::time::Duration;
 
-const NOW: Wall = Wall(Duration::from_secs(1_700_000_000));
+const NOW: Wall = Wall::new(Duration::from_secs(1_700_000_000));
 const SECRET: &str = "the-client-secret-9f8e7d6c5b4a";
 
 fn raw(status: u16, content_type: &str, body: &str) -> RawAnswer {

@@ -2,19 +2,15 @@
 //! content behind it (6.3).
 
 use super::content::Content;
+use super::scratch;
 use super::spelled::Spelled;
 use bytes::{Bytes, BytesMut};
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
-};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::{Response, StatusCode, Version, response};
 use hyper::ext::ReasonPhrase;
 
 /// Fields that a head may have.
 const MOST_FIELDS: usize = 100;
-/// Fields that there is room for at least: the memory becomes that of the next
-/// request's, which has more of them.
-const ROOM: usize = 12;
 /// Bytes that a head may have.
 pub const LONGEST: usize = 256 * 1024;
 
@@ -69,7 +65,8 @@ pub fn parse(bytes: &mut Bytes, of_head: bool, spells: bool) -> Result<Parsed, M
     }
     let is_http_11 = found.version == Some(1);
     let mut noted = Noted::new(is_http_11);
-    let mut headers = HeaderMap::with_capacity(found.headers.len().max(ROOM));
+    let mut headers = scratch::fields();
+    headers.reserve(found.headers.len());
     let mut names = Vec::new();
     for field in found.headers.iter() {
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Malformed)?;

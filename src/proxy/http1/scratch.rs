@@ -3,6 +3,7 @@
 
 use crate::net::dial::Connection;
 use bytes::Bytes;
+use http::HeaderMap;
 use hyper::rt::{Read, ReadBuf};
 use std::cell::RefCell;
 use std::io;
@@ -13,8 +14,31 @@ use std::task::{Context, Poll, ready};
 /// Bytes that are read at once where little is expected.
 pub const SIZE: usize = 16 * 1024;
 
+/// Maps that are kept for the next messages, and how large they may be.
+const MOST_MAPS: usize = 64;
+const MOST_FIELDS: usize = 64;
+
 thread_local! {
+    static MAPS: RefCell<Vec<HeaderMap>> = const { RefCell::new(Vec::new()) };
     static SCRATCH: RefCell<Box<[MaybeUninit<u8>]>> = RefCell::new(Box::new_uninit_slice(SIZE));
+}
+
+/// An empty map for a message's fields, with the room that another one had.
+#[must_use]
+pub fn fields() -> HeaderMap {
+    MAPS.with_borrow_mut(Vec::pop).unwrap_or_default()
+}
+
+/// Keeps a map's room for the next message.
+pub fn give_back(mut fields: HeaderMap) {
+    if (1..=MOST_FIELDS).contains(&fields.capacity()) {
+        fields.clear();
+        MAPS.with_borrow_mut(|maps| {
+            if maps.len() < MOST_MAPS {
+                maps.push(fields);
+            }
+        });
+    }
 }
 
 /// Reads what is there, up to [`SIZE`] bytes; nothing at the end.

@@ -9,7 +9,7 @@ impl Machine {
     /// Takes in what a read has shown; true when it brought other tokens.
     pub(super) fn absorb(&mut self, now: Now, loaded: Option<Loaded>) -> bool {
         let changed = self.see(now, loaded.as_ref());
-        let ours = loaded.filter(|l| l.record.binding == *self.binding);
+        let ours = loaded.filter(|l| l.record.binding == self.binding.text());
         let Some(Loaded { record, .. }) = ours else {
             return false;
         };
@@ -27,7 +27,7 @@ impl Machine {
     pub(super) fn see(&mut self, now: Now, loaded: Option<&Loaded>) -> bool {
         let version = loaded.map(|l| l.version);
         let lease = loaded.and_then(|l| l.lease.clone());
-        let is_ours = loaded.is_some_and(|l| l.record.binding == *self.binding);
+        let is_ours = loaded.is_some_and(|l| l.record.binding == self.binding.text());
         self.store.saw(now, version, lease, is_ours, &self.rules)
     }
 
@@ -65,7 +65,7 @@ impl Machine {
     pub(super) fn record(&self) -> AccountRecord {
         let held = self.fresh.as_deref().or(self.held.as_ref());
         AccountRecord {
-            binding: self.binding.to_string(),
+            binding: self.binding.text(),
             generation: held.map_or(self.generation, |h| h.generation),
             tokens: held.map(|h| h.tokens.clone()),
             intent: self.store.pending.intent.clone(),

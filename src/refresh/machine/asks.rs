@@ -18,7 +18,7 @@ pub(super) const STOPPED: &str = "sidekey is stopping, or looks after this accou
 impl Machine {
     pub(super) fn token_wanted(&mut self, now: Now, id: WaiterId) {
         let refuse = self.waiters.tokens.len() >= self.rules.token_waiters;
-        let waits = match &self.standing {
+        let waits = match &*self.standing {
             _ if self.has_valid(now) => false,
             _ if self.is_joinable() => true,
             _ if self.stopping => false,
@@ -36,7 +36,7 @@ impl Machine {
         }
         let until = now.after(self.rules.token_wait);
         self.waiters.tokens.push_back(TokenWaiter { id, until });
-        if !self.is_joinable() && matches!(self.standing, Standing::Fine) {
+        if !self.is_joinable() && matches!(*self.standing, Standing::Fine) {
             self.request(Trigger::Demand);
         }
     }
@@ -81,7 +81,7 @@ impl Machine {
             PassOn::Refused
         } else {
             let is_open = self.budget(status).is_open(now);
-            match self.standing {
+            match *self.standing {
                 Standing::NotConnected | Standing::Dead { .. } => PassOn::Refused,
                 Standing::Misconfigured { .. } | Standing::Pausing { .. } => PassOn::RefreshFailed,
                 Standing::Fine if !is_open => PassOn::Budget,
@@ -131,7 +131,7 @@ impl Machine {
     }
 
     pub(super) fn secret_changed(&mut self) {
-        if matches!(self.standing, Standing::Misconfigured { .. }) && !self.is_joinable() {
+        if matches!(*self.standing, Standing::Misconfigured { .. }) && !self.is_joinable() {
             self.request(Trigger::Scheduled);
         }
     }

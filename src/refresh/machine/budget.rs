@@ -82,8 +82,8 @@ mod tests {
 
     fn at(seconds: u64) -> Now {
         Now {
-            mono: Mono(Duration::from_secs(seconds)),
-            wall: Wall(Duration::from_secs(1_000 + seconds)),
+            mono: Mono::new(Duration::from_secs(seconds)),
+            wall: Wall::new(Duration::from_secs(1_000 + seconds)),
         }
     }
 

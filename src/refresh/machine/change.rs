@@ -3,10 +3,16 @@
 
 use super::{Machine, Phase, Publication, Rules, Standing, schedule};
 use crate::base::clock::Now;
+use crate::refresh::record::Binding;
 use crate::telemetry::refreshes::Trigger;
 use std::sync::Arc;
 
 impl Machine {
+    /// Another description of the same client.
+    pub fn bind(&mut self, binding: Arc<dyn Binding>) {
+        self.binding = binding;
+    }
+
     /// From now on by these rules. `renew`: a token is asked for otherwise, so
     /// that a new one is wanted; the present one serves until it has come.
     pub(super) fn describe(&mut self, now: Now, rules: Arc<Rules>, renew: bool) {
@@ -37,7 +43,7 @@ impl Machine {
         let (issued, expires) = (held.tokens.issued_at, held.tokens.expires_at);
         held.times.due = schedule::of_record(now, issued, expires, before, random).due;
         // A failed attempt's next one comes at its own time.
-        let is_planned = matches!(self.standing, Standing::Fine)
+        let is_planned = matches!(*self.standing, Standing::Fine)
             && matches!(self.next, Some((_, Trigger::Scheduled)));
         if is_planned && held.is_valid(now) && matches!(self.phase, Phase::Idle) && !self.yielded {
             self.next = held.times.due.map(|due| (due, Trigger::Scheduled));

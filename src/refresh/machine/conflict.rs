@@ -45,7 +45,8 @@ impl Machine {
             (None, theirs) => theirs.is_some(),
             // It was disconnected while a refresh was under way here.
             (Some(_), None) => {
-                self.is_personal() && theirs.is_some_and(|record| record.binding == *self.binding)
+                self.is_personal()
+                    && theirs.is_some_and(|record| record.binding == self.binding.text())
             }
         }
     }

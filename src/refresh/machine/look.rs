@@ -29,7 +29,7 @@ impl Machine {
     pub(super) fn begin_look(&mut self) {
         self.look_wanted = false;
         self.phase = Phase::Looking;
-        self.out.push(Action::Read);
+        self.act(Action::Read);
     }
 
     pub(super) fn looked(&mut self, now: Now, result: Result<Option<Loaded>, StoreError>) {

@@ -20,15 +20,15 @@ mod run;
 mod schedule;
 mod standing;
 mod store_view;
+mod trouble;
 mod waiters;
 
 #[cfg(test)]
 mod tests;
 
-use super::record::{AccountRecord, StoredTokens};
+use super::record::{AccountRecord, Binding, StoredTokens};
 use super::status::{AccountState, LastError};
 use super::wing::ManualOutcome;
-use crate::base::backoff::Backoff;
 use crate::base::clock::{Moment, Now, Wall};
 use crate::config::checked::GrantType;
 use crate::oauth::{Failure, Grant, TokenAnswer};
@@ -44,6 +44,7 @@ use standing::Standing;
 use std::sync::Arc;
 use std::time::Duration;
 use store_view::StoreView;
+use trouble::Trouble;
 use waiters::Waiters;
 
 /// Names somebody who waits; the wing knows how to reach them.
@@ -196,30 +197,16 @@ struct Held {
     generation: u64,
 }
 
-/// What has gone wrong.
-#[derive(Debug, PartialEq)]
-struct Trouble {
-    pauses: Backoff,
-    /// Unreadable 400s and 401s in a row.
-    unreadable: u32,
-    last_error: Option<LastError>,
-}
-
-impl Default for Trouble {
-    fn default() -> Self {
-        Self {
-            pauses: Backoff::new(Duration::from_secs(1), Duration::from_mins(1)),
-            unreadable: 0,
-            last_error: None,
-        }
-    }
-}
+/// What is to be done about the present event.
+#[derive(Default)]
+struct Out(Vec<Action>);
 
 /// Of each status that rejects.
 #[derive(Debug, Default, PartialEq)]
 struct Budgets([Budget; 2]);
 
 usually_default!(
+    Standing,
     Trouble,
     Budgets,
     Disconnecting,
@@ -232,7 +219,7 @@ usually_default!(
 pub struct Machine {
     rules: Arc<Rules>,
     /// Which client at which server stored tokens must belong to.
-    binding: Box<str>,
+    binding: Arc<dyn Binding>,
     dice: fastrand::Rng,
     held: Option<Held>,
     /// A refreshed grant whose answer is not durable yet.
@@ -240,7 +227,7 @@ pub struct Machine {
     generation: u64,
     /// An upstream has rejected the tokens of generations below this one.
     void_before: u64,
-    standing: Standing,
+    standing: Rare<Standing>,
     phase: Phase,
     trigger: Trigger,
     /// The next attempt, and what it will be called.
@@ -262,12 +249,12 @@ pub struct Machine {
     first_attempt_ended: bool,
     short_life: bool,
     stopping: bool,
-    out: Vec<Action>,
+    out: Option<Box<Out>>,
 }
 
 impl Machine {
     /// An account of which nothing is known yet. `seed` is for jitter.
-    pub fn new(rules: Arc<Rules>, binding: Box<str>, seed: u64) -> Self {
+    pub fn new(rules: Arc<Rules>, binding: Arc<dyn Binding>, seed: u64) -> Self {
         Self {
             rules,
             binding,
@@ -276,7 +263,7 @@ impl Machine {
             fresh: None,
             generation: 0,
             void_before: 0,
-            standing: Standing::Fine,
+            standing: Rare::default(),
             phase: Phase::Idle,
             trigger: Trigger::Initial,
             next: None,
@@ -293,7 +280,7 @@ impl Machine {
             first_attempt_ended: false,
             short_life: false,
             stopping: false,
-            out: Vec::new(),
+            out: None,
         }
     }
 
@@ -331,11 +318,12 @@ impl Machine {
         }
         self.pass_time(now);
         self.tidy();
-        std::mem::take(&mut self.out)
+        self.out.take().map_or_else(Vec::new, |out| out.0)
     }
 
     fn tidy(&mut self) {
         self.disconnecting.tidy();
+        self.standing.tidy();
         self.trouble.tidy();
         self.budgets.tidy();
         self.waiters.tidy();
@@ -413,12 +401,12 @@ impl Machine {
 
     /// True when a change of the client secret's file is worth knowing.
     pub fn awaits_secret(&self) -> bool {
-        matches!(self.standing, Standing::Misconfigured { .. })
+        matches!(*self.standing, Standing::Misconfigured { .. })
     }
 
     /// The account's state in one word.
     pub fn state(&self, now: Now) -> AccountState {
-        match self.standing {
+        match *self.standing {
             Standing::Misconfigured { .. } => AccountState::Misconfigured,
             Standing::Dead { .. } => AccountState::ReconnectRequired,
             Standing::NotConnected => AccountState::NotConnected,
@@ -453,7 +441,7 @@ impl Machine {
 
     /// When the next token request is due, unless one is under way.
     pub fn next_attempt(&self) -> Option<Moment> {
-        let asks = !matches!(self.standing, Standing::NotConnected) && !self.is_certainly_dead();
+        let asks = !matches!(*self.standing, Standing::NotConnected) && !self.is_certainly_dead();
         self.next.map(|(at, _)| at).filter(|_| asks)
     }
 
@@ -490,12 +478,16 @@ impl Machine {
 
     fn tell(&mut self, waiters: Vec<WaiterId>, answer: Answer) {
         if !waiters.is_empty() {
-            self.out.push(Action::Tell(waiters, answer));
+            self.act(Action::Tell(waiters, answer));
         }
     }
 
+    fn act(&mut self, action: Action) {
+        self.out.get_or_insert_default().0.push(action);
+    }
+
     fn log(&mut self, level: Level, text: impl Into<String>) {
-        self.out.push(Action::Log(level, text.into()));
+        self.act(Action::Log(level, text.into()));
     }
 
     /// Shows workers the present state, if it is not what they see already.
@@ -509,7 +501,7 @@ impl Machine {
         };
         if self.published.as_ref() != Some(&publication) {
             self.published = Some(publication.clone());
-            self.out.push(Action::Publish(publication));
+            self.act(Action::Publish(publication));
         }
     }
 }

@@ -46,13 +46,13 @@ impl Machine {
         } else {
             Outcome::Success
         };
-        self.out.push(Action::Count(self.trigger, outcome));
+        self.act(Action::Count(self.trigger, outcome));
         self.store.pending.intent = None;
         self.store.pending.leased_intent = None;
         self.store.dirty = true;
         self.trouble.unreadable = 0;
         self.trouble.last_error = None;
-        self.standing = Standing::Fine;
+        *self.standing = Standing::Fine;
         self.fresh = Some(Box::new(fresh));
         if !self.is_personal() {
             self.install_fresh(now);
@@ -104,7 +104,7 @@ impl Machine {
         self.tell_of(&fresh);
         self.generation = self.replaced_by(fresh.generation);
         self.held = Some(*fresh);
-        self.standing = Standing::Fine;
+        *self.standing = Standing::Fine;
         self.plan(now);
         self.next = self.next.map(|(at, trigger)| (no_sooner(now, at), trigger));
         self.publish(now);
@@ -145,8 +145,8 @@ impl Machine {
     /// Takes a failure in: what it means, when the next attempt is, who is told.
     pub(super) fn fail(&mut self, now: Now, failure: Failure) {
         let outcome = self.judge(now, &failure);
-        self.out.push(Action::Count(self.trigger, outcome));
-        let what = match &self.standing {
+        self.act(Action::Count(self.trigger, outcome));
+        let what = match &*self.standing {
             Standing::Dead { cause, .. } if outcome == Outcome::Dead => cause.to_string(),
             _ => failure.what,
         };
@@ -201,7 +201,7 @@ impl Machine {
     }
 
     fn pause(&mut self, now: Now, what: &str, retry_after: Option<Duration>) -> Outcome {
-        if matches!(self.standing, Standing::Dead { .. }) {
+        if matches!(*self.standing, Standing::Dead { .. }) {
             self.look_again(now);
             return Outcome::Transient;
         }
@@ -211,7 +211,7 @@ impl Machine {
             asked.max(pause) + Duration::from_secs(1).mul_f64(self.dice.f64())
         });
         let retry_at = now.after(pause);
-        self.standing = Standing::Pausing {
+        *self.standing = Standing::Pausing {
             cause: Arc::from(what),
             retry_at: retry_at.wall,
         };
@@ -221,7 +221,7 @@ impl Machine {
 
     fn misconfigured(&mut self, now: Now, what: &str) -> Outcome {
         let retry_at = now.after(self.earlier(MISCONFIGURED_PAUSE));
-        self.standing = Standing::Misconfigured {
+        *self.standing = Standing::Misconfigured {
             cause: Arc::from(what),
             retry_at: retry_at.wall,
         };
@@ -230,7 +230,7 @@ impl Machine {
     }
 
     fn die(&mut self, now: Now, cause: String, certain: bool) -> Outcome {
-        self.standing = Standing::Dead {
+        *self.standing = Standing::Dead {
             cause: Arc::from(cause),
             certain,
         };
@@ -283,7 +283,7 @@ impl Machine {
 
     /// No valid token, and none can be had without a person.
     pub(super) fn cannot_refresh(&mut self, now: Now) {
-        self.standing = match self.held {
+        *self.standing = match self.held {
             None => Standing::NotConnected,
             Some(_) => Standing::Dead {
                 cause: Arc::from(
@@ -298,7 +298,7 @@ impl Machine {
     /// Nothing can be asked of the server (or not for long): look for what
     /// another process may have got.
     fn look_again(&mut self, now: Now) {
-        let pause = match self.standing {
+        let pause = match *self.standing {
             Standing::Dead { certain: false, .. } => DOUBTFUL_PAUSE,
             _ => LOOK_PAUSE,
         };
@@ -311,7 +311,7 @@ impl Machine {
     }
 
     pub(super) fn adopt_standing(&mut self, record: &AccountRecord) {
-        self.standing = match &record.dead {
+        *self.standing = match &record.dead {
             Some(cause) => Standing::Dead {
                 cause: Arc::from(cause.as_str()),
                 certain: true,
@@ -323,11 +323,11 @@ impl Machine {
     }
 
     pub(super) fn is_certainly_dead(&self) -> bool {
-        matches!(self.standing, Standing::Dead { certain: true, .. })
+        matches!(*self.standing, Standing::Dead { certain: true, .. })
     }
 
     pub(super) fn certain_death(&self) -> Option<String> {
-        match &self.standing {
+        match &*self.standing {
             Standing::Dead {
                 cause,
                 certain: true,
@@ -338,7 +338,7 @@ impl Machine {
 
     /// Why no token can be fetched, in words.
     pub(super) fn why_not(&self) -> String {
-        match &self.standing {
+        match &*self.standing {
             Standing::Dead { cause, .. } | Standing::Misconfigured { cause, .. } => {
                 cause.to_string()
             }
@@ -352,7 +352,7 @@ impl Machine {
     }
 
     fn last_failed(&self) -> bool {
-        !matches!(self.standing, Standing::Fine)
+        !matches!(*self.standing, Standing::Fine)
     }
 }
 

@@ -123,7 +123,7 @@ impl Machine {
             && self.held.take().is_some()
         {
             self.log(Level::Info, "was disconnected by another process");
-            self.standing = Standing::Fine;
+            *self.standing = Standing::Fine;
         }
     }
 }

@@ -46,7 +46,7 @@ pub enum Phase {
 impl Machine {
     pub(super) fn start(&mut self) {
         self.phase = Phase::Starting;
-        self.out.push(Action::Read);
+        self.act(Action::Read);
     }
 
     pub(super) fn begin(&mut self, trigger: Trigger) {
@@ -54,13 +54,13 @@ impl Machine {
         self.next = None;
         self.yielded = false;
         self.phase = Phase::Queued;
-        self.out.push(Action::Queue);
+        self.act(Action::Queue);
     }
 
     pub(super) fn slot(&mut self) {
         if matches!(self.phase, Phase::Queued) {
             self.phase = Phase::Reading;
-            self.out.push(Action::Read);
+            self.act(Action::Read);
         }
     }
 
@@ -208,7 +208,7 @@ impl Machine {
         });
         self.store.pending.leased_intent.clone_from(&record.intent);
         self.phase = Phase::Leasing;
-        self.out.push(Action::Write {
+        self.act(Action::Write {
             expected: self.store.version,
             lease,
             record: Box::new(record),
@@ -234,7 +234,7 @@ impl Machine {
                 self.give_way(now);
             }
             Err(error) => {
-                self.out.push(Action::CountWriteFailed);
+                self.act(Action::CountWriteFailed);
                 self.without_store(now, &error);
             }
         }
@@ -263,7 +263,7 @@ impl Machine {
             _ => Grant::ClientCredentials,
         };
         self.phase = Phase::Exchanging;
-        self.out.push(Action::Exchange(grant));
+        self.act(Action::Exchange(grant));
     }
 
     pub(super) fn answered(&mut self, now: Now, sent: Now, result: Result<TokenAnswer, Failure>) {
@@ -274,7 +274,7 @@ impl Machine {
             (Ok(answer), _) => self.succeed(now, sent, answer),
             (Err(failure), Some(sent)) if failure.kind == FailureKind::Dead => {
                 self.phase = Phase::Rereading(Box::new((sent, failure)));
-                self.out.push(Action::Read);
+                self.act(Action::Read);
             }
             (Err(failure), _) => {
                 self.note_intent(failure.maybe_spent);
@@ -322,7 +322,7 @@ impl Machine {
             return;
         }
         self.phase = Phase::Storing;
-        self.out.push(Action::Write {
+        self.act(Action::Write {
             expected: self.store.version,
             lease: self.store.released(&self.rules),
             record: Box::new(self.record()),
@@ -341,7 +341,7 @@ impl Machine {
             Err(StoreError::Conflict) if self.store.pending.conflicts < MOST_CONFLICTS => {
                 self.store.pending.conflicts += 1;
                 self.phase = Phase::Resolving;
-                self.out.push(Action::Read);
+                self.act(Action::Read);
                 return;
             }
             Err(error) => self.not_stored(now, &error),
@@ -352,7 +352,7 @@ impl Machine {
 
     pub(super) fn not_stored(&mut self, now: Now, error: &StoreError) {
         self.store.pending.conflicts = 0;
-        self.out.push(Action::CountWriteFailed);
+        self.act(Action::CountWriteFailed);
         if !self.store.dirty {
             self.log(Level::Warn, format!("the outcome was not stored: {error}"));
             return;

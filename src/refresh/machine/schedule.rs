@@ -1,6 +1,6 @@
 //! How long a token serves and when it is refreshed.
 
-use crate::base::clock::{Moment, Mono, Now, Wall};
+use crate::base::clock::{Moment, Now, Wall};
 use std::time::Duration;
 
 /// A life shorter than this works, and is warned about.
@@ -54,7 +54,7 @@ pub fn of_record(
 fn within(now: Now, at: Wall, longest: Duration) -> Moment {
     let left = at.since(now.wall).min(longest);
     Moment {
-        mono: Mono(now.mono.0.saturating_add(left)),
+        mono: now.mono.plus(left),
         wall: at,
     }
 }
@@ -76,8 +76,8 @@ mod tests {
 
     fn at(mono: u64, wall: u64) -> Now {
         Now {
-            mono: Mono(Duration::from_secs(mono)),
-            wall: Wall(Duration::from_secs(wall)),
+            mono: Mono::new(Duration::from_secs(mono)),
+            wall: Wall::new(Duration::from_secs(wall)),
         }
     }
 
@@ -113,8 +113,8 @@ mod tests {
 
     #[test]
     fn a_clock_set_back_prolongs_no_stored_token() {
-        let issued = Wall(Duration::from_secs(1_000_000));
-        let expires = Wall(Duration::from_secs(1_003_600));
+        let issued = Wall::new(Duration::from_secs(1_000_000));
+        let expires = Wall::new(Duration::from_secs(1_003_600));
         let now = at(5, 900_000);
         let times = of_record(now, issued, Some(expires), BEFORE, 0.0);
         assert_eq!(now.until(times.expiry.unwrap()).as_secs(), 3_600);

@@ -5,9 +5,10 @@ use crate::token::Unavailable;
 use std::sync::Arc;
 
 /// The last thing that the authorization server made known.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub enum Standing {
     /// Nothing is known to be wrong.
+    #[default]
     Fine,
     /// The last attempt failed for a passing reason; the next comes at `retry_at`.
     Pausing { cause: Arc<str>, retry_at: Wall },

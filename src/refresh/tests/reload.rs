@@ -21,7 +21,7 @@ fn wanted(accounts: Vec<ConnectedAccount>) -> Vec<Wanted> {
 }
 
 fn generation(shared: &Shared) -> Option<u64> {
-    match &*shared.current() {
+    match &shared.current() {
         Published::Valid(credential) => Some(credential.generation),
         Published::Unavailable(_) => None,
     }
@@ -48,7 +48,7 @@ impl Stage {
 
 /// The header that is written now, and its value.
 fn written(shared: &Shared) -> Option<(String, String)> {
-    match &*shared.current() {
+    match &shared.current() {
         Published::Unavailable(_) => None,
         Published::Valid(credential) => match &credential.attach.token {
             TokenPlace::Header { name, value } => {

@@ -1,6 +1,6 @@
 //! Accounts, a clock that follows tokio's, and a server whose answers are given.
 
-use crate::account::{AttachPlan, ConnectedAccount, OAuthClient, SecretSource};
+use crate::account::{AttachPlan, ConnectedAccount, OAuthClient, OAuthTerms, SecretSource};
 use crate::base::clock::{Clock, Mono, Now, Wall};
 use crate::base::id::AccountKey;
 use crate::base::secret::Secret;
@@ -34,8 +34,8 @@ impl Clock for TestClock {
         let passed = self.origin.elapsed();
         let stepped = 1_700_000_000 + self.stepped.load(Ordering::Relaxed);
         Now {
-            mono: Mono(passed),
-            wall: Wall(Duration::from_secs(stepped.unsigned_abs()) + passed),
+            mono: Mono::new(passed),
+            wall: Wall::new(Duration::from_secs(stepped.unsigned_abs()) + passed),
         }
     }
 }
@@ -218,22 +218,24 @@ pub fn account(number: usize, secret: Option<SecretSource>) -> ConnectedAccount 
     ConnectedAccount {
         key: key(number),
         oauth: OAuthClient {
-            grant_type: GrantType::ClientCredentials,
-            authorization_endpoint: None,
-            revocation_endpoint: None,
-            proxy: None,
-            redirect_uri: None,
-            issuer: None,
-            code_challenge_method: CodeChallenge::S256,
-            authorization_parameters: Vec::new(),
             token_endpoint: endpoint.parse::<url::Url>().unwrap().into(),
-            token_endpoint_method: TokenMethod::Post,
-            token_endpoint_auth_method: ClientAuth::Basic,
-            scope: Some("api".to_owned()),
             client_id: "id".to_owned(),
             client_secret: secret.map(Arc::new),
-            token_parameters: Vec::new(),
-            secret_values: Vec::new(),
+            secret_values: Box::default(),
+            terms: Arc::new(OAuthTerms {
+                grant_type: GrantType::ClientCredentials,
+                authorization_endpoint: None,
+                revocation_endpoint: None,
+                proxy: None,
+                redirect_uri: None,
+                issuer: None,
+                code_challenge_method: CodeChallenge::S256,
+                authorization_parameters: Vec::new(),
+                token_endpoint_method: TokenMethod::Post,
+                token_endpoint_auth_method: ClientAuth::Basic,
+                scope: Some("api".to_owned()),
+                token_parameters: Vec::new(),
+            }),
         },
         attach: Arc::new(AttachPlan {
             place: Placement::Header,

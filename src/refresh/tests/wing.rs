@@ -17,7 +17,7 @@ fn secs(n: u64) -> Duration {
 
 /// The header's value that workers see now.
 fn header(shared: &Shared) -> Option<String> {
-    match &*shared.current() {
+    match &shared.current() {
         Published::Unavailable(_) => None,
         Published::Valid(credential) => match &credential.attach.token {
             TokenPlace::Header { value, .. } => Some(value.to_str().unwrap().to_owned()),
@@ -141,7 +141,7 @@ async fn a_stepped_wall_clock_is_noticed_within_15_seconds() {
     }
     assert!(began.elapsed() <= secs(16), "{:?}", began.elapsed());
     assert!(matches!(
-        *stage.shared[0].current(),
+        stage.shared[0].current(),
         Published::Unavailable(_)
     ));
     assert_eq!(stage.handle.accounts()[0].state, AccountState::Waiting);

@@ -205,7 +205,7 @@ impl StoredRow {
         let lease = lease.map(|((owner, fencing), deadline)| Lease {
             owner,
             fencing: unsigned(fencing),
-            deadline: Wall(Duration::from_millis(unsigned(deadline))),
+            deadline: Wall::new(Duration::from_millis(unsigned(deadline))),
         });
         Ok(Self {
             version: row.get(0)?,
@@ -263,7 +263,7 @@ fn write(
 }
 
 fn millis(at: Wall) -> i64 {
-    i64::try_from(at.0.as_millis()).unwrap_or(i64::MAX)
+    i64::try_from(at.passed().as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Our counters stay far below where the two differ.

@@ -6,6 +6,7 @@ mod body;
 mod date;
 mod head;
 mod input;
+mod late;
 mod out;
 mod scratch;
 mod wire;
@@ -29,7 +30,7 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use writing::Writing;
 
 /// Why no more requests are read off a connection.
@@ -105,6 +106,10 @@ async fn next_head(
             }
             Close::No | Close::Softly | Close::Gently => {}
         }
+        // The answer before comes first, where its caller is slow to take it.
+        if !wire.is_waiting_for_turn() && ready!(wire.poll_late(cx)).is_err() {
+            return Poll::Ready(None);
+        }
         if let Poll::Ready(came) = wire.poll_head(cx, (most, worker.keeps_case()), spare) {
             return Poll::Ready(Some(came));
         }
@@ -156,7 +161,7 @@ async fn answered(
 /// Writes an answer, and waits until its request has come in; `None` where another
 /// one may follow.
 async fn send(
-    wire: &Wire,
+    wire: &Rc<Wire>,
     response: Response<Answer>,
     asked: &Asked,
     spare: &mut HeaderMap,
@@ -168,6 +173,12 @@ async fn send(
     let (mut writing, keeps) = Writing::begin(wire, &head, body, asked, may_keep);
     head.headers.clear();
     *spare = head.headers;
+    if keeps && settled == Poll::Ready(true) && !connection.has_tunnel() {
+        let mut is_late = |cx: &mut Context<'_>| wire.attend(|| writing.is_late(cx, wire));
+        if poll_fn(|cx| Poll::Ready(is_late(cx))).await {
+            return None;
+        }
+    }
     let whole = poll_fn(|cx| {
         connection.wake_with(cx);
         match connection.close.get() {

@@ -59,6 +59,12 @@ impl Out {
         !self.piece.is_empty() || !self.behind.is_empty() || self.buffer.len() >= ENOUGH
     }
 
+    /// True where all of it is in the buffer, and nothing of it is out.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.written == 0 && self.piece.is_empty() && self.behind.is_empty()
+    }
+
     /// Holds no memory while nothing is to be written.
     pub fn rest(&mut self) {
         if self.buffer.is_empty() {

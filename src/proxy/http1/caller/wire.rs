@@ -4,6 +4,7 @@
 use super::body::Broken;
 use super::head::{Framing, Head, Most};
 use super::input::{Incoming, Input, NoHead, poll_read};
+use super::late::Late;
 use super::out::Out;
 use super::scratch;
 use crate::net::stream::ClientStream;
@@ -25,6 +26,7 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 pub struct Wire {
     pub connection: Rc<Connection>,
     io: RefCell<Input>,
+    pub(super) late: RefCell<Late>,
     /// Its own task is at work on it, and need not be woken.
     attended: Cell<bool>,
 }
@@ -35,6 +37,7 @@ impl Wire {
         Self {
             connection,
             io: RefCell::new(Input::new(stream)),
+            late: RefCell::default(),
             attended: Cell::new(false),
         }
     }
@@ -166,6 +169,9 @@ impl Wire {
 
     /// Says the 100 that is owed.
     pub fn poll_interim(&self, cx: &mut Context<'_>) {
+        if self.poll_late(cx).is_pending() {
+            return;
+        }
         let mut io = self.io.borrow_mut();
         let io = &mut *io;
         if io.interim.is_empty() {
@@ -217,26 +223,49 @@ impl Wire {
 
     /// Writes all of it; `Ok` with nothing left.
     pub fn poll_write(&self, cx: &mut Context<'_>, out: &mut Out) -> Poll<io::Result<()>> {
+        ready!(self.poll_late(cx))?;
         let mut io = self.io.borrow_mut();
         self.connection.unflushed.set(true);
         while !out.is_empty() {
             let written = ready!(out.poll_write(cx, io.open()?))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            // The caller's silence ends with every byte that it takes.
-            self.connection.since.set(None);
+            self.is_taken(written)?;
         }
         Poll::Ready(Ok(()))
     }
 
+    /// Writes some of it.
+    pub(super) fn poll_write_some(
+        &self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(self.io.borrow_mut().open()?).poll_write(cx, bytes))?;
+        self.is_taken(written)?;
+        Poll::Ready(Ok(written))
+    }
+
+    /// The caller's silence ends with every byte that it takes.
+    fn is_taken(&self, written: usize) -> io::Result<()> {
+        self.connection.since.set(None);
+        match written {
+            0 => Err(io::ErrorKind::WriteZero.into()),
+            _ => Ok(()),
+        }
+    }
+
     pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_late(cx))?;
+        self.poll_flush_stream(cx)
+    }
+
+    pub(super) fn poll_flush_stream(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(self.io.borrow_mut().open()?).poll_flush(cx))?;
         self.connection.unflushed.set(false);
         Poll::Ready(Ok(()))
     }
 
     pub fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_late(cx))?;
         // It ends, and must not rest before it has, whatever a flush said.
         self.connection.unflushed.set(true);
         Pin::new(self.io.borrow_mut().open()?).poll_shutdown(cx)

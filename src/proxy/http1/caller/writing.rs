@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::response;
 use http_body::Body;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 /// After so many pieces in a row others have their turn.
@@ -77,6 +78,12 @@ impl Writing {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// True where it is whole, and short, and goes out at the end of the turn.
+    pub fn is_late(&mut self, cx: &mut Context<'_>, wire: &Rc<Wire>) -> bool {
+        self.fill(cx);
+        self.ended && self.whole && self.out.is_short() && wire.write_late(&mut self.out.buffer)
     }
 
     fn unless_gone(&mut self, cx: &mut Context<'_>, wire: &Wire) -> Poll<bool> {

@@ -9,6 +9,7 @@ use crate::refresh::wing::ManualOutcome;
 use crate::store::StoreError;
 use crate::telemetry::refreshes::{Outcome, Trigger};
 use crate::token::{Unavailable, Waited};
+use std::sync::Arc;
 use std::time::Duration;
 
 fn world() -> World {
@@ -345,7 +346,7 @@ fn a_stored_token_is_taken_over_at_restart() {
 fn a_token_of_another_client_is_not() {
     let mut world = World::with_token(7_200);
     let rules = rules(GrantType::ClientCredentials);
-    world.machine = Machine::new(rules.into(), "another".into(), 1);
+    world.machine = Machine::new(rules.into(), Arc::new("another"), 1);
     world.feed(Event::Start);
     assert!(world.flight.is_some());
     world.answer("other", Some(60));

@@ -8,7 +8,7 @@ use crate::oauth::{Failure, FailureKind, Grant, TokenAnswer};
 use crate::refresh::machine::{
     Action, Answer, Event, Loaded, Machine, Publication, Rules, WaiterId,
 };
-use crate::refresh::record::AccountRecord;
+use crate::refresh::record::{AccountRecord, Binding};
 use crate::store::{Lease, StoreError};
 use crate::telemetry::refreshes::{Outcome, Trigger};
 use crate::token::{RejectedStatus, Unavailable};
@@ -38,7 +38,7 @@ pub fn rules(grant_type: GrantType) -> Rules {
 
 /// A machine of the client that these tests have.
 pub fn machine(rules: Rules, seed: u64) -> Machine {
-    Machine::new(Arc::new(rules), "client".into(), seed)
+    Machine::new(Arc::new(rules), Arc::new("client"), seed)
 }
 
 /// One record, shared by the machines of several processes.
@@ -246,7 +246,7 @@ impl World {
     pub fn step_wall(&mut self, seconds: i64) {
         let by = secs(seconds.unsigned_abs());
         self.now.wall = if seconds < 0 {
-            Wall(self.now.wall.0.saturating_sub(by))
+            Wall::new(self.now.wall.passed().saturating_sub(by))
         } else {
             self.now.wall.plus(by)
         };
@@ -335,8 +335,8 @@ impl World {
 
 pub fn start() -> Now {
     Now {
-        mono: Mono(secs(100)),
-        wall: Wall(secs(1_700_000_000)),
+        mono: Mono::new(secs(100)),
+        wall: Wall::new(secs(1_700_000_000)),
     }
 }
 
@@ -347,5 +347,11 @@ pub fn token_answer(token: &str, life: Option<u64>, refresh: Option<&str>) -> To
         life: life.map(secs),
         refresh_token: refresh.map(|r| Secret::new(r.to_owned())),
         scope: None,
+    }
+}
+
+impl Binding for &'static str {
+    fn text(&self) -> String {
+        (*self).to_owned()
     }
 }
