@@ -1,7 +1,7 @@
 //! A connection to an upstream whose other side is a test's.
 
 use super::dial::Connection;
-use super::stream::{ReadDecides, Stream, UpstreamStream};
+use super::stream::{ClientStream, ReadDecides, Stream, UpstreamStream};
 use hyper_util::rt::TokioIo;
 use std::future::Future;
 use std::os::unix::net::UnixStream;
@@ -16,13 +16,23 @@ pub fn with_sockets<F: Future<Output = ()>>(test: F) {
 
 /// Both sides of a connection, within such a test.
 pub async fn pair() -> (Connection, UnixStream) {
+    let (ours, theirs) = sockets().await;
+    (ReadDecides::new(UpstreamStream::Plain(ours)), theirs)
+}
+
+/// The same of a caller's.
+pub async fn called() -> (ClientStream, UnixStream) {
+    let (ours, theirs) = sockets().await;
+    (ClientStream::Plain(ours), theirs)
+}
+
+async fn sockets() -> (Stream, UnixStream) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
     let ours = tokio::net::UnixStream::from_std(ours).unwrap();
     // The loop has to see it once.
     ours.writable().await.unwrap();
-    let ours = UpstreamStream::Plain(Stream::Unix(TokioIo::new(ours)));
-    (ReadDecides::new(ours), theirs)
+    (Stream::Unix(TokioIo::new(ours)), theirs)
 }
 
 /// Has the loop look at its sockets.

@@ -6,15 +6,17 @@ use super::ring;
 use super::share::Share;
 use super::tls::client::tls_error;
 use super::tls::server::SecureStream;
-use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use std::cell::OnceCell;
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::mem::MaybeUninit;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
-use tokio::io::ReadBuf;
+use std::task::{Context, Poll, Waker, ready};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::task::coop::unconstrained;
 use tokio_rustls::client::TlsStream;
 
 /// A client's connection.
@@ -93,7 +95,9 @@ impl Stream {
             // What is wrong with it, the read will tell.
             Self::Poll(stream) => {
                 let mut byte = [0; 1];
-                let peeked = stream.inner().poll_peek(cx, &mut ReadBuf::new(&mut byte));
+                let peeked = stream
+                    .inner()
+                    .poll_peek(cx, &mut tokio::io::ReadBuf::new(&mut byte));
                 peeked.map(drop)
             }
             Self::Unix(stream) => stream.inner().poll_read_ready(cx).map(drop),
@@ -181,6 +185,20 @@ impl<S> ReadDecides<S> {
             }
             written => Poll::Ready(written),
         }
+    }
+}
+
+impl<S: Read + Unpin> ReadDecides<S> {
+    /// True when neither bytes nor an end have come: nobody is woken when they do.
+    /// What is found is lost.
+    pub fn is_silent(&mut self) -> bool {
+        let mut byte = [MaybeUninit::uninit(); 1];
+        let mut read = ReadBuf::uninit(&mut byte);
+        let read = poll_fn(|cx| Pin::new(&mut *self).poll_read(cx, read.unfilled()));
+        // A task that has done much is told that there is nothing, without this.
+        let read = pin!(unconstrained(read));
+        read.poll(&mut Context::from_waker(Waker::noop()))
+            .is_pending()
     }
 }
 

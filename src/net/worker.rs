@@ -8,6 +8,7 @@ use std::future::Future;
 use std::io;
 use std::thread;
 use tokio::runtime::{Builder, LocalOptions};
+use tokio::task::coop::unconstrained;
 
 /// How workers wait for sockets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,7 +59,8 @@ where
     thread::Builder::new().name(name).spawn(move || {
         let ended = match io {
             Io::Poll => event_loop(&mut Builder::new_current_thread(), || async {
-                tokio::task::spawn_local(turn::ends());
+                // It does what others have been given time for.
+                tokio::task::spawn_local(unconstrained(turn::ends()));
                 main().await;
             }),
             Io::Ring => on_ring(main),

@@ -128,7 +128,12 @@ impl<'a> Outbound<'a> {
         if let Some(whole) = whole {
             whole.write_origin(out);
         }
-        out.extend_from_slice(self.target(attach)?.as_str().as_bytes());
+        let target = self.target(attach)?;
+        if target.as_str().starts_with('?') {
+            // An absolute target may have no path (RFC 9112, 3.2.1).
+            out.push(b'/');
+        }
+        out.extend_from_slice(target.as_str().as_bytes());
         out.extend_from_slice(b" HTTP/1.1\r\n");
         let token = match &attach.token {
             TokenPlace::Header { name, value } => Some((name, value)),
@@ -142,17 +147,20 @@ impl<'a> Outbound<'a> {
                 lines.put(name, value.as_bytes());
             }
         }
-        for (name, value) in attach.headers.iter().map(|(name, value)| (name, value)) {
-            lines.put(name, value.as_bytes());
-        }
-        if let Some((name, value)) = token {
-            lines.put(name, value.as_bytes());
-        }
-        if let Some(traceparent) = &self.traceparent {
-            lines.put(&TRACEPARENT, traceparent.as_bytes());
-        }
-        if let Some(login) = whole.and_then(Whole::authorization) {
-            lines.put(&PROXY_AUTHORIZATION, login.as_bytes());
+        let login = whole.and_then(Whole::authorization);
+        let login = login.map(|login| (&PROXY_AUTHORIZATION, login));
+        let traceparent = self.traceparent.as_deref();
+        let traceparent = traceparent.map(|traceparent| (&TRACEPARENT, traceparent));
+        let fields = attach.headers.iter().map(|(name, value)| (name, value));
+        let ours = || {
+            let first = traceparent.into_iter().chain(fields.clone());
+            first.chain(token).chain(login)
+        };
+        for (at, (name, value)) in ours().enumerate() {
+            // Of several of one name the last counts.
+            if !ours().skip(at + 1).any(|(later, _)| later == name) {
+                lines.put(name, value.as_bytes());
+            }
         }
         let content = upload.map(|upload| self.write_framing(attach, upload.send(), &mut lines));
         lines.out.extend_from_slice(b"\r\n");

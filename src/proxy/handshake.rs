@@ -113,7 +113,9 @@ impl Handshake {
         let line = Line::new(stream, slot).spelling(route.route.keep_header_case);
         line.write(|head| outbound.write(attach, None, None, head))?;
         let deadline = Cell::new(now + route.route.timeout);
-        let answer = worker.deadlines.until(&deadline, line.answer(None, false));
+        let answer = worker
+            .deadlines
+            .until(&deadline, line.answer(None, false, &worker.deadlines));
         let Answer { head, content, .. } = answer
             .await
             .map_err(|_| upstream::timed_out(route))?

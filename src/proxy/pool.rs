@@ -144,7 +144,7 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.line.say_goodbye();
+        self.line.leave();
     }
 }
 

@@ -44,6 +44,7 @@ fn begins(read: &[u8]) -> bool {
 /// Reads on until the preface is here; false when it is none after all, or
 /// when the connection is to be closed before.
 async fn comes_whole(wire: &Wire) -> bool {
+    wire.begins_head();
     while wire.look(<[u8]>::len) < PREFACE.len() {
         let more = poll_fn(|cx| {
             wire.connection.wake_with(cx);

@@ -100,6 +100,10 @@ struct State {
     waits: u32,
     /// The sending that may read; earlier ones are over.
     live: u32,
+    /// The live sending sends what was kept.
+    resends: bool,
+    /// There will be no other.
+    is_last: bool,
     /// The live sending has got everything.
     sent: bool,
     /// The upstream has answered: no further byte for the live sending.
@@ -179,6 +183,8 @@ impl Upload {
                 gate: None,
                 waits: 0,
                 live: 0,
+                resends: false,
+                is_last: false,
                 sent: false,
                 held: false,
                 cut: 0,
@@ -205,6 +211,7 @@ impl Upload {
         let deadline = Instant::now() + before + self.0.patience;
         self.0.deadline.set(deadline);
         state.live += 1;
+        state.resends = state.kept.is_some() && state.live > 1;
         state.sent = false;
         state.held = false;
         state.gate = state.expects.then(Gate::default);
@@ -270,7 +277,7 @@ impl Upload {
     #[must_use]
     pub fn replayable(&self) -> bool {
         let state = self.0.state.borrow();
-        state.kept.is_some() || !state.begun
+        state.kept.is_some() && !state.is_last || !state.begun
     }
 
     /// True while the whole body can still be sent: what came so far is kept,
@@ -286,9 +293,14 @@ impl Upload {
         self.0.state.borrow().fault.clone()
     }
 
-    /// There will be no replay: frees what was kept and keeps no more.
+    /// There will be no replay: keeps no more, and frees what was kept once the live
+    /// sending has no need of it.
     pub fn forget(&self) {
-        self.0.forget(&mut self.0.state.borrow_mut());
+        let state = &mut *self.0.state.borrow_mut();
+        state.is_last = true;
+        if !state.resends {
+            self.0.forget(state);
+        }
     }
 
     /// When the upstream must have answered.
@@ -306,6 +318,9 @@ impl Shared {
     }
 
     fn keep(&self, state: &mut State, chunk: &Bytes) {
+        if state.is_last {
+            return;
+        }
         let Some(kept) = &mut state.kept else { return };
         let charge = chunk.len() + CHUNK_OVERHEAD;
         let fits = kept.bytes + chunk.len() <= self.limit && self.budget.take(charge);
@@ -349,6 +364,9 @@ impl Sending {
             state.sent = self.is_end(&state);
             return Poll::Ready(Some(Ok(frame)));
         }
+        if std::mem::take(&mut state.resends) && state.is_last {
+            shared.forget(&mut state);
+        }
         if state.source_ended {
             state.sent = true;
             return Poll::Ready(None);
@@ -361,6 +379,16 @@ impl Sending {
             state.waker = Some(cx.waker().clone());
         }
         frame
+    }
+
+    /// True when it is over; the task is woken when it will be.
+    pub(super) fn is_cut(&self, cx: &Context<'_>) -> bool {
+        let mut state = self.shared.state.borrow_mut();
+        let is_cut = state.cut >= self.number;
+        if !is_cut {
+            state.waker = Some(cx.waker().clone());
+        }
+        is_cut
     }
 
     /// What the upstream's word opens.

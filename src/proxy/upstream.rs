@@ -226,7 +226,7 @@ async fn ask(
     let whole = route.whole.as_deref();
     let line = &open.line;
     let content = line.write(|head| outbound.write(attach, whole, upload, head))?;
-    let answer = line.answer(content, outbound.method == Method::HEAD);
+    let answer = line.answer(content, outbound.method == Method::HEAD, &worker.deadlines);
     let answer = worker.deadlines.until(deadline, answer).await;
     let answer = answer.map(|answer| {
         answer.map(|Answer { head, content, .. }| {

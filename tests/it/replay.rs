@@ -1,6 +1,14 @@
 //! The one replay: bodies, early rejections, pauses, limits.
 
-use crate::support::{Answer, AuthServer, Conf, Conn, Server, Sidekey, call, eventually};
+use crate::support::http::unchunk;
+use crate::support::peer::Peer;
+use crate::support::{
+    Answer, AuthServer, Conf, Conn, Gate, RUNTIME, Server, Sidekey, call, eventually,
+};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// An upstream that gives the body back for a live token, and rejects any
 /// other without reading the body.
@@ -49,6 +57,62 @@ fn a_revoked_token_costs_one_refresh_and_one_replay() {
     eventually("the count of it", || {
         sidekey.metric("sidekey_replays_total", &[("outcome", "cured")]) == 1.0
     });
+}
+
+/// A request of this peer's, up to the end of its chunks where it `reads` those.
+fn read_request(stream: &mut TcpStream, reads: bool) -> Vec<u8> {
+    let end: &[u8] = if reads { b"\r\n0\r\n\r\n" } else { b"\r\n\r\n" };
+    let (mut request, mut some) = (Vec::new(), vec![0; 64 * 1024]);
+    while !request.ends_with(end) {
+        let room = if reads { some.len() } else { 1 };
+        match stream.read(&mut some[..room]) {
+            Ok(read @ 1..) => request.extend_from_slice(&some[..read]),
+            _ => break,
+        }
+    }
+    request
+}
+
+/// The answer may come long before what was kept of the body is out; all of it goes.
+#[test]
+fn an_early_answer_cuts_nothing_off_a_body_that_is_sent_again() {
+    const LENGTH: usize = 12 << 20;
+    let auth = AuthServer::start();
+    let (gate, got) = (Gate::closed(), Arc::<AtomicUsize>::default());
+    let (opened, sum) = (gate.clone(), got.clone());
+    let peer = Peer::start(move |_, mut stream| {
+        let head = read_request(&mut stream, false);
+        if String::from_utf8_lossy(&head).contains("Bearer tk1-") {
+            read_request(&mut stream, true);
+            let rejected = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n";
+            let _ = stream.write_all(rejected.as_bytes());
+            return;
+        }
+        let begun = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n";
+        stream.write_all(begun.as_bytes()).unwrap();
+        RUNTIME.block_on(opened.pass());
+        let body = unchunk(&read_request(&mut stream, true)).unwrap_or_default();
+        sum.store(body.len(), Ordering::SeqCst);
+        let _ = stream.write_all(b"0\r\n\r\n");
+    });
+    let conf = Conf::at(&auth.endpoint(), &format!("http://{}/", peer.address));
+    let sidekey = Sidekey::run(&conf.route("replay_body_limit: 16MiB"));
+    let mut caller = TcpStream::connect(sidekey.proxy).unwrap();
+    let head = format!(
+        "POST /api/ HTTP/1.1\r\nHost: {}\r\nTransfer-Encoding: chunked\r\n\r\n{LENGTH:x}\r\n",
+        sidekey.proxy
+    );
+    caller.write_all(head.as_bytes()).unwrap();
+    caller.write_all(&bytes(LENGTH)).unwrap();
+    caller.write_all(b"\r\n0\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"ab\r\n") {
+        let mut byte = [0];
+        assert_eq!(caller.read(&mut byte).unwrap(), 1);
+        answer.push(byte[0]);
+    }
+    gate.open();
+    eventually("the whole body", || got.load(Ordering::SeqCst) == LENGTH);
 }
 
 #[test]

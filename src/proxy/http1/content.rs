@@ -117,6 +117,10 @@ impl Content {
             }
             Decoded::End(used, trailers) => {
                 come.advance(used);
+                if come.is_empty() {
+                    // The memory that it was read into is not held by an idle connection.
+                    *come = Bytes::new();
+                }
                 *self = Self::Ended;
                 trailers.map_or(Piece::End, |trailers| {
                     Piece::Frame(Frame::trailers(trailers))

@@ -9,6 +9,7 @@ use super::upload::Upload;
 use crate::net::dial::Connection;
 use crate::net::share::LARGE_READ;
 use crate::net::stream::Trouble;
+use crate::net::time::Deadlines;
 use crate::net::turn::{self, AtEnd};
 use crate::net::worker::spawn_local;
 use crate::proxy::body::SendError;
@@ -16,17 +17,20 @@ use crate::proxy::slots::Slot;
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http_body::Frame;
-use hyper::rt::{Read, ReadBuf, Write};
+use hyper::rt::Write;
 use std::cell::RefCell;
 use std::fmt;
-use std::future::poll_fn;
-use std::mem::MaybeUninit;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 #[cfg(test)]
 mod tests;
+
+/// How long content may take that is on its way when its answer has been read.
+const LINGER: Duration = Duration::from_secs(30);
 
 /// Answers before the answer that one request may get.
 const MOST_INTERIM: usize = 1_000;
@@ -46,6 +50,8 @@ struct Wire {
     interim: Vec<u16>,
     /// How much is read at once.
     reads: usize,
+    /// More than the first read was needed.
+    reads_on: bool,
     keeps_alive: bool,
     /// A task sends the rest of the request's content.
     sends: bool,
@@ -59,6 +65,9 @@ struct Wire {
     failure: Option<Failure>,
     /// Whoever reads while another task sends.
     reader: Option<Waker>,
+    /// That task, which is to end soon once the connection `is_left`.
+    sender: Option<Waker>,
+    is_left: bool,
     /// Whoever waits for the end of the turn, when what there is goes out.
     writer: Option<Waker>,
     /// Among the connections to its origin, where these are limited.
@@ -112,6 +121,7 @@ impl Line {
             come: Bytes::new(),
             interim: Vec::new(),
             reads: scratch::SIZE,
+            reads_on: false,
             keeps_alive: true,
             sends: false,
             spells: false,
@@ -119,6 +129,8 @@ impl Line {
             is_broken: false,
             failure: None,
             reader: None,
+            sender: None,
+            is_left: false,
             writer: None,
             slot,
         })))
@@ -136,19 +148,15 @@ impl Line {
     #[must_use]
     pub fn is_open(&self) -> bool {
         let wire = &mut *self.0.borrow_mut();
-        let mut byte = [MaybeUninit::uninit(); 1];
-        let mut read = ReadBuf::uninit(&mut byte);
-        let mut cx = Context::from_waker(Waker::noop());
-        wire.is_clean()
-            && Pin::new(&mut wire.io)
-                .poll_read(&mut cx, read.unfilled())
-                .is_pending()
+        wire.is_clean() && wire.io.is_silent()
     }
 
-    /// The same as far as is known without asking.
+    /// The same as far as is known without asking; what came in many reads is
+    /// asked, so that the ring listens from then on.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.0.borrow().is_clean()
+        let wire = &mut *self.0.borrow_mut();
+        wire.is_clean() && (!wire.reads_on || wire.io.is_silent())
     }
 
     /// Where the error is found that TLS ended it with.
@@ -173,7 +181,12 @@ impl Line {
     ///
     /// # Errors
     /// When there will be no answer.
-    pub async fn answer(&self, content: Option<Upload>, of_head: bool) -> Result<Answer, Failure> {
+    pub async fn answer(
+        &self,
+        content: Option<Upload>,
+        of_head: bool,
+        deadlines: &Rc<Deadlines>,
+    ) -> Result<Answer, Failure> {
         let mut content = content;
         let mut is_begun = false;
         let answer = poll_fn(|cx| {
@@ -188,21 +201,41 @@ impl Line {
             answer
         });
         let answer = answer.await?;
-        if let Some(content) = content {
-            self.go_on_sending(content);
+        {
+            let mut wire = self.0.borrow_mut();
+            // What came before the request was sent is no answer to it.
+            let is_unsent = wire.writer.take().is_some();
+            wire.keeps_alive &= answer.keeps_alive && !is_unsent;
         }
-        self.0.borrow_mut().keeps_alive &= answer.keeps_alive;
+        if let Some(content) = content {
+            self.go_on_sending(content, deadlines.clone());
+        }
         Ok(answer)
     }
 
-    fn go_on_sending(&self, mut content: Upload) {
+    /// Content that nobody waits for any more has a while to go out.
+    fn go_on_sending(&self, mut content: Upload, deadlines: Rc<Deadlines>) {
         self.0.borrow_mut().sends = true;
         let line = self.clone();
         spawn_local(async move {
-            let sent = poll_fn(|cx| line.0.borrow_mut().poll_send(&mut content, cx)).await;
+            let send = |cx: &mut Context<'_>| {
+                let mut wire = line.0.borrow_mut();
+                wire.sender = Some(cx.waker().clone());
+                wire.poll_send(&mut content, cx)
+            };
+            let mut sending = pin!(poll_fn(send));
+            let sent = poll_fn(|cx| match sending.as_mut().poll(cx) {
+                Poll::Ready(sent) => Poll::Ready(Some(sent)),
+                Poll::Pending if line.0.borrow().is_left => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            });
+            let is_sent = match sent.await {
+                Some(sent) => sent.is_ok(),
+                None => matches!(deadlines.within(LINGER, sending).await, Ok(Ok(()))),
+            };
             let mut wire = line.0.borrow_mut();
             wire.sends = false;
-            wire.is_broken |= sent.is_err();
+            wire.is_broken |= !is_sent;
             if let Some(reader) = wire.reader.take() {
                 reader.wake();
             }
@@ -245,9 +278,13 @@ impl Line {
         self.0.borrow_mut().keeps_alive = false;
     }
 
-    /// TLS says that it ends, if there is room for that.
-    pub fn say_goodbye(&self) {
+    /// Nobody uses it any more: TLS says so, if there is room for that.
+    pub fn leave(&self) {
         let wire = &mut *self.0.borrow_mut();
+        wire.is_left = true;
+        if let Some(sender) = wire.sender.take() {
+            sender.wake();
+        }
         if wire.io.trouble().is_some() && wire.is_clean() {
             let mut cx = Context::from_waker(Waker::noop());
             let _ = Pin::new(&mut wire.io).poll_shutdown(&mut cx);
@@ -337,7 +374,7 @@ impl Wire {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError>> {
         match content {
-            None => self.poll_written(cx).map(Ok),
+            None => self.poll_written(cx),
             Some(upload) => {
                 let sent = self.poll_send(upload, cx);
                 if sent.is_ready() {
@@ -357,7 +394,13 @@ impl Wire {
         loop {
             let put = content.poll_put(&mut self.out, cx)?;
             self.has_more = !content.is_ended();
-            ready!(self.poll_written(cx));
+            if self.poll_written(cx)?.is_pending() {
+                // Whoever is blocked by the upstream must see that, too.
+                return match content.is_cut(cx) {
+                    true => Poll::Ready(Err(SendError::Cut)),
+                    false => Poll::Pending,
+                };
+            }
             if content.is_ended() {
                 return Poll::Ready(Ok(()));
             }
@@ -366,11 +409,12 @@ impl Wire {
     }
 
     /// A failed writing shows in reading, which finds the answer that came before.
-    fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         if self.writer.is_some() {
             return Poll::Pending;
         }
-        self.out.poll_write(&mut self.io, cx).map(drop)
+        let written = self.out.poll_write(&mut self.io, cx);
+        written.map_err(|_| SendError::Cut)
     }
 
     fn heard(&mut self, status: StatusCode, content: Option<&Upload>) -> Result<(), Failure> {
@@ -417,6 +461,7 @@ impl Wire {
 
     /// Reads some of an answer's content; false at the end.
     fn poll_read(&mut self, wanted: usize, cx: &mut Context<'_>) -> Poll<std::io::Result<bool>> {
+        self.reads_on = true;
         let most = wanted.min(self.reads);
         self.come = ready!(match most <= scratch::SIZE {
             true => scratch::read(&mut self.io, cx),

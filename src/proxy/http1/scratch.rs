@@ -20,6 +20,8 @@ const MOST_FIELDS: usize = 64;
 
 thread_local! {
     static MAPS: RefCell<Vec<HeaderMap>> = const { RefCell::new(Vec::new()) };
+    /// For a large read, where the last one has found little.
+    static LARGE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     static SCRATCH: RefCell<Box<[MaybeUninit<u8>]>> = RefCell::new(Box::new_uninit_slice(SIZE));
 }
 
@@ -63,13 +65,19 @@ pub fn read_much(
     most: usize,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<Bytes>> {
-    let mut memory = Vec::with_capacity(most);
+    let mut memory = LARGE.take();
+    if memory.capacity() < most {
+        memory = Vec::with_capacity(most);
+    }
     let mut read = ReadBuf::uninit(&mut memory.spare_capacity_mut()[..most]);
-    ready!(Pin::new(io).poll_read(cx, read.unfilled()))?;
+    let come = Pin::new(io).poll_read(cx, read.unfilled());
     let length = read.filled().len();
     if length < most / 2 {
-        return Poll::Ready(Ok(Bytes::copy_from_slice(read.filled())));
+        let bytes = Bytes::copy_from_slice(read.filled());
+        LARGE.set(memory);
+        return come.map_ok(|()| bytes);
     }
+    ready!(come)?;
     // SAFETY: the read has initialised this much of it.
     unsafe { memory.set_len(length) };
     Poll::Ready(Ok(Bytes::from(memory)))

@@ -22,6 +22,9 @@ pub enum Framing {
     Chunked(Vec<HeaderName>),
 }
 
+/// Behind the last chunk of all.
+const LAST: &[u8] = b"\r\n0\r\n\r\n";
+
 /// One sending of a request's content.
 pub struct Upload {
     sending: Sending,
@@ -42,6 +45,11 @@ impl Upload {
     /// What the upstream's word opens.
     pub fn gate(&self) -> Option<&Gate> {
         self.sending.gate()
+    }
+
+    /// There will be no more of it; looked at again when that changes.
+    pub fn is_cut(&self, cx: &Context<'_>) -> bool {
+        self.sending.is_cut(cx)
     }
 
     /// All of it has been put in.
@@ -87,11 +95,12 @@ impl Upload {
             Framing::Chunked(_) => {
                 // Writing to memory never fails.
                 let _ = write!(out.buffer(), "{:x}\r\n", data.len());
-                out.put(data, b"\r\n");
+                // Its end goes out with its last piece.
+                self.is_ended = self.sending.is_end_stream();
+                out.put(data, if self.is_ended { LAST } else { b"\r\n" });
             }
         }
-        // Its end goes out with its last piece.
-        match self.sending.is_end_stream() && out.has_room() {
+        match self.sending.is_end_stream() && !self.is_ended {
             true => self.end(out, None),
             false => Ok(()),
         }

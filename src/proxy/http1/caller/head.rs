@@ -172,7 +172,8 @@ fn parse_in<'b>(
         is_http10,
         is_head: method == Method::HEAD,
         is_connect: method == Method::CONNECT,
-        keep_alive: noted.keep_alive,
+        // An old proxy may pass on what its own caller has said (RFC 9112, 9.3).
+        keep_alive: noted.keep_alive && !(is_http10 && parts.uri.authority().is_some()),
         wants_trailers: noted.wants_trailers,
         expects: noted.expects && !is_http10 && framing != Framing::Nothing,
         spells,

@@ -38,6 +38,8 @@ pub struct Input {
     pub expects: bool,
     /// What is left to say of the 100.
     pub interim: &'static [u8],
+    /// What was said of it may still be held back, by TLS.
+    pub needs_flush: bool,
 }
 
 /// The body of the request under way.
@@ -90,6 +92,7 @@ impl Input {
             next: *READ.start(),
             expects: false,
             interim: b"",
+            needs_flush: false,
         }
     }
 
@@ -183,7 +186,7 @@ impl Input {
     }
 
     /// Empty lines before a head are passed over (RFC 9112, 2.2), and not looked at twice.
-    fn pass_empty_lines(&mut self) {
+    pub fn pass_empty_lines(&mut self) {
         loop {
             let line_end = match &*self.kept {
                 [b'\r', b'\n', ..] => 2,
@@ -259,8 +262,13 @@ impl Input {
         let room = space.len().min(self.next).min(wanted);
         let mut space = ReadBuf::uninit(&mut space[..room]);
         let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        ready!(Pin::new(stream).poll_read(cx, space.unfilled()))?;
+        let came = Pin::new(stream).poll_read(cx, space.unfilled());
         let read = space.filled().len();
+        if came.is_pending() {
+            self.next = *READ.start();
+            self.tidy();
+        }
+        ready!(came)?;
         // SAFETY: `ReadBuf` counts as filled only what is initialised, and that much
         // of the spare room was filled just now, from its beginning.
         unsafe { self.kept.set_len(self.kept.len() + read) };

@@ -15,6 +15,8 @@ pub struct Late {
     written: usize,
     /// The turn has not ended yet.
     is_listed: bool,
+    /// What was written may still be held back, by TLS.
+    needs_flush: bool,
 }
 
 impl Wire {
@@ -22,7 +24,7 @@ impl Wire {
     /// at once.
     pub fn write_late(self: &Rc<Self>, bytes: &mut Vec<u8>) -> bool {
         let mut late = self.late.borrow_mut();
-        if !late.buffer.is_empty() || !turn::at_end(self) {
+        if !late.buffer.is_empty() || late.needs_flush || !turn::at_end(self) {
             return false;
         }
         std::mem::swap(&mut late.buffer, bytes);
@@ -40,9 +42,10 @@ impl Wire {
     /// Writes what is late, before anything else is written.
     pub fn poll_late(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut late = self.late.borrow_mut();
-        if late.buffer.is_empty() {
+        if late.buffer.is_empty() && !late.needs_flush {
             return Poll::Ready(Ok(()));
         }
+        late.needs_flush = true;
         while late.written < late.buffer.len() {
             let rest = &late.buffer[late.written..];
             let written = ready!(self.poll_write_some(cx, rest))?;
@@ -50,7 +53,9 @@ impl Wire {
         }
         scratch::give_back(std::mem::take(&mut late.buffer));
         late.written = 0;
-        self.poll_flush_stream(cx)
+        ready!(self.poll_flush_stream(cx))?;
+        late.needs_flush = false;
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -87,14 +87,23 @@ impl Wire {
         if let Some(found) = io.kept_head(most, spells, headers) {
             return Poll::Ready(found);
         }
+        // It may have come together with the request before.
+        io.pass_empty_lines();
+        if !io.kept.is_empty() {
+            self.begins_head();
+        }
         loop {
             if let Some(found) = ready!(io.poll_more_of_head(cx, most, spells, headers)) {
                 return Poll::Ready(found);
             }
-            // Whoever has begun with a head is to come to its end.
-            if self.connection.phase.get() == Phase::Idle {
-                self.connection.enter(Phase::Head);
-            }
+            self.begins_head();
+        }
+    }
+
+    /// Whoever has begun with a head is to come to its end.
+    pub fn begins_head(&self) {
+        if self.connection.phase.get() == Phase::Idle {
+            self.connection.enter(Phase::Head);
         }
     }
 
@@ -148,6 +157,8 @@ impl Wire {
             }
             return Poll::Pending;
         };
+        // Its silence, if it is one, begins anew.
+        self.connection.since.set(None);
         if let Some(Err(_)) = &frame {
             io.body = Incoming::Broken;
         }
@@ -174,18 +185,18 @@ impl Wire {
         }
         let mut io = self.io.borrow_mut();
         let io = &mut *io;
-        if io.interim.is_empty() {
-            return;
-        }
         // Where that fails, so will the answer.
         let Some(stream) = &mut io.stream else { return };
-        while let Poll::Ready(Ok(written @ 1..)) = Pin::new(&mut *stream).poll_write(cx, io.interim)
-        {
-            io.interim = &io.interim[written..];
-            if io.interim.is_empty() {
-                let _ = Pin::new(stream).poll_flush(cx);
+        while !io.interim.is_empty() {
+            let written = Pin::new(&mut *stream).poll_write(cx, io.interim);
+            let Poll::Ready(Ok(written @ 1..)) = written else {
                 return;
-            }
+            };
+            io.interim = &io.interim[written..];
+            io.needs_flush = true;
+        }
+        if io.needs_flush && Pin::new(stream).poll_flush(cx).is_ready() {
+            io.needs_flush = false;
         }
     }
 

@@ -9,13 +9,15 @@ use proptest::prelude::{ProptestConfig, proptest};
 use std::future::poll_fn;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 /// A request that waits for its answer, and the upstream's side.
 async fn asked(line: &Line, theirs: &mut UnixStream) {
     line.write(|head| head.extend_from_slice(b"GET / HTTP/1.1\r\n\r\n"));
     assert!(!line.is_open(), "it has something to say");
-    let mut answer = std::pin::pin!(line.answer(None, false));
+    let deadlines = Rc::default();
+    let mut answer = std::pin::pin!(line.answer(None, false, &deadlines));
     let begun = poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx).is_pending()));
     assert!(begun.await);
     let mut request = [0; 18];
@@ -46,7 +48,7 @@ fn heard(pieces: &[&[u8]], of_head: bool) -> (Heard, bool) {
         let line = Line::new(ours, None);
         asked(&line, &mut theirs).await;
         let mut reading = Box::pin(async {
-            let mut answer = line.answer(None, of_head).await?;
+            let mut answer = line.answer(None, of_head, &Rc::default()).await?;
             let (content, trailers) = content(&line, &mut answer).await?;
             Ok((answer.head.status.as_u16(), content, trailers))
         });
@@ -232,7 +234,7 @@ fn what_comes_before_the_answer_is_told_apart() {
         theirs
             .write_all(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n")
             .unwrap();
-        let answer = line.answer(None, false).await.unwrap();
+        let answer = line.answer(None, false, &Rc::default()).await.unwrap();
         assert_eq!(answer.head.status.as_u16(), 204);
         assert!(answer.head.headers.is_empty());
         assert_eq!(line.interim(), [103, 100]);
@@ -252,7 +254,7 @@ fn a_reason_of_its_own_is_kept() {
         theirs
             .write_all(b"HTTP/1.1 200 Fine\r\nContent-Length: 0\r\n\r\n")
             .unwrap();
-        let answer = line.answer(None, false).await.unwrap();
+        let answer = line.answer(None, false, &Rc::default()).await.unwrap();
         let reason = answer.head.extensions.get::<hyper::ext::ReasonPhrase>();
         assert_eq!(reason.unwrap().as_bytes(), b"Fine");
     });
@@ -267,7 +269,7 @@ fn an_end_while_it_is_idle_is_noticed() {
         theirs
             .write_all(b"HTTP/1.1 204 No Content\r\n\r\n")
             .unwrap();
-        line.answer(None, false).await.unwrap();
+        line.answer(None, false, &Rc::default()).await.unwrap();
         assert!(line.is_open() && line.is_clean());
         drop(theirs);
         next_turn().await;
@@ -287,7 +289,8 @@ fn what_is_given_up_within_the_turn_is_not_sent() {
             theirs.set_nonblocking(true).unwrap();
             let line = Line::new(ours, None);
             line.write(|head| head.extend_from_slice(b"GET / HTTP/1.1\r\n\r\n"));
-            let mut answer = Box::pin(line.answer(None, false));
+            let deadlines = Rc::default();
+            let mut answer = Box::pin(line.answer(None, false, &deadlines));
             let begun = poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx).is_pending()));
             assert!(begun.await);
             let mut sent = [0; 64];
