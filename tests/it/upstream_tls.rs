@@ -2,10 +2,12 @@
 //! is said when it fails.
 
 use crate::support::authority::{Authority, Pair, TlsFront};
+use crate::support::peer::Peer;
 use crate::support::real::Nginx;
 use crate::support::sidekey::{Launch, run_to_end};
-use crate::support::{Answer, AuthServer, Conf, Server, Sidekey, eventually};
-use std::net::SocketAddr;
+use crate::support::{Answer, AuthServer, Conf, Server, Sidekey, call, eventually};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 
 struct Parts {
     _auth: AuthServer,
@@ -74,6 +76,63 @@ fn a_private_authority_is_trusted_where_the_route_says_so() {
         "{said}"
     );
     assert_eq!(parts.behind.count(), 1, "no token goes to a stranger");
+}
+
+/// Past a reader that takes little at a time, so that the last of it has to wait, too.
+#[test]
+fn an_upload_comes_whole_past_a_slow_reader() {
+    const LENGTH: usize = 6 << 20;
+    let authority = Authority::new("Works CA");
+    let pair = authority.issue(&["127.0.0.1"]);
+    let auth = AuthServer::start();
+    let behind = Peer::start(|_, mut stream| {
+        let (mut got, mut some) = (Vec::new(), [0; 4096]);
+        let end = |got: &[u8]| got.windows(4).position(|four| four == b"\r\n\r\n");
+        while end(&got).is_none_or(|end| got.len() < end + 4 + LENGTH) {
+            match stream.read(&mut some) {
+                Ok(read @ 1..) if got.len() < 4096 => got.extend_from_slice(&some[..read]),
+                Ok(read @ 1..) => got.resize(got.len() + read, b'x'),
+                _ => return,
+            }
+        }
+        let answer = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok";
+        let _ = stream.write_all(answer.as_bytes());
+    });
+    let front = TlsFront::start(&pair, None, behind.address);
+    let files = [("ca.pem", authority.pem.as_str())];
+    let sidekey = run(&auth, front.address, "{ca: ca.pem}", &files);
+    for _ in 0..3 {
+        let answer = call(sidekey.proxy, "POST", "/api/", &[], &vec![b'x'; LENGTH]);
+        assert_eq!((answer.status, answer.text()), (200, "ok".to_owned()));
+    }
+}
+
+/// More at once than one task does without a pause.
+#[test]
+fn many_requests_at_once_all_go_out() {
+    let authority = Authority::new("Works CA");
+    let pair = authority.issue(&["127.0.0.1"]);
+    let files = [("ca.pem", authority.pem.as_str())];
+    let parts = started(&pair, None, "{ca: ca.pem}", &files);
+    let host = parts.sidekey.proxy;
+    let mut callers: Vec<TcpStream> = (0..300)
+        .map(|_| TcpStream::connect(host).unwrap())
+        .collect();
+    for round in 1..4 {
+        for caller in &mut callers {
+            let request = format!("GET /api/ HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            caller.write_all(request.as_bytes()).unwrap();
+        }
+        for caller in &mut callers {
+            let mut answer = Vec::new();
+            while !answer.ends_with(b"\r\n\r\nok") {
+                let mut byte = [0];
+                assert_eq!(caller.read(&mut byte).unwrap(), 1, "{answer:?}");
+                answer.push(byte[0]);
+            }
+        }
+        assert_eq!(parts.behind.count(), 300 * round);
+    }
 }
 
 #[test]
