@@ -50,7 +50,7 @@ pub struct Outbound<'a> {
 
 impl Drop for Outbound<'_> {
     fn drop(&mut self) {
-        scratch::give_back(std::mem::take(&mut self.headers));
+        scratch::give_back_fields(std::mem::take(&mut self.headers));
     }
 }
 

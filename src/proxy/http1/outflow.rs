@@ -1,23 +1,17 @@
 //! What is to be written to a connection, in its order: short pieces in one
 //! buffer, and at most one long piece that is not copied.
 
+use super::scratch;
 use bytes::{Buf, Bytes};
 use hyper::rt::Write;
-use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-/// A piece up to this length is copied behind what is written before it.
-const SHORT: usize = 4 * 1024;
+/// A piece up to this length costs less as a copy.
+const SHORT: usize = 8 * 1024;
 /// No more is taken on while the buffer holds this much.
 const FULL: usize = 16 * 1024;
-/// Buffers that a thread keeps for whoever writes next.
-const SPARE: usize = 64;
-
-thread_local! {
-    static BUFFERS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
-}
 
 /// Bytes on their way out.
 #[derive(Default)]
@@ -33,6 +27,12 @@ pub struct Outflow {
     needs_flush: bool,
 }
 
+impl Drop for Outflow {
+    fn drop(&mut self) {
+        scratch::give_back(std::mem::take(&mut self.buffer));
+    }
+}
+
 impl Outflow {
     /// True when all is out.
     #[must_use]
@@ -40,7 +40,9 @@ impl Outflow {
         self.is_written() && !self.needs_flush
     }
 
-    fn is_written(&self) -> bool {
+    /// True when all was written, though it may be held back.
+    #[must_use]
+    pub fn is_written(&self) -> bool {
         self.buffer.is_empty() && self.piece.is_empty() && self.end.is_empty()
     }
 
@@ -50,28 +52,36 @@ impl Outflow {
         self.buffer.len() < FULL && self.piece.is_empty() && self.end.is_empty()
     }
 
+    /// True where all of it is in the buffer, and nothing of it is out.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.sent == 0 && self.piece.is_empty() && self.end.is_empty()
+    }
+
     /// Where a head or the like is written, while there is room.
     pub fn buffer(&mut self) -> &mut Vec<u8> {
         if self.buffer.capacity() == 0 {
-            let spare = BUFFERS.with_borrow_mut(Vec::pop);
-            self.buffer = spare.unwrap_or_default();
+            self.buffer = scratch::buffer();
         }
         &mut self.buffer
     }
 
     /// Puts content in, and what ends it; only while there is room.
     pub fn put(&mut self, piece: Bytes, end: &'static [u8]) {
-        if piece.len() <= SHORT {
-            let buffer = self.buffer();
-            buffer.extend_from_slice(&piece);
-            buffer.extend_from_slice(end);
-        } else {
-            self.piece = piece;
-            self.end = end;
+        match piece.len() <= SHORT {
+            true => self.copy(&piece, end),
+            false => (self.piece, self.end) = (piece, end),
         }
     }
 
-    /// Writes all of it.
+    /// The same, however long it is.
+    pub fn copy(&mut self, piece: &[u8], end: &[u8]) {
+        let buffer = self.buffer();
+        buffer.extend_from_slice(piece);
+        buffer.extend_from_slice(end);
+    }
+
+    /// Writes all of it, and has it go out.
     ///
     /// # Errors
     /// As the connection's.
@@ -80,60 +90,65 @@ impl Outflow {
         io: &mut W,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.is_empty() {
-            return Poll::Ready(Ok(()));
-        }
         while !self.is_written() {
-            self.needs_flush = true;
-            let written = if self.piece.is_empty() && self.end.is_empty() {
-                ready!(Pin::new(&mut *io).poll_write(cx, &self.buffer[self.sent..]))?
-            } else {
-                let pieces = [&self.buffer[self.sent..], &self.piece, self.end].map(IoSlice::new);
-                ready!(Pin::new(&mut *io).poll_write_vectored(cx, &pieces))?
-            };
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.written(written);
+            ready!(self.poll_some(io, cx))?;
         }
-        ready!(Pin::new(io).poll_flush(cx))?;
-        self.needs_flush = false;
+        if self.needs_flush {
+            ready!(Pin::new(io).poll_flush(cx))?;
+            self.needs_flush = false;
+        }
         Poll::Ready(Ok(()))
+    }
+
+    /// Writes some of it, where there is any.
+    ///
+    /// # Errors
+    /// As the connection's.
+    pub fn poll_some<W: Write + Unpin>(
+        &mut self,
+        io: &mut W,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.needs_flush = true;
+        let first = &self.buffer[self.sent..];
+        let written = if self.piece.is_empty() && self.end.is_empty() {
+            ready!(Pin::new(io).poll_write(cx, first))?
+        } else {
+            let pieces = [first, &self.piece, self.end].map(IoSlice::new);
+            let from = usize::from(first.is_empty());
+            ready!(Pin::new(io).poll_write_vectored(cx, &pieces[from..]))?
+        };
+        self.written(written);
+        match written {
+            0 => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Somebody else has had it go out.
+    pub fn flushed(&mut self) {
+        self.needs_flush = false;
     }
 
     fn written(&mut self, mut count: usize) {
         let of_buffer = count.min(self.buffer.len() - self.sent);
         self.sent += of_buffer;
         if self.sent == self.buffer.len() {
-            self.give_back();
+            self.sent = 0;
+            scratch::give_back(std::mem::take(&mut self.buffer));
         }
         count -= of_buffer;
         let of_piece = count.min(self.piece.len());
-        if of_piece == self.piece.len() {
-            self.piece = Bytes::new();
-        } else {
-            self.piece.advance(of_piece);
+        match of_piece == self.piece.len() {
+            true => self.piece = Bytes::new(),
+            false => self.piece.advance(of_piece),
         }
         self.end = &self.end[count - of_piece..];
-    }
-
-    /// To whoever writes next.
-    fn give_back(&mut self) {
-        self.sent = 0;
-        let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.clear();
-        if (1..=2 * FULL).contains(&buffer.capacity()) {
-            BUFFERS.with_borrow_mut(|spare| {
-                if spare.len() < SPARE {
-                    spare.push(buffer);
-                }
-            });
-        }
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::{FULL, Outflow, SHORT};
     use bytes::Bytes;
     use hyper::rt::Write;
@@ -144,11 +159,12 @@ mod tests {
     use std::task::{Context, Poll, Waker};
 
     /// Takes so much at a time, and holds it back for so many flushes, as TLS may.
-    struct Slow {
-        takes: Vec<usize>,
-        flushes: usize,
-        held: Vec<u8>,
-        out: Vec<u8>,
+    #[derive(Default)]
+    pub struct Slow {
+        pub takes: Vec<usize>,
+        pub flushes: usize,
+        pub held: Vec<u8>,
+        pub out: Vec<u8>,
     }
 
     impl Write for Slow {
@@ -202,7 +218,7 @@ mod tests {
             takes in vec(1..SHORT, 0..6),
             flushes in 0..4_usize,
         ) {
-            let mut to = Slow { takes, flushes, held: Vec::new(), out: Vec::new() };
+            let mut to = Slow { takes, flushes, ..Slow::default() };
             let (mut out, mut all) = (Outflow::default(), Vec::new());
             let mut cx = Context::from_waker(Waker::noop());
             for (length, byte) in pieces {

@@ -1,5 +1,5 @@
-//! The memory that heads are read into: one piece for a thread, which stays in the
-//! processor's cache, and no connection holds any while it waits.
+//! Memory of a thread that its connections take turns in: none of them holds any
+//! while it waits, and what was used just now is still in the processor's caches.
 
 use crate::net::dial::Connection;
 use bytes::Bytes;
@@ -7,22 +7,39 @@ use http::HeaderMap;
 use hyper::rt::{Read, ReadBuf};
 use std::cell::RefCell;
 use std::io;
-use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::thread::LocalKey;
 
-/// Bytes that are read at once where little is expected.
+/// Bytes that are read at once where nobody knows what comes.
 pub const SIZE: usize = 16 * 1024;
 
-/// Maps that are kept for the next messages, and how large they may be.
-const MOST_MAPS: usize = 64;
+/// Buffers and maps that are kept for the next messages.
+const MOST: usize = 64;
+/// How large they may be, in bytes and in fields.
+const MOST_BYTES: usize = 32 * 1024;
 const MOST_FIELDS: usize = 64;
 
 thread_local! {
-    static MAPS: RefCell<Vec<HeaderMap>> = const { RefCell::new(Vec::new()) };
+    static READING: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     /// For a large read, where the last one has found little.
     static LARGE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-    static SCRATCH: RefCell<Box<[MaybeUninit<u8>]>> = RefCell::new(Box::new_uninit_slice(SIZE));
+    static BUFFERS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    static MAPS: RefCell<Vec<HeaderMap>> = const { RefCell::new(Vec::new()) };
+}
+
+/// An empty buffer to write into.
+#[must_use]
+pub fn buffer() -> Vec<u8> {
+    BUFFERS.with_borrow_mut(Vec::pop).unwrap_or_default()
+}
+
+/// Keeps a buffer for whoever writes next.
+pub fn give_back(mut buffer: Vec<u8>) {
+    if (1..=MOST_BYTES).contains(&buffer.capacity()) {
+        buffer.clear();
+        keep(&BUFFERS, buffer);
+    }
 }
 
 /// An empty map for a message's fields, with the room that another one had.
@@ -32,15 +49,29 @@ pub fn fields() -> HeaderMap {
 }
 
 /// Keeps a map's room for the next message.
-pub fn give_back(mut fields: HeaderMap) {
+pub fn give_back_fields(mut fields: HeaderMap) {
     if (1..=MOST_FIELDS).contains(&fields.capacity()) {
         fields.clear();
-        MAPS.with_borrow_mut(|maps| {
-            if maps.len() < MOST_MAPS {
-                maps.push(fields);
-            }
-        });
+        keep(&MAPS, fields);
     }
+}
+
+fn keep<T>(list: &'static LocalKey<RefCell<Vec<T>>>, item: T) {
+    list.with_borrow_mut(|list| {
+        if list.len() < MOST {
+            list.push(item);
+        }
+    });
+}
+
+/// Lends space to read into, for as long as `read` runs, which lends none itself.
+pub fn reading<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
+    READING.with_borrow_mut(|space| {
+        if space.is_empty() {
+            space.resize(SIZE, 0);
+        }
+        read(space)
+    })
 }
 
 /// Reads what is there, up to [`SIZE`] bytes; nothing at the end.
@@ -48,8 +79,8 @@ pub fn give_back(mut fields: HeaderMap) {
 /// # Errors
 /// As the connection's.
 pub fn read(io: &mut Connection, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
-    SCRATCH.with_borrow_mut(|scratch| {
-        let mut read = ReadBuf::uninit(scratch);
+    reading(|space| {
+        let mut read = ReadBuf::new(space);
         ready!(Pin::new(io).poll_read(cx, read.unfilled()))?;
         Poll::Ready(Ok(Bytes::copy_from_slice(read.filled())))
     })

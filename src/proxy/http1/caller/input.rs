@@ -2,9 +2,9 @@
 
 use super::body::Broken;
 use super::head::{self, Fault, Framing, Head, Most};
-use super::scratch;
 use crate::net::stream::ClientStream;
 use crate::proxy::http1::chunks::{Chunks, Decoded};
+use crate::proxy::http1::scratch;
 use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::Frame;

@@ -1,9 +1,9 @@
 //! An answer that is whole goes out at the end of the loop's turn, together with
 //! those of others.
 
-use super::scratch;
 use super::wire::Wire;
 use crate::net::turn::{self, AtEnd};
+use crate::proxy::http1::outflow::Outflow;
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
@@ -11,23 +11,20 @@ use std::task::{Context, Poll, Waker, ready};
 /// What is left to write of it.
 #[derive(Default)]
 pub struct Late {
-    buffer: Vec<u8>,
-    written: usize,
+    flow: Outflow,
     /// The turn has not ended yet.
     is_listed: bool,
-    /// What was written may still be held back, by TLS.
-    needs_flush: bool,
 }
 
 impl Wire {
-    /// Has these bytes go out at the end of the turn; false where they are to go out
-    /// at once.
-    pub fn write_late(self: &Rc<Self>, bytes: &mut Vec<u8>) -> bool {
+    /// Has all of this go out at the end of the turn; false where it is to go out at
+    /// once.
+    pub fn write_late(self: &Rc<Self>, flow: &mut Outflow) -> bool {
         let mut late = self.late.borrow_mut();
-        if !late.buffer.is_empty() || late.needs_flush || !turn::at_end(self) {
+        if !late.flow.is_empty() || !turn::at_end(self) {
             return false;
         }
-        std::mem::swap(&mut late.buffer, bytes);
+        std::mem::swap(&mut late.flow, flow);
         late.is_listed = true;
         self.connection.unflushed.set(true);
         true
@@ -41,20 +38,13 @@ impl Wire {
 
     /// Writes what is late, before anything else is written.
     pub fn poll_late(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut late = self.late.borrow_mut();
-        if late.buffer.is_empty() && !late.needs_flush {
+        let flow = &mut self.late.borrow_mut().flow;
+        if flow.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        late.needs_flush = true;
-        while late.written < late.buffer.len() {
-            let rest = &late.buffer[late.written..];
-            let written = ready!(self.poll_write_some(cx, rest))?;
-            late.written += written;
-        }
-        scratch::give_back(std::mem::take(&mut late.buffer));
-        late.written = 0;
+        ready!(self.poll_flow(cx, flow))?;
         ready!(self.poll_flush_stream(cx))?;
-        late.needs_flush = false;
+        flow.flushed();
         Poll::Ready(Ok(()))
     }
 }

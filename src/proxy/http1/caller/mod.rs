@@ -8,7 +8,6 @@ mod head;
 mod input;
 mod late;
 mod out;
-mod scratch;
 mod wire;
 mod writing;
 

@@ -6,9 +6,10 @@ use super::head::{Framing, Head, Most};
 use super::input::{Incoming, Input, NoHead, poll_read};
 use super::late::Late;
 use super::out::Out;
-use super::scratch;
 use crate::net::stream::ClientStream;
 use crate::proxy::connection::{Connection, Phase};
+use crate::proxy::http1::outflow::Outflow;
+use crate::proxy::http1::scratch;
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
@@ -232,36 +233,25 @@ impl Wire {
         }
     }
 
-    /// Writes all of it; `Ok` with nothing left.
+    /// Writes all of it.
     pub fn poll_write(&self, cx: &mut Context<'_>, out: &mut Out) -> Poll<io::Result<()>> {
         ready!(self.poll_late(cx))?;
-        let mut io = self.io.borrow_mut();
         self.connection.unflushed.set(true);
-        while !out.is_empty() {
-            let written = ready!(out.poll_write(cx, io.open()?))?;
-            self.is_taken(written)?;
-        }
-        Poll::Ready(Ok(()))
+        self.poll_flow(cx, &mut out.flow)
     }
 
-    /// Writes some of it.
-    pub(super) fn poll_write_some(
+    pub(super) fn poll_flow(
         &self,
         cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(self.io.borrow_mut().open()?).poll_write(cx, bytes))?;
-        self.is_taken(written)?;
-        Poll::Ready(Ok(written))
-    }
-
-    /// The caller's silence ends with every byte that it takes.
-    fn is_taken(&self, written: usize) -> io::Result<()> {
-        self.connection.since.set(None);
-        match written {
-            0 => Err(io::ErrorKind::WriteZero.into()),
-            _ => Ok(()),
+        flow: &mut Outflow,
+    ) -> Poll<io::Result<()>> {
+        let mut io = self.io.borrow_mut();
+        while !flow.is_written() {
+            ready!(flow.poll_some(io.open()?, cx))?;
+            // The caller's silence ends with every byte that it takes.
+            self.connection.since.set(None);
         }
+        Poll::Ready(Ok(()))
     }
 
     pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -308,7 +298,7 @@ impl Wire {
     /// Says the last words, and ends the connection.
     pub async fn say(&self, words: Vec<u8>) {
         let mut out = Out::new(self.is_vectored());
-        out.buffer.extend_from_slice(&words);
+        out.flow.copy(&words, b"");
         // The caller is gone where one of these fails.
         if poll_fn(|cx| self.poll_write(cx, &mut out)).await.is_ok() {
             let _ = poll_fn(|cx| self.poll_flush(cx)).await;

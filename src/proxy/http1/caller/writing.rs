@@ -44,8 +44,8 @@ impl Writing {
                 .map_or(Size::Unknown, Size::Exactly),
         };
         let mut out = Out::new(wire.is_vectored());
-        out.buffer.extend_from_slice(wire.take_interim());
-        let Begun { framing, keeps } = answer::put(&mut out.buffer, head, asked, size, may_keep);
+        out.flow.copy(wire.take_interim(), b"");
+        let Begun { framing, keeps } = answer::put(out.flow.buffer(), head, asked, size, may_keep);
         let writing = Self {
             ended: framing == Framing::Length(0),
             body,
@@ -83,12 +83,10 @@ impl Writing {
     /// True where it is whole, and short, and goes out at the end of the turn.
     pub fn is_late(&mut self, cx: &mut Context<'_>, wire: &Rc<Wire>) -> bool {
         self.fill(cx);
-        self.ended && self.whole && self.out.is_short() && wire.write_late(&mut self.out.buffer)
+        self.ended && self.whole && self.out.flow.is_short() && wire.write_late(&mut self.out.flow)
     }
 
     fn unless_gone(&mut self, cx: &mut Context<'_>, wire: &Wire) -> Poll<bool> {
-        // It may be silent for long.
-        self.out.rest();
         match wire.is_gone(cx) {
             true => Poll::Ready(false),
             false => Poll::Pending,
@@ -97,7 +95,7 @@ impl Writing {
 
     /// Takes of the body what there is room for; true where it has nothing at hand.
     fn fill(&mut self, cx: &mut Context<'_>) -> bool {
-        while !self.ended && !self.out.is_full() {
+        while !self.ended && self.out.flow.has_room() {
             let frame = match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Ready(frame) => frame,
                 Poll::Pending => return true,
