@@ -61,9 +61,26 @@ fn half_a_head_that_came_before_the_rest_is_not_lost() {
     let (half, rest) = second.split_at(20);
     conn.send(scene.head("first") + half);
     assert_eq!(conn.response().text(), "for /first");
+    // Long enough for another one, which has nothing to wait for.
+    let mut other = Conn::to(scene.sidekey.proxy);
+    other.send(scene.head("other"));
+    assert_eq!(other.response().text(), "for /other");
     scene.rests(1);
     conn.send(rest);
     assert_eq!(conn.response().text(), "for /second");
+}
+
+#[test]
+fn half_a_head_that_came_with_a_request_has_the_time_of_a_head() {
+    let auth = AuthServer::start();
+    let upstream = Server::start(|_| Answer::ok("content"));
+    let conf = Conf::new(&auth, &upstream).top("limits: {header_timeout: 1s, idle_timeout: 10m}");
+    let sidekey = Sidekey::run(&conf);
+    let mut conn = Conn::to(sidekey.proxy);
+    let head = format!("GET /api/ HTTP/1.1\r\nHost: {}\r\n\r\n", sidekey.proxy);
+    conn.send(format!("{head}GET /api/ HTTP/1.1\r\n"));
+    assert_eq!(conn.response().text(), "content");
+    assert!(conn.closed());
 }
 
 #[test]
