@@ -1,4 +1,4 @@
-//! Writing a token into its place, once per token.
+//! Writing a token into its place: once for each token and reader of it.
 
 use crate::account::AttachPlan;
 use crate::base::secret::Secret;
@@ -44,7 +44,7 @@ pub fn build(plan: &AttachPlan, token: &Secret) -> Result<Attach, AttachError> {
                     plan.name.escape_debug()
                 ))
             })?,
-            value: header_value(&text)?,
+            value: header_value(text)?,
         },
         Placement::Query => TokenPlace::Query(pair(&plan.name, &text)),
     };
@@ -66,7 +66,7 @@ fn expand(plan: &AttachPlan, token: &Secret) -> Result<Zeroizing<String>, Attach
         .map_err(|error| AttachError(format!("the token can't be written: {error}")))
 }
 
-fn header_value(text: &Zeroizing<String>) -> Result<HeaderValue, AttachError> {
+fn header_value(text: Zeroizing<String>) -> Result<HeaderValue, AttachError> {
     struct Owner(Zeroizing<String>);
     impl AsRef<[u8]> for Owner {
         fn as_ref(&self) -> &[u8] {
@@ -76,7 +76,7 @@ fn header_value(text: &Zeroizing<String>) -> Result<HeaderValue, AttachError> {
     // RFC 9110, 5.5: visible ASCII, space and tab; nothing that HTTP would
     // strip, and nothing whose charset the two sides could read differently.
     let fits = text.bytes().all(|b| matches!(b, b'\t' | b' '..=b'~'));
-    let bytes = Bytes::from_owner(Owner(text.clone()));
+    let bytes = Bytes::from_owner(Owner(text));
     let value = HeaderValue::from_maybe_shared(bytes).ok().filter(|_| fits);
     let mut value = value.ok_or_else(|| {
         AttachError("the token holds characters that a header's value can't hold".to_owned())

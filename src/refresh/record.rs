@@ -260,7 +260,7 @@ impl From<TokensForm> for StoredTokens {
     }
 }
 
-/// Saturates in the year 584,556,019.
+/// There is room for any time that [`Wall`] can say.
 fn millis(at: Wall) -> u64 {
     u64::try_from(at.passed().as_millis()).unwrap_or(u64::MAX)
 }

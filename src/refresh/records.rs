@@ -1,5 +1,5 @@
 //! Accounts' records in the store. The calls block, so they are made off the
-//! event loop.
+//! event loop, except those of a store in memory.
 
 use super::attach;
 use super::fault::{self, Point};
@@ -19,6 +19,8 @@ const PREFIX: &str = "account/";
 /// Calls of the store at once. It does one after the other; a second one has its
 /// record read or made meanwhile. Each more would be a thread that waits.
 const AT_ONCE: usize = 2;
+/// And when the process ends.
+const ALL_AT_ONCE: usize = 512;
 
 /// The key of an account's record.
 pub fn key(account: &ConnectedAccount) -> String {
@@ -42,6 +44,11 @@ impl Records {
             store,
             turns: Arc::new(Semaphore::new(AT_ONCE)),
         }
+    }
+
+    /// The process ends soon: nothing that is to be written waits for its turn.
+    pub fn hurry(&self) {
+        self.turns.add_permits(ALL_AT_ONCE);
     }
 
     /// Reads an account's record.

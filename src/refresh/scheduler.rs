@@ -223,6 +223,7 @@ impl Scheduler {
                 let _ = done.send(());
             }
             Message::Stop(ended) => {
+                self.records.hurry();
                 self.stopping.push(ended);
                 (0..self.entries.len()).for_each(|at| self.feed(at, Event::Stop));
             }

@@ -100,7 +100,23 @@ impl Template {
     /// # Errors
     /// When a parameter has no value.
     pub fn expand(&self, lookup: Lookup<'_, '_>) -> Result<String, ExpandError> {
-        self.expand_with(lookup, &str::to_owned)
+        let value_of = |name: &str| lookup(name).ok_or_else(|| ExpandError::missing(name));
+        let mut length = 0;
+        for part in &self.parts {
+            length += match part {
+                Part::Literal { text, .. } => text.len(),
+                Part::Parameter { name, .. } => value_of(name)?.len(),
+            };
+        }
+        // All at once: a value may be a secret, of which no copy is to stay behind.
+        let mut out = String::with_capacity(length);
+        for part in &self.parts {
+            match part {
+                Part::Literal { text, .. } => out.push_str(text),
+                Part::Parameter { name, .. } => out.push_str(value_of(name)?),
+            }
+        }
+        Ok(out)
     }
 
     /// The text with each value put through `escape`; literals stay as they are.
