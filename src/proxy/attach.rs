@@ -128,12 +128,7 @@ impl<'a> Outbound<'a> {
         if let Some(whole) = whole {
             whole.write_origin(out);
         }
-        let target = self.target(attach)?;
-        if target.as_str().starts_with('?') {
-            // An absolute target may have no path (RFC 9112, 3.2.1).
-            out.push(b'/');
-        }
-        out.extend_from_slice(target.as_str().as_bytes());
+        out.extend_from_slice(self.target(attach)?.as_str().as_bytes());
         out.extend_from_slice(b" HTTP/1.1\r\n");
         let token = match &attach.token {
             TokenPlace::Header { name, value } => Some((name, value)),
@@ -253,6 +248,8 @@ impl<'a> Outbound<'a> {
             && upstream.query.is_none()
             && upstream.path == "/"
             && rest == self.target.path()
+            // An absolute target may have no path (RFC 9112, 3.2.1).
+            && !self.target.as_str().starts_with('?')
         {
             return Ok(Cow::Borrowed(self.target));
         }

@@ -261,7 +261,8 @@ impl Connection {
             Phase::Request if self.unflushed.get() => worker.limits.idle_timeout,
             Phase::Request => return self.since.set(None),
             Phase::Head => worker.limits.header_timeout,
-            Phase::Idle if self.is_let_go() => LET_GO_AFTER,
+            // An answer may still be on its way to a slow caller.
+            Phase::Idle if self.is_let_go() && !self.unflushed.get() => LET_GO_AFTER,
             Phase::Idle => worker.limits.idle_timeout,
         };
         let waited = now.saturating_duration_since(since);

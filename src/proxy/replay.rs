@@ -298,7 +298,7 @@ impl Upload {
     pub fn forget(&self) {
         let state = &mut *self.0.state.borrow_mut();
         state.is_last = true;
-        if !state.resends {
+        if !state.resends || state.sent {
             self.0.forget(state);
         }
     }
@@ -362,6 +362,9 @@ impl Sending {
         }
         if let Some(frame) = self.kept_frame(&state) {
             state.sent = self.is_end(&state);
+            if state.sent && state.is_last {
+                shared.forget(&mut state);
+            }
             return Poll::Ready(Some(Ok(frame)));
         }
         if std::mem::take(&mut state.resends) && state.is_last {

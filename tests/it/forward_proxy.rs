@@ -203,6 +203,25 @@ fn a_route_without_a_host_takes_no_other_hosts_requests() {
     assert_eq!(upstream.count(), 2);
 }
 
+/// A target may have a query, and no path (RFC 9112, 3.2.1): a server gets a slash.
+#[test]
+fn an_absolute_target_without_a_path_has_one_further_on() {
+    let (auth, upstream) = (
+        AuthServer::start(),
+        Server::start(|_| Answer::ok("content")),
+    );
+    let yaml = Conf::new(&auth, &upstream).yaml();
+    let named = format!(
+        "  - {{match: {{host: api.example.com, path: /}}, upstream: \"{}/\", account: one}}\n",
+        upstream.url()
+    );
+    let sidekey = Sidekey::run_yaml(&(yaml + &named));
+    let request = "GET http://api.example.com?a=b HTTP/1.1\nHost: api.example.com\n";
+    let answer = ask(&sidekey, request);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(upstream.last().target, "/?a=b");
+}
+
 #[test]
 fn connect_is_refused_with_what_to_do() {
     let parts = started();

@@ -1,5 +1,6 @@
 //! The one replay: bodies, early rejections, pauses, limits.
 
+use crate::support::client::request;
 use crate::support::http::unchunk;
 use crate::support::peer::Peer;
 use crate::support::{
@@ -113,6 +114,30 @@ fn an_early_answer_cuts_nothing_off_a_body_that_is_sent_again() {
     }
     gate.open();
     eventually("the whole body", || got.load(Ordering::SeqCst) == LENGTH);
+}
+
+/// However long its answer goes on: what was kept of the body is freed when it is out.
+#[test]
+fn a_body_that_was_sent_again_is_not_kept_during_its_answer() {
+    let auth = AuthServer::start();
+    let (live, gate) = (auth.checker(), Gate::closed());
+    let end = gate.clone();
+    let upstream = Server::start(move |request| match live(request) {
+        true => Answer::ok("the answer").halfway(&end),
+        false => Answer::rejected(),
+    });
+    let sidekey = Sidekey::run(&Conf::new(&auth, &upstream));
+    auth.revoke();
+    let mut conn = Conn::to(sidekey.proxy);
+    let body = bytes(40_000);
+    conn.send(request(sidekey.proxy, "POST", "/api/", &[], &body));
+    eventually("the half of its answer", || gate.came() == 1);
+    eventually("nothing is kept", || {
+        sidekey.metric("sidekey_replay_buffer_bytes", &[]) == 0.0
+    });
+    gate.open();
+    assert_eq!(conn.response().text(), "the answer");
+    assert_eq!(upstream.last().body, body);
 }
 
 #[test]
