@@ -189,13 +189,15 @@ impl SystemClock {
     /// The wall clock alone.
     #[must_use]
     pub fn wall() -> Wall {
+        Self::wall_at(SystemTime::now())
+    }
+
+    /// Its reading for a time.
+    #[must_use]
+    pub fn wall_at(time: SystemTime) -> Wall {
         // Before 1970 counts as the epoch: every token is then long valid by
         // this clock, and the monotonic one still judges it.
-        Wall::new(
-            SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .unwrap_or(Duration::ZERO),
-        )
+        Wall::new(time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO))
     }
 }
 

@@ -8,6 +8,7 @@ use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::task::{Poll, Waker};
+use std::time::SystemTime;
 
 /// Something that waits for the end of the turn.
 pub trait AtEnd {
@@ -20,6 +21,23 @@ struct Waiting {
     list: Vec<Rc<dyn AtEnd>>,
     /// Of the task that ends the turns.
     waker: Option<Waker>,
+    /// It has been woken.
+    is_called: bool,
+    /// The wall clock's first reading in this turn.
+    wall: Option<SystemTime>,
+}
+
+impl Waiting {
+    /// Has the turn end; false where turns have no end.
+    fn call(&mut self) -> bool {
+        let Some(waker) = &self.waker else {
+            return false;
+        };
+        if !std::mem::replace(&mut self.is_called, true) {
+            waker.wake_by_ref();
+        }
+        true
+    }
 }
 
 thread_local! {
@@ -30,14 +48,24 @@ thread_local! {
 /// end, and it is to be done at once.
 pub fn at_end<T: AtEnd + 'static>(what: &Rc<T>) -> bool {
     WAITING.with_borrow_mut(|waiting| {
-        let Some(waker) = &waiting.waker else {
-            return false;
-        };
-        if waiting.list.is_empty() {
-            waker.wake_by_ref();
+        let ends = waiting.call();
+        if ends {
+            waiting.list.push(what.clone());
         }
-        waiting.list.push(what.clone());
-        true
+        ends
+    })
+}
+
+/// The wall clock, read once a turn where turns have an end.
+#[must_use]
+pub fn wall() -> SystemTime {
+    WAITING.with_borrow_mut(|waiting| match waiting.wall {
+        Some(wall) => wall,
+        None => {
+            let now = SystemTime::now();
+            waiting.wall = waiting.call().then_some(now);
+            now
+        }
     })
 }
 
@@ -50,6 +78,7 @@ pub fn ends() -> impl Future<Output = ()> {
             if waiting.waker.is_none() {
                 waiting.waker = Some(cx.waker().clone());
             }
+            (waiting.is_called, waiting.wall) = (false, None);
             std::mem::replace(&mut waiting.list, std::mem::take(&mut spare))
         });
         for what in list.drain(..) {
@@ -63,10 +92,11 @@ pub fn ends() -> impl Future<Output = ()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{AtEnd, at_end, ends};
+    use super::{AtEnd, at_end, ends, wall};
     use crate::net::pair::{turn, with_sockets};
     use std::cell::Cell;
     use std::rc::Rc;
+    use std::time::{SystemTime, UNIX_EPOCH};
 
     struct Counted(Cell<u32>);
 
@@ -75,6 +105,24 @@ mod tests {
             self.0.set(self.0.get() + 1);
             assert_ne!(self.0.get(), 2, "a fault in one of many");
         }
+    }
+
+    #[test]
+    fn a_turn_has_one_time_and_the_next_another() {
+        assert!(
+            wall() >= UNIX_EPOCH,
+            "without ends of turns it is read each time"
+        );
+        with_sockets(async {
+            tokio::task::spawn_local(ends());
+            turn().await;
+            let first = wall();
+            let read_since = SystemTime::now();
+            while SystemTime::now() == read_since {}
+            assert_eq!(wall(), first);
+            turn().await;
+            assert!(wall() > read_since);
+        });
     }
 
     #[test]

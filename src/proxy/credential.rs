@@ -5,6 +5,7 @@ use super::refusal::{Code, Refusal};
 use super::route::WorkerRoute;
 use super::worker::Worker;
 use crate::base::clock::{Moment, SystemClock, Wall};
+use crate::net::turn;
 use crate::token::{Credential, Published, Unavailable, Waited};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -68,7 +69,7 @@ fn usable(
 /// Past on either clock: the cold wing publishes expiry too, but a machine that
 /// was suspended may serve a request before that wing has woken up.
 pub fn is_past(worker: &Worker, expiry: Moment, now: Instant) -> bool {
-    worker.clock.mono(now) >= expiry.mono || SystemClock::wall() >= expiry.wall
+    worker.clock.mono(now) >= expiry.mono || SystemClock::wall_at(turn::wall()) >= expiry.wall
 }
 
 /// The answer where waiting would bring nothing.

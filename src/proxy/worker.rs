@@ -27,6 +27,7 @@ use crate::config::checked::Limits;
 use crate::net::dial::Dialer;
 use crate::net::listen::{Accepted, Acceptor, Peer};
 use crate::net::time::Deadlines;
+use crate::net::turn;
 use crate::net::worker::spawn_local;
 use crate::telemetry::access::{AccessWriter, Entry};
 use crate::telemetry::requests::WorkerStats;
@@ -207,7 +208,7 @@ impl Worker {
     /// Adds a line to the access log.
     pub fn log_access(&self, entry: &Entry<'_>) {
         if let Some(access) = &self.access
-            && access.borrow_mut().record(entry)
+            && access.borrow_mut().record(entry, turn::wall())
         {
             self.deadlines.wake();
         }

@@ -108,12 +108,6 @@ impl AccessWriter {
         Labels(out.into())
     }
 
-    /// Adds a line to this worker's batch; no system call, no lock. True when
-    /// it is the first, which [`flush`](Self::flush) has to follow.
-    pub fn record(&mut self, entry: &Entry<'_>) -> bool {
-        self.record_at(entry, SystemTime::now())
-    }
-
     /// Hands the batch to the writing thread; called on the worker's tick
     /// (every 100 ms) and at its end.
     pub fn flush(&mut self) {
@@ -125,7 +119,9 @@ impl AccessWriter {
         self.lines.send(bytes, std::mem::take(&mut self.count));
     }
 
-    fn record_at(&mut self, entry: &Entry<'_>, at: SystemTime) -> bool {
+    /// Adds a line to this worker's batch; no system call, no lock. True when
+    /// it is the first, which [`flush`](Self::flush) has to follow.
+    pub fn record(&mut self, entry: &Entry<'_>, at: SystemTime) -> bool {
         if self.batch.len() >= BATCH_BYTES {
             self.lines.count_dropped(1);
             return false;
@@ -323,7 +319,7 @@ mod tests {
         for (i, entry) in (0_u64..).zip(entries) {
             let at = Duration::from_millis(1_764_010_759_099 + i * 450);
             let labels = entry.error.is_none().then_some(&labels);
-            let first = writer.record_at(&Entry { labels, ..*entry }, UNIX_EPOCH + at);
+            let first = writer.record(&Entry { labels, ..*entry }, UNIX_EPOCH + at);
             assert_eq!(first, i == 0);
         }
         writer.flush();
@@ -443,7 +439,7 @@ mod tests {
         let mut writer = log.writer();
         let line = 100;
         for _ in 0..BATCH_BYTES / line * 2 {
-            writer.record(&entry());
+            writer.record(&entry(), std::time::SystemTime::now());
         }
         assert!(log.dropped() > 0);
         assert!(writer.batch.len() < BATCH_BYTES + 200);

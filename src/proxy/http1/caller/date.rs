@@ -1,8 +1,9 @@
 //! The `Date` of answers (RFC 9110, 6.6.1), written once a second.
 
+use crate::net::turn;
 use std::cell::RefCell;
 use std::fmt::Write;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT`
 const LENGTH: usize = 29;
@@ -20,7 +21,7 @@ thread_local! {
 
 /// Writes the time of now.
 pub fn put(out: &mut Vec<u8>) {
-    let now = SystemTime::now();
+    let now = turn::wall();
     let second = now
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());
