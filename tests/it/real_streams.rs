@@ -197,7 +197,7 @@ fn each_event_reaches_node_and_python_before_the_next_is_sent() {
 }
 
 /// Bytes of a large body, and of a part of it that the reader takes at once.
-const LARGE: usize = 256 * 1024 * 1024;
+const LARGE: usize = 2 << 30;
 const STEP: usize = 4 * 1024 * 1024;
 /// What the process may hold more than before, in KiB.
 const MORE: u64 = 32 * 1024;
