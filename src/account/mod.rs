@@ -5,6 +5,8 @@ mod create;
 mod difference;
 
 #[cfg(test)]
+mod sample;
+#[cfg(test)]
 mod tests;
 
 pub use connected::{

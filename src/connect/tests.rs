@@ -6,7 +6,7 @@ use crate::base::clock::Mono;
 use crate::base::crypto::sha256_text;
 use crate::base::id::AccountKey;
 use crate::base::secret::Secret;
-use crate::config::checked::{ClientAuth, CodeChallenge, GrantType, TokenMethod};
+use crate::config::checked::{CodeChallenge, GrantType};
 use ::url::Url;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -25,18 +25,8 @@ fn client(endpoint: &str) -> OAuthClient {
         client_secret: None,
         secret_values: Box::default(),
         terms: Arc::new(OAuthTerms {
-            grant_type: GrantType::AuthorizationCode,
             authorization_endpoint: Some(Box::new(endpoint.parse().unwrap())),
-            token_endpoint_method: TokenMethod::Post,
-            token_endpoint_auth_method: ClientAuth::Basic,
-            revocation_endpoint: None,
-            proxy: None,
-            redirect_uri: None,
-            issuer: None,
-            scope: Some("api offline_access".to_owned()),
-            code_challenge_method: CodeChallenge::S256,
-            authorization_parameters: Vec::new(),
-            token_parameters: Vec::new(),
+            ..OAuthTerms::sample(GrantType::AuthorizationCode, "api offline_access")
         }),
     }
 }
