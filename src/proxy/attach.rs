@@ -4,9 +4,10 @@
 use super::edits;
 use super::handshake::put_upgrade;
 use super::hop::{self, GoesOn, Noted, take_connection};
+use super::http1::framing::may_trail;
 use super::http1::scratch;
 use super::http1::spelled::{Lines, Spelled, Speller};
-use super::http1::upload::{self, Framing, may_trail};
+use super::http1::upload::{self, Framing};
 use super::outgoing::Whole;
 use super::path::{Rewrite, without_pairs};
 use super::patience::Patience;

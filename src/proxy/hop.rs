@@ -103,11 +103,8 @@ impl Noted {
 
 /// Whether `TE` says that trailers are welcome (RFC 9110, 10.1.4).
 pub fn wants_trailers(headers: &HeaderMap) -> bool {
-    let codings = |value: &HeaderValue| {
-        let mut codings = value.as_bytes().split(|b| *b == b',');
-        codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
-    };
-    headers.get_all(TE).iter().any(codings)
+    let mut values = headers.get_all(TE).iter();
+    values.any(|value| has_word(value, b"trailers"))
 }
 
 fn is_disguised(name: &str) -> bool {
@@ -137,6 +134,13 @@ pub fn strip_trailers(trailers: &mut HeaderMap) {
     Noted::in_fields(trailers).strip(trailers);
     trailers.remove(CONNECTION);
     trailers.remove(TRANSFER_ENCODING);
+}
+
+/// Whether a list holds this word, in any case of letters.
+#[must_use]
+pub fn has_word(list: &HeaderValue, word: &[u8]) -> bool {
+    let mut words = list.as_bytes().split(|byte| *byte == b',');
+    words.any(|other| other.trim_ascii().eq_ignore_ascii_case(word))
 }
 
 /// The names of fields that a list holds.

@@ -2,9 +2,11 @@
 //! content behind it (6.3).
 
 use super::content::Content;
+use super::framing::number;
 use super::scratch;
 use super::spelled::Spelled;
-use bytes::{Bytes, BytesMut};
+use crate::proxy::hop::has_word;
+use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::{Response, StatusCode, Version, response};
 use hyper::ext::ReasonPhrase;
@@ -105,15 +107,6 @@ pub fn parse(bytes: &mut Bytes, of_head: bool, spells: bool) -> Result<Parsed, M
     }))
 }
 
-/// Whether a head can be whole: an empty line has come. `seen` bytes were looked
-/// at before, so that one that comes byte by byte costs no more than its length.
-pub fn may_be_whole(bytes: &BytesMut, seen: usize) -> bool {
-    let from = seen.saturating_sub(3);
-    memchr::memmem::find(&bytes[from..], b"\n\r\n").is_some()
-        || memchr::memmem::find(&bytes[from..], b"\n\n").is_some()
-        || bytes.len() > LONGEST
-}
-
 /// What one pass over the fields has found.
 struct Noted {
     is_http_11: bool,
@@ -142,7 +135,7 @@ impl Noted {
     fn note(&mut self, name: &HeaderName, value: &HeaderValue) {
         match *name {
             CONTENT_LENGTH => {
-                let length = decimal(value.as_bytes());
+                let length = number(value.as_bytes());
                 self.is_unclear |=
                     length.is_none() || self.length.is_some_and(|it| Some(it) != length);
                 self.length = length;
@@ -151,17 +144,15 @@ impl Noted {
                 let is_first = !std::mem::replace(&mut self.has_coding, true);
                 self.is_chunked = is_first && value.as_bytes().eq_ignore_ascii_case(b"chunked");
             }
-            CONNECTION => self.connection(value.as_bytes()),
+            CONNECTION => self.connection(value),
             _ => {}
         }
     }
 
     /// Once any line says `close`, no other undoes it.
-    fn connection(&mut self, value: &[u8]) {
-        for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-            self.closes |= option.eq_ignore_ascii_case(b"close");
-            self.keeps_alive |= option.eq_ignore_ascii_case(b"keep-alive");
-        }
+    fn connection(&mut self, value: &HeaderValue) {
+        self.closes |= has_word(value, b"close");
+        self.keeps_alive |= has_word(value, b"keep-alive");
         self.keeps_alive &= !self.closes;
     }
 
@@ -183,18 +174,4 @@ impl Noted {
             None => Ok(Content::until_the_end()),
         }
     }
-}
-
-/// A number of digits and nothing else (RFC 9110, 8.6).
-pub fn decimal(text: &[u8]) -> Option<u64> {
-    let mut number: u64 = 0;
-    for digit in text {
-        if !digit.is_ascii_digit() {
-            return None;
-        }
-        number = number
-            .checked_mul(10)?
-            .checked_add(u64::from(digit - b'0'))?;
-    }
-    (!text.is_empty()).then_some(number)
 }

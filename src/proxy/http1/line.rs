@@ -3,6 +3,7 @@
 
 use super::answer::{self, Answer, Parsed};
 use super::content::{Content, Piece};
+use super::framing::may_be_whole;
 use super::outflow::Outflow;
 use super::scratch;
 use super::upload::Upload;
@@ -454,7 +455,7 @@ impl Wire {
         }
         let seen = self.head.len();
         self.head.extend_from_slice(&more);
-        if answer::may_be_whole(&self.head, seen) {
+        if may_be_whole(&self.head, seen) || self.head.len() > answer::LONGEST {
             self.come = std::mem::take(&mut self.head).freeze();
         }
     }

@@ -5,6 +5,7 @@ pub mod answer;
 pub mod caller;
 pub mod chunks;
 pub mod content;
+pub mod framing;
 pub mod line;
 pub mod outflow;
 pub mod scratch;

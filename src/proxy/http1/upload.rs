@@ -5,11 +5,7 @@ use crate::proxy::body::SendError;
 use crate::proxy::expect::Gate;
 use crate::proxy::replay::Sending;
 use bytes::Bytes;
-use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
-    HOST, HeaderMap, HeaderName, HeaderValue, MAX_FORWARDS, SET_COOKIE, TE, TRAILER,
-    TRANSFER_ENCODING,
-};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use std::io::Write;
 use std::task::{Context, Poll};
 
@@ -131,25 +127,4 @@ pub fn put_field(buffer: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
     buffer.extend_from_slice(b": ");
     buffer.extend_from_slice(value.as_bytes());
     buffer.extend_from_slice(b"\r\n");
-}
-
-/// True for what a trailer may say (RFC 9110, 6.5.1): nothing that frames or routes
-/// a message, says who sends it, or how its content is to be read.
-#[must_use]
-pub fn may_trail(name: &HeaderName) -> bool {
-    let never = [
-        AUTHORIZATION,
-        CACHE_CONTROL,
-        CONTENT_ENCODING,
-        CONTENT_LENGTH,
-        CONTENT_RANGE,
-        CONTENT_TYPE,
-        HOST,
-        MAX_FORWARDS,
-        SET_COOKIE,
-        TE,
-        TRAILER,
-        TRANSFER_ENCODING,
-    ];
-    !never.contains(name)
 }

@@ -2,12 +2,13 @@
 //! its trailers.
 
 use super::date;
-use super::head::{Asked, has, number};
+use super::head::Asked;
+use crate::proxy::hop::{has_word, names_in};
+use crate::proxy::http1::framing::{may_trail, number};
 use crate::proxy::http1::spelled::{Lines, Spelled, Speller};
 use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
-    CONTENT_TYPE, DATE, HOST, HeaderMap, HeaderName, HeaderValue, MAX_FORWARDS, SET_COOKIE, TE,
-    TRAILER, TRANSFER_ENCODING,
+    CONNECTION, CONTENT_LENGTH, DATE, HeaderMap, HeaderName, HeaderValue, TRAILER,
+    TRANSFER_ENCODING,
 };
 use http::{StatusCode, response};
 use hyper::ext::ReasonPhrase;
@@ -61,8 +62,8 @@ pub fn put(
             TRANSFER_ENCODING => {}
             CONNECTION => {
                 seen.connection = true;
-                seen.closes |= has(value, b"close");
-                seen.keeps |= has(value, b"keep-alive");
+                seen.closes |= has_word(value, b"close");
+                seen.keeps |= has_word(value, b"keep-alive");
             }
             TRAILER => seen.trailer = true,
             _ => {
@@ -187,7 +188,7 @@ fn put_framing(
     if seen.trailer {
         put_list(line, &TRAILER, &head.headers, None);
         if asked.wants_trailers {
-            named.extend(names_of(&head.headers));
+            named.extend(head.headers.get_all(TRAILER).iter().flat_map(names_in));
         }
     }
     Framing::Chunks(named)
@@ -210,12 +211,6 @@ fn put_number(out: &mut Vec<u8>, number: u64) {
     let _ = write!(out, "{number}\r\n");
 }
 
-fn names_of(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> + '_ {
-    let lists = headers.get_all(TRAILER).iter();
-    let names = lists.flat_map(|list| list.as_bytes().split(|byte| *byte == b','));
-    names.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-}
-
 /// An old caller is told that the connection goes on, another one that it does not.
 fn put_connection(
     line: &mut Lines<'_>,
@@ -231,24 +226,6 @@ fn put_connection(
     if seen.connection || word.is_some() {
         put_list(line, &CONNECTION, headers, word);
     }
-}
-
-fn may_trail(name: &HeaderName) -> bool {
-    !matches!(
-        *name,
-        AUTHORIZATION
-            | CACHE_CONTROL
-            | CONTENT_ENCODING
-            | CONTENT_LENGTH
-            | CONTENT_RANGE
-            | CONTENT_TYPE
-            | HOST
-            | MAX_FORWARDS
-            | SET_COOKIE
-            | TRAILER
-            | TRANSFER_ENCODING
-            | TE
-    )
 }
 
 #[cfg(test)]

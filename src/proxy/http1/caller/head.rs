@@ -1,5 +1,7 @@
 //! The head of a request (RFC 9112, 2 to 6): what it says, and how its body is framed.
 
+use crate::proxy::hop::has_word;
+use crate::proxy::http1::framing::number;
 use crate::proxy::http1::spelled::Spelled;
 use bytes::Bytes;
 use http::header::{
@@ -99,16 +101,6 @@ pub fn parse(
     }
     let mut space = vec![MaybeUninit::uninit(); most.fields.min(bytes.len())];
     parse_in(bytes, most, spells, headers, &mut space)
-}
-
-/// True when what is behind `seen` ends a head, or might.
-#[must_use]
-pub fn may_be_whole(bytes: &[u8], seen: usize) -> bool {
-    let from = seen.saturating_sub(3);
-    memchr::memchr_iter(b'\n', &bytes[from..]).any(|at| {
-        let behind = &bytes[from + at + 1..];
-        behind.starts_with(b"\n") || behind.starts_with(b"\r\n")
-    })
 }
 
 fn parse_in<'b>(
@@ -254,12 +246,12 @@ impl Noted {
             }
             CONTENT_LENGTH => return self.takes_length(value),
             CONNECTION => {
-                self.closes |= has(value, b"close");
-                self.keep_alive |= has(value, b"keep-alive");
+                self.closes |= has_word(value, b"close");
+                self.keep_alive |= has_word(value, b"keep-alive");
                 self.keep_alive &= !self.closes;
             }
             EXPECT => self.expects = value.as_bytes().eq_ignore_ascii_case(b"100-continue"),
-            TE => self.wants_trailers |= has(value, b"trailers"),
+            TE => self.wants_trailers |= has_word(value, b"trailers"),
             _ => {}
         }
         Ok(true)
@@ -293,25 +285,6 @@ impl Noted {
             false => Err(Fault::Malformed),
         }
     }
-}
-
-/// A number of digits alone.
-#[must_use]
-pub fn number(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() {
-        return None;
-    }
-    digits.iter().try_fold(0_u64, |sum, byte| {
-        let digit = byte.is_ascii_digit().then(|| byte - b'0')?;
-        sum.checked_mul(10)?.checked_add(u64::from(digit))
-    })
-}
-
-/// Whether a list has this word, in any case of letters.
-#[must_use]
-pub fn has(list: &HeaderValue, word: &[u8]) -> bool {
-    let mut words = list.as_bytes().split(|byte| *byte == b',');
-    words.any(|other| other.trim_ascii().eq_ignore_ascii_case(word))
 }
 
 /// The last coding of a list; what comes before it is looked at with the request.

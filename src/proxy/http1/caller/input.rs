@@ -4,6 +4,7 @@ use super::body::Broken;
 use super::head::{self, Fault, Framing, Head, Most};
 use crate::net::stream::ClientStream;
 use crate::proxy::http1::chunks::{Chunks, Decoded};
+use crate::proxy::http1::framing::may_be_whole;
 use crate::proxy::http1::scratch;
 use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;
@@ -124,7 +125,7 @@ impl Input {
         if self.looked == self.kept.len() {
             return None;
         }
-        if self.looked > 0 && !head::may_be_whole(&self.kept, self.looked) {
+        if self.looked > 0 && !may_be_whole(&self.kept, self.looked) {
             return self.not_whole(most);
         }
         match head::parse(&self.kept, most, spells, headers) {

@@ -1,4 +1,5 @@
-use super::{Fault, Framing, Head, Most, may_be_whole, parse};
+use super::{Fault, Framing, Head, Most, parse};
+use crate::proxy::http1::framing::may_be_whole;
 use crate::proxy::http1::spelled::Spelled;
 use http::header::{CONTENT_LENGTH, HOST, HeaderMap};
 use http::{Method, Version};
