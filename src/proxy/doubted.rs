@@ -21,10 +21,13 @@ const OF_ALL: u32 = 1024;
 /// What one issuer's keys say of a token.
 pub type Found = Result<Rc<Verified>, Fault>;
 
+/// What was found out about a token, by the keys of whom.
+pub type Looked = Vec<(Arc<TrustedIssuer>, Found)>;
+
 /// One worker's. Nothing of it is asked about a token that has let somebody in.
 #[derive(Default)]
 pub struct Doubted {
-    found: RefCell<HashMap<KeyDigest, Vec<(Arc<TrustedIssuer>, Found)>>>,
+    found: RefCell<HashMap<KeyDigest, Looked>>,
     spent: RefCell<Spent>,
 }
 
@@ -63,13 +66,7 @@ impl Doubted {
     }
 
     /// A token was looked at by the keys of these issuers, and lets nobody in.
-    pub fn add(
-        &self,
-        digest: KeyDigest,
-        found: Vec<(Arc<TrustedIssuer>, Found)>,
-        address: &str,
-        second: i64,
-    ) {
+    pub fn add(&self, digest: KeyDigest, found: Looked, address: &str, second: i64) {
         if found.is_empty() {
             return;
         }

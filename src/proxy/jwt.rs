@@ -2,7 +2,7 @@
 //! costs a digest the next time, for as long as it holds and its issuer's keys
 //! are the same; what was not, a digest and a look at its text.
 
-use super::doubted::{Doubted, Found};
+use super::doubted::{Doubted, Found, Looked};
 use super::peer::Peer;
 use super::worker::Worker;
 use crate::base::caller_keys::{KeyDigest, digest};
@@ -46,9 +46,6 @@ struct Come<'a> {
     /// In seconds since the epoch.
     now: i64,
 }
-
-/// What was found out about a token, by the keys of whom.
-type Looked = Vec<(Arc<TrustedIssuer>, Found)>;
 
 /// What the tokens of a request come to.
 pub enum Shown {
