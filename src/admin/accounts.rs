@@ -244,6 +244,7 @@ impl Desk {
         let Ok(key) = AccountKey::new(&wanted.key) else {
             return bad_account("key: expected 1 to 128 letters, digits, '-' or '_'");
         };
+        let turn = self.accounts.turn().await;
         let site = self.pages.site();
         let Some(integration) = site.integration(&wanted.integration) else {
             return bad_account("integration: there is none with this key");
@@ -253,7 +254,7 @@ impl Desk {
             Err(error) => return bad_account(&error.to_string()),
         };
         let accounts = self.accounts.clone();
-        match apart(async move { accounts.create(made).await }).await {
+        match apart(async move { accounts.create(made, turn).await }).await {
             Some(Ok(())) => {
                 let mut answer = self.account(&key);
                 *answer.status_mut() = StatusCode::CREATED;

@@ -119,8 +119,8 @@ impl Reloader {
         let Reading { config, watched } = blocking(move || source.read()).await?;
         self.in_use.watched = watched;
         let config = config.map_err(|mistakes| format!("\n{}", mistakes.render(false)))?;
-        // Before the store is read: what is created meanwhile is none of these,
-        // and is left alone.
+        // Until it is done nobody creates an account or removes one.
+        let _turn = self.parts.core.accounts.turn().await;
         let before = self.parts.core.accounts.by_key();
         let prepared = self.prepare(config, &before).await?;
         self.take_over(&before, prepared).await;

@@ -1,6 +1,7 @@
 //! Keeps what a server says from repeating a secret to whoever reads the log.
 
 use crate::base::secret::Secret;
+use crate::base::template::encode_json;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
@@ -42,9 +43,11 @@ impl Redactor {
         self.push(text.to_owned());
         self.push(STANDARD_NO_PAD.encode(text));
         self.push(URL_SAFE_NO_PAD.encode(text));
-        self.push(utf8_percent_encode(text, NON_ALPHANUMERIC).to_string());
-        let quoted = Zeroizing::new(serde_json::Value::from(text).to_string());
-        self.push(quoted.trim_matches('"').to_owned());
+        // All at once: no copy is to stay behind.
+        let mut encoded = String::with_capacity(3 * text.len());
+        encoded.extend(utf8_percent_encode(text, NON_ALPHANUMERIC));
+        self.push(encoded);
+        self.push(encode_json(text).trim_matches('"').to_owned());
     }
 
     fn push(&mut self, form: String) {

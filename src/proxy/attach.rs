@@ -243,7 +243,7 @@ impl<'a> Outbound<'a> {
             TokenPlace::Header { .. } => None,
         };
         let ours = || attach.query.iter().chain(token);
-        let attached: Vec<&str> = ours().map(|pair| &*pair.encoded).collect();
+        let attached: Vec<&str> = ours().map(|pair| pair.encoded.expose()).collect();
         let rest = self.route.rest(self.target.path());
         if attached.is_empty()
             && upstream.query.is_none()
@@ -260,6 +260,7 @@ impl<'a> Outbound<'a> {
             rest,
             query: callers_query(self.target.query(), ours),
             attached: &attached,
+            has_token: token.is_some(),
         };
         rewrite.build().map(Cow::Owned).ok_or_else(|| {
             Refusal::new(

@@ -1,12 +1,15 @@
 //! Callers' JWTs: which of them are good, and whom they let in. What was good once
 //! costs a digest the next time, for as long as it holds and its issuer's keys
-//! are the same.
+//! are the same; what was not, a digest and a look at its text.
 
+use super::doubted::{Doubted, Found, Looked};
+use super::peer::Peer;
 use super::worker::Worker;
 use crate::base::caller_keys::{KeyDigest, digest};
 use crate::base::clock::SystemClock;
 use crate::base::issuer::TrustedIssuer;
 use crate::base::jwt::claims::Verified;
+use crate::base::jwt::keys::KeySet;
 use crate::base::jwt::{Fault, Unverified};
 use crate::config::checked::callers::{Allowed, ByJwt, NameOf};
 use crate::token::Issuers;
@@ -25,12 +28,23 @@ pub struct Jwts {
     /// Of which [generation](Issuers::generation) what is known is.
     generation: Cell<u64>,
     known: RefCell<HashMap<KeyDigest, Rc<Known>>>,
+    doubted: Doubted,
 }
 
 /// A token whose signature was found to be good, and which has let somebody in.
 struct Known {
     issuer: Arc<TrustedIssuer>,
-    verified: Verified,
+    verified: Rc<Verified>,
+}
+
+/// A token as it has come.
+struct Come<'a> {
+    token: Unverified<'a>,
+    digest: KeyDigest,
+    /// Where from.
+    address: &'a str,
+    /// In seconds since the epoch.
+    now: i64,
 }
 
 /// What the tokens of a request come to.
@@ -40,11 +54,13 @@ pub enum Shown {
     /// In words.
     Bad(&'static str),
     Fault(Fault),
+    /// Too many of its address let nobody in: this one was not looked at.
+    NotLookedAt,
     Caller(Arc<str>),
 }
 
 /// Who the caller is by its JWT.
-pub fn caller(worker: &Worker, allowed: &Allowed, headers: &HeaderMap) -> Shown {
+pub fn caller(worker: &Worker, allowed: &Allowed, peer: &Peer, headers: &HeaderMap) -> Shown {
     let mut shown = Shown::None;
     let mut fields: Vec<&HeaderName> = Vec::new();
     for jwt in allowed.jwts() {
@@ -52,7 +68,7 @@ pub fn caller(worker: &Worker, allowed: &Allowed, headers: &HeaderMap) -> Shown 
             continue;
         }
         fields.push(&jwt.header);
-        match by_field(worker, allowed, &jwt.header, headers) {
+        match by_field(worker, allowed, peer, &jwt.header, headers) {
             Shown::None => {}
             found @ Shown::Caller(_) => return found,
             other => shown = other,
@@ -69,7 +85,13 @@ pub fn take_away(allowed: &Allowed, headers: &mut HeaderMap) {
     }
 }
 
-fn by_field(worker: &Worker, allowed: &Allowed, field: &HeaderName, headers: &HeaderMap) -> Shown {
+fn by_field(
+    worker: &Worker,
+    allowed: &Allowed,
+    peer: &Peer,
+    field: &HeaderName,
+    headers: &HeaderMap,
+) -> Shown {
     let mut values = headers.get_all(field).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return match headers.contains_key(field) {
@@ -85,7 +107,7 @@ fn by_field(worker: &Worker, allowed: &Allowed, field: &HeaderName, headers: &He
     };
     let jwts = allowed.jwts().iter().filter(|jwt| jwt.header == *field);
     let now = i64::try_from(SystemClock::wall().unix_seconds()).unwrap_or(i64::MAX);
-    worker.jwts.caller(token, jwts, now)
+    worker.jwts.caller(token, peer.address(), jwts, now)
 }
 
 /// The scheme in any case (RFC 9110, 11.1), then the token.
@@ -118,6 +140,7 @@ impl Jwts {
             issuers,
             generation: Cell::default(),
             known: RefCell::default(),
+            doubted: Doubted::default(),
         }
     }
 
@@ -125,12 +148,14 @@ impl Jwts {
     fn caller<'a>(
         &self,
         token: &[u8],
+        address: &str,
         jwts: impl Iterator<Item = &'a ByJwt> + Clone,
         now: i64,
     ) -> Shown {
         let generation = self.issuers.generation();
         if self.generation.replace(generation) != generation {
             self.known.borrow_mut().clear();
+            self.doubted.forget();
         }
         let digest = digest(token);
         let found = self.known.borrow().get(&digest).cloned();
@@ -145,12 +170,25 @@ impl Jwts {
                 _ => {}
             }
         }
-        match self.verify(token, jwts, now) {
+        let come = match Unverified::read(token) {
+            Ok(token) => Come {
+                token,
+                digest,
+                address,
+                now,
+            },
+            Err(why) => return Shown::Fault(why),
+        };
+        let mut looked = Looked::new();
+        match self.verify(&come, jwts, &mut looked) {
             Ok((known, caller)) => {
                 self.remember(digest, known);
                 Shown::Caller(caller)
             }
-            Err(why) => why,
+            Err(why) => {
+                self.doubted.add(digest, looked, address, now);
+                why
+            }
         }
     }
 
@@ -167,28 +205,27 @@ impl Jwts {
     /// issuer's keys don't fit.
     fn verify<'a>(
         &self,
-        token: &[u8],
+        come: &Come<'_>,
         jwts: impl Iterator<Item = &'a ByJwt> + Clone,
-        now: i64,
+        looked: &mut Looked,
     ) -> Result<(Known, Arc<str>), Shown> {
-        let token = Unverified::read(token).map_err(Shown::Fault)?;
         let mut fault = Fault::UnknownIssuer;
         let mut is_good = false;
         let mut tried: Vec<&Arc<TrustedIssuer>> = Vec::new();
-        let of_its_name = |jwt: &&ByJwt| token.issuer() == Some(&jwt.issuer.name);
+        let of_its_name = |jwt: &&ByJwt| come.token.issuer() == Some(&jwt.issuer.name);
         for jwt in jwts.clone().filter(of_its_name) {
             if tried.contains(&&jwt.issuer) {
                 continue;
             }
             tried.push(&jwt.issuer);
-            let verified = match self.by_keys_of(&jwt.issuer, &token) {
+            let verified = match self.by_keys_of(&jwt.issuer, come, looked)? {
                 Ok(verified) => verified,
                 Err(why) => {
                     fault = why;
                     continue;
                 }
             };
-            verified.holds(now).map_err(Shown::Fault)?;
+            verified.holds(come.now).map_err(Shown::Fault)?;
             is_good = true;
             let issuer = jwt.issuer.clone();
             let known = Known { issuer, verified };
@@ -202,13 +239,42 @@ impl Jwts {
         })
     }
 
-    fn by_keys_of(&self, of: &TrustedIssuer, token: &Unverified<'_>) -> Result<Verified, Fault> {
-        let ring = self.issuers.of(of).ok_or(Fault::NoKeys)?;
-        let keys = ring.keys().ok_or(Fault::NoKeys)?;
-        keys.verify(token).inspect_err(|fault| {
-            if *fault == Fault::UnknownKey {
-                ring.misses_one();
-            }
-        })
+    fn by_keys_of(
+        &self,
+        of: &Arc<TrustedIssuer>,
+        come: &Come<'_>,
+        looked: &mut Looked,
+    ) -> Result<Found, Shown> {
+        let ring = self.issuers.of(of);
+        let Some((ring, keys)) = ring.and_then(|ring| ring.keys().map(|keys| (ring, keys))) else {
+            return Ok(Err(Fault::NoKeys));
+        };
+        let found = match keys.may_verify(&come.token) {
+            Ok(()) => self.signature(of, &keys, come, looked)?,
+            Err(why) => Err(why),
+        };
+        if let Err(Fault::UnknownKey) = found {
+            ring.misses_one();
+        }
+        Ok(found)
+    }
+
+    /// What is known of its signature, else what a look at it brings.
+    fn signature(
+        &self,
+        of: &Arc<TrustedIssuer>,
+        keys: &KeySet,
+        come: &Come<'_>,
+        looked: &mut Looked,
+    ) -> Result<Found, Shown> {
+        if let Some(found) = self.doubted.found(&come.digest, of) {
+            return Ok(found);
+        }
+        if !self.doubted.may_look(come.address, come.now) {
+            return Err(Shown::NotLookedAt);
+        }
+        let found = keys.verify(&come.token).map(Rc::new);
+        looked.push((of.clone(), found.clone()));
+        Ok(found)
     }
 }

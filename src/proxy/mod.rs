@@ -17,6 +17,7 @@ mod credential;
 mod crowd;
 mod dialing;
 mod doors;
+mod doubted;
 mod edits;
 mod exchange;
 mod expect;

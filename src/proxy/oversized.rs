@@ -46,7 +46,7 @@ fn measured<B>(request: &Request<B>, attach: &Attach) -> HeadBytes {
     let cookies = of(&COOKIE);
     let token = match &attach.token {
         TokenPlace::Header { name, .. } => of(name),
-        TokenPlace::Query(pair) => pair.encoded.len() as u64 + 1,
+        TokenPlace::Query(pair) => pair.encoded.expose().len() as u64 + 1,
     };
     let all = first as u64 + fields;
     HeadBytes {

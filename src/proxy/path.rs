@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http::uri::PathAndQuery;
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
+use zeroize::Zeroizing;
 
 /// True when a segment is `.` or `..` in any spelling: percent-encoded, also in
 /// more bytes than UTF-8 allows, ended by an encoded slash or a backslash, or
@@ -62,6 +63,8 @@ pub struct Rewrite<'a> {
     pub query: Option<Cow<'a, str>>,
     /// Encoded pairs to append.
     pub attached: &'a [&'a str],
+    /// The token is in one of them.
+    pub has_token: bool,
 }
 
 impl Rewrite<'_> {
@@ -80,7 +83,11 @@ impl Rewrite<'_> {
             target.push_str(part);
             separator = '&';
         }
-        PathAndQuery::from_maybe_shared(Bytes::from(target)).ok()
+        let target = match self.has_token {
+            true => Bytes::from_owner(Zeroizing::new(target.into_bytes())),
+            false => Bytes::from(target),
+        };
+        PathAndQuery::from_maybe_shared(target).ok()
     }
 
     fn length(&self) -> usize {
@@ -118,6 +125,7 @@ fn decoded_name(pair: &str) -> Cow<'_, [u8]> {
 #[cfg(test)]
 mod tests {
     use super::{Rewrite, has_dot_segment, without_pairs};
+    use crate::base::counting::{allocations, left_behind};
     use proptest::prelude::{any, prop, prop_assert, proptest};
     use std::borrow::Cow;
 
@@ -128,6 +136,7 @@ mod tests {
             rest,
             query: None,
             attached: &[],
+            has_token: false,
         };
         rewrite.build().unwrap().as_str().to_owned()
     }
@@ -157,8 +166,21 @@ mod tests {
             rest: "/b",
             query: Some(Cow::Borrowed("x=%41&&y")),
             attached: &["t=1", "u=2"],
+            has_token: true,
         };
         assert_eq!(rewrite.build().unwrap(), "/a/b?own=1&x=%41&&y&t=1&u=2");
+        let left = left_behind("t=1", || drop(rewrite.build()));
+        assert_eq!(left, 0, "the token is in it");
+        let other = Rewrite {
+            has_token: false,
+            ..rewrite
+        };
+        let plain = allocations(|| other.build()).0;
+        let rewrite = Rewrite {
+            has_token: true,
+            ..other
+        };
+        assert_eq!(allocations(|| rewrite.build()).0, plain, "it costs none");
     }
 
     #[test]

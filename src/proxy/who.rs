@@ -121,7 +121,7 @@ fn identified(
     }
     let shown = match allowed.jwts() {
         [] => Shown::None,
-        _ => match jwt::caller(worker, allowed, headers) {
+        _ => match jwt::caller(worker, allowed, peer, headers) {
             Shown::Caller(caller) => return Ok(caller),
             other => other,
         },
@@ -145,6 +145,11 @@ fn unknown(allowed: &Allowed, has_key: bool, shown: &Shown) -> Unknown {
     match shown {
         Shown::Fault(fault) => unproven(fault.to_string()),
         Shown::Bad(why) => Unknown::not_allowed(why),
+        Shown::NotLookedAt => unproven(
+            "too many tokens that prove nothing have come from your address just now, and this \
+             one was not looked at: try again in a second"
+                .to_owned(),
+        ),
         _ if has_key => Unknown::not_allowed("the key that was sent is of none of them"),
         _ => match allowed.jwts() {
             [jwt, ..] => unproven(format!("send a token as {}", sent_as(&jwt.header))),

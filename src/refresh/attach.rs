@@ -88,6 +88,6 @@ fn header_value(text: Zeroizing<String>) -> Result<HeaderValue, AttachError> {
 fn pair(name: &str, value: &str) -> QueryPair {
     QueryPair {
         name: Arc::from(name),
-        encoded: Arc::from(encode_pair(name, value)),
+        encoded: Secret::new(encode_pair(name, value)),
     }
 }

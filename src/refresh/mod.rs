@@ -28,7 +28,7 @@ mod tests;
 pub use cell::{Cell, Glimpse};
 pub use created::{Created, Unread, can_be_read, created};
 pub use history::{Happening, History, Slice, What};
-pub use people::CreateError;
+pub use people::{CreateError, Turn};
 pub use record::StoredTokens;
 pub use reload::{Counts, Reload, Wanted};
 pub use status::{AccountState, AccountStatus, Attempt, LastError};

@@ -14,7 +14,7 @@ use crate::token;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedMutexGuard, oneshot};
 use tokio::time::{sleep, timeout};
 
 /// How long a new account's first look at its record, or its first token, is
@@ -41,7 +41,22 @@ impl fmt::Display for CreateError {
 
 impl std::error::Error for CreateError {}
 
+/// Whoever holds it decides which accounts there are; nobody else does meanwhile. A
+/// reload compares what is looked after with the configuration and the store, and a
+/// person's account must not come or go between these looks.
+#[must_use]
+pub struct Turn {
+    _held: OwnedMutexGuard<()>,
+}
+
 impl Handle {
+    /// Waits until nobody else decides which accounts there are.
+    pub async fn turn(&self) -> Turn {
+        Turn {
+            _held: self.changing.clone().lock_owned().await,
+        }
+    }
+
     /// An account with its integration and parameters filled in.
     #[must_use]
     pub fn connected_account(&self, key: &AccountKey) -> Option<Arc<ConnectedAccount>> {
@@ -109,11 +124,12 @@ impl Handle {
     }
 
     /// Looks after an account that was created just now, and keeps it for
-    /// later processes.
+    /// later processes. The turn was taken before its integration was looked up, so
+    /// that no reload has changed it since.
     ///
     /// # Errors
     /// When there is one with its key, or the store can't be written.
-    pub async fn create(&self, account: ConnectedAccount) -> Result<(), CreateError> {
+    pub async fn create(&self, account: ConnectedAccount, turn: Turn) -> Result<(), CreateError> {
         if self.cell(&account.key).is_some() {
             return Err(CreateError::Exists);
         }
@@ -135,6 +151,7 @@ impl Handle {
         let key = setup.account.key.clone();
         self.tell(Person::Add(Box::new(setup))).await;
         self.until_heard(&key).await;
+        drop(turn);
         self.people.notify_one();
         // So that whoever created it does not see it waiting for its record.
         let _ = timeout(FIRST_LOOK, async {
@@ -147,17 +164,22 @@ impl Handle {
     }
 
     /// Removes an account that was created; its tokens should have been
-    /// forgotten before.
+    /// forgotten before. One that has come into the configuration meanwhile stays.
     ///
     /// # Errors
     /// When the store can't be written; the account is there again after a
     /// restart.
     pub async fn remove(&self, key: &AccountKey) -> Result<(), StoreError> {
+        let turn = self.turn().await;
+        if !self.is_created(key) {
+            return Ok(());
+        }
         self.tell(Person::Remove(key.clone())).await;
         self.until_heard(key).await;
         self.people.notify_one();
         let (store, key) = (self.store.clone(), key.clone());
         let removed = tokio::task::spawn_blocking(move || created::remove(&*store, &key)).await;
+        drop(turn);
         removed.unwrap_or_else(|_| Err(broken_off()))
     }
 

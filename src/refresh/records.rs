@@ -7,7 +7,7 @@ use super::machine::Loaded;
 use super::owner;
 use super::record::AccountRecord;
 use crate::account::ConnectedAccount;
-use crate::base::clock::Wall;
+use crate::base::clock::{Clock, Wall};
 use crate::base::id::AccountKey;
 use crate::store::{Changes, Lease, Store, StoreError};
 use std::sync::Arc;
@@ -35,13 +35,15 @@ pub fn account(key: &str) -> Option<AccountKey> {
 /// The store as the scheduler uses it.
 pub struct Records {
     store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
     turns: Arc<Semaphore>,
 }
 
 impl Records {
-    pub fn new(store: Arc<dyn Store>) -> Self {
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
         Self {
             store,
+            clock,
             turns: Arc::new(Semaphore::new(AT_ONCE)),
         }
     }
@@ -67,7 +69,10 @@ impl Records {
         lease: Lease,
         record: AccountRecord,
     ) -> impl Future<Output = Result<u64, StoreError>> + Send + use<> {
+        let clock = self.clock.clone();
+        let asked = clock.now().wall;
         call(self.calls(), move |store| {
+            let lease = from_now(lease, asked, clock.now().wall);
             let bytes = record.to_bytes();
             let (before, after) = points(&lease);
             fault::pass(before);
@@ -107,9 +112,25 @@ async fn call<T: Send + 'static>(
     done.await.unwrap_or_else(|_| Err(panicked()))
 }
 
+/// A lease for as long as was asked, from now on: the write may have waited long for
+/// its turn, and what it did not wait for is yet to come.
+fn from_now(lease: Lease, asked: Wall, now: Wall) -> Lease {
+    match is_over(&lease) {
+        true => lease,
+        false => Lease {
+            deadline: now.plus(lease.deadline.since(asked)),
+            ..lease
+        },
+    }
+}
+
+fn is_over(lease: &Lease) -> bool {
+    lease.deadline == Wall::default()
+}
+
 /// A lease that is over is written with an outcome.
 fn points(lease: &Lease) -> (Point, Point) {
-    if lease.deadline == Wall::default() {
+    if is_over(lease) {
         (Point::BeforeWrite, Point::AfterWrite)
     } else {
         (Point::BeforeIntent, Point::AfterIntent)
@@ -131,7 +152,7 @@ fn read_now(store: &dyn Store, account: &ConnectedAccount) -> Result<Option<Load
     }
     let mut lease = found.lease;
     if let Some(lease) = &mut lease
-        && lease.deadline != Wall::default()
+        && !is_over(lease)
         && owner::is_gone(&lease.owner)
     {
         tracing::debug!(account = %account.key, "the process that held its lease has ended");
@@ -146,4 +167,115 @@ fn read_now(store: &dyn Store, account: &ConnectedAccount) -> Result<Option<Load
 
 fn panicked() -> StoreError {
     StoreError::Unavailable("the call was broken off".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Arc, Changes, Lease, Records, Store, StoreError, Wall};
+    use crate::base::clock::{Clock, Mono, Now};
+    use crate::refresh::record::AccountRecord;
+    use crate::store::Record;
+    use crate::store::memory::MemoryStore;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::time::Duration;
+
+    /// Seconds since the Unix epoch; steps when it is told to.
+    #[derive(Default)]
+    struct Told(AtomicU64);
+
+    impl Clock for Told {
+        fn now(&self) -> Now {
+            let passed = Duration::from_secs(self.0.load(Ordering::SeqCst));
+            Now {
+                mono: Mono::new(passed),
+                wall: Wall::new(passed),
+            }
+        }
+    }
+
+    /// Each write says that its turn has come, and goes on when it may.
+    struct Slow {
+        held: MemoryStore,
+        turns: Sender<String>,
+        may: Mutex<Receiver<()>>,
+    }
+
+    impl Store for Slow {
+        fn get(&self, key: &str) -> Result<Option<Record>, StoreError> {
+            self.held.get(key)
+        }
+
+        fn put(
+            &self,
+            key: &str,
+            expected: Option<u64>,
+            lease: Option<&Lease>,
+            body: &[u8],
+        ) -> Result<u64, StoreError> {
+            self.turns.send(key.to_owned()).unwrap();
+            self.may.lock().unwrap().recv().unwrap();
+            self.held.put(key, expected, lease, body)
+        }
+
+        fn remove(&self, key: &str, expected: u64) -> Result<(), StoreError> {
+            self.held.remove(key, expected)
+        }
+
+        fn keys(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+            self.held.keys(prefix)
+        }
+
+        fn changes(&self, since: u64) -> Result<Changes, StoreError> {
+            self.held.changes(since)
+        }
+    }
+
+    fn lease_until(seconds: u64) -> Lease {
+        Lease {
+            owner: "one".to_owned(),
+            fencing: 1,
+            deadline: Wall::new(Duration::from_secs(seconds)),
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_lease_begins_when_the_turn_of_its_write_has_come() {
+        let (turns, begun) = channel();
+        let (go, may) = channel();
+        let store = Arc::new(Slow {
+            held: MemoryStore::new(),
+            turns,
+            may: Mutex::new(may),
+        });
+        let clock = Arc::new(Told::default());
+        clock.0.store(1_000, Ordering::SeqCst);
+        let records = Records::new(store.clone(), clock.clone());
+        let write = |key: &str, deadline| {
+            let lease = lease_until(deadline);
+            let work = records.write(key.to_owned(), None, lease, AccountRecord::default());
+            tokio::spawn(work)
+        };
+        let mut writes = vec![write("a", 1_045), write("b", 1_045)];
+        for _ in 0..2 {
+            begun.recv().unwrap();
+        }
+        writes.push(write("waits", 1_045));
+        writes.push(write("over", 0));
+        clock.0.store(5_000, Ordering::SeqCst);
+        for _ in 0..4 {
+            go.send(()).unwrap();
+        }
+        for write in writes {
+            write.await.unwrap().unwrap();
+        }
+        let deadline = |key: &str| {
+            let lease = store.get(key).unwrap().unwrap().lease.unwrap();
+            lease.deadline.unix_seconds()
+        };
+        assert_eq!(deadline("a"), 1_045);
+        assert_eq!(deadline("waits"), 5_045, "as long as was asked for");
+        assert_eq!(deadline("over"), 0, "what is given back stays so");
+    }
 }

@@ -151,7 +151,7 @@ impl Scheduler {
             rules,
             waiting: Waiting::default(),
             stopping: Vec::new(),
-            records: Records::new(setting.store.clone()),
+            records: Records::new(setting.store.clone(), setting.clock.clone()),
             setting,
             entries,
         }

@@ -15,7 +15,7 @@ use crate::token::{AskReceiver, Publisher};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 
 /// Results on their way to the scheduler. Each account has at most one step
 /// under way, so that this bounds people's requests more than anything.
@@ -59,6 +59,7 @@ pub struct Handle {
     pub(super) store: Arc<dyn Store>,
     history: Arc<History>,
     pub(super) people: Arc<Notify>,
+    pub(super) changing: Arc<Mutex<()>>,
 }
 
 /// Starts the wing on the calling (cold) runtime; the first tokens are fetched at once.
@@ -90,6 +91,7 @@ pub(super) fn start_with(parts: Parts, fetch: Arc<dyn Fetch>) -> Handle {
         store: parts.store,
         history,
         people: Arc::default(),
+        changing: Arc::default(),
     }
 }
 

@@ -116,7 +116,7 @@ pub struct QueryPair {
     /// The decoded name: what the caller sends under it, in any spelling, is removed.
     pub name: Arc<str>,
     /// `name=value`, percent-encoded, without a separator.
-    pub encoded: Arc<str>,
+    pub encoded: Secret,
 }
 
 impl Announced {

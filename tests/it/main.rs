@@ -86,4 +86,5 @@ mod websocket;
 mod who;
 mod who_connects;
 mod who_jwt;
+mod who_jwt_flood;
 mod who_jwt_inside;

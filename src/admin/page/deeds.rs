@@ -8,7 +8,7 @@ use crate::account;
 use crate::base::id::AccountKey;
 use crate::config::checked::Integration;
 use crate::connect::Revocation;
-use crate::refresh::{AccountStatus, ManualOutcome};
+use crate::refresh::{AccountStatus, ManualOutcome, Turn};
 use askama::Template;
 use http::StatusCode;
 use std::sync::Arc;
@@ -155,13 +155,14 @@ impl Visit<'_> {
 
     /// Creates an account and goes on to connecting it.
     pub(super) async fn create(&self, integration: &str, fields: &[(String, String)]) -> Reply {
+        let turn = self.page.accounts.turn().await;
         let site = &self.page.site();
         let Some(integration) = site.integration(integration) else {
             return self.page.lost();
         };
         let filled = Filled::of(fields);
         let base = &self.page.base;
-        match self.try_create(integration, &filled).await {
+        match self.try_create(integration, &filled, turn).await {
             Err(error) => {
                 let page = create::form(integration, self.frame("new"), &filled, vec![error]);
                 reply::html(StatusCode::UNPROCESSABLE_ENTITY, page)
@@ -177,13 +178,14 @@ impl Visit<'_> {
         &self,
         integration: &Arc<Integration>,
         filled: &Filled,
+        turn: Turn,
     ) -> Result<(), String> {
         let key = AccountKey::new(&filled.account)
             .map_err(|_| "the account key must consist of letters, digits, - and _".to_owned())?;
         let made = account::create(key, integration, &filled.parameters)
             .map_err(|error| error.to_string())?;
         let accounts = self.page.accounts.clone();
-        let created = tokio::spawn(async move { accounts.create(made).await }).await;
+        let created = tokio::spawn(async move { accounts.create(made, turn).await }).await;
         match created {
             Ok(created) => created.map_err(|error| error.to_string()),
             Err(_) => Err("this ended without an outcome; the log says more".to_owned()),

@@ -77,6 +77,28 @@ impl KeySet {
     /// # Errors
     /// When it is by none of them, or does not say until when it holds.
     pub fn verify(&self, token: &Unverified<'_>) -> Result<Verified, Fault> {
+        let (algorithm, fitting) = self.fitting(token)?;
+        let signed = token.signed.as_bytes();
+        let is_by = |key: &&Key| {
+            crypto::verify(token.signature, signed, &key.key, algorithm).unwrap_or(false)
+        };
+        match fitting.iter().any(is_by) {
+            true => Verified::of(&token.claims),
+            false => Err(self.or_unknown(token, Fault::Signature)),
+        }
+    }
+
+    /// Whether there is a key that may have signed a token: as much as can be said
+    /// without looking at its signature, which takes far longer.
+    ///
+    /// # Errors
+    /// As [`KeySet::verify`], where there is none.
+    pub fn may_verify(&self, token: &Unverified<'_>) -> Result<(), Fault> {
+        self.fitting(token).map(drop)
+    }
+
+    /// Keys to be tried, one at least.
+    fn fitting(&self, token: &Unverified<'_>) -> Result<(Algorithm, Vec<&Key>), Fault> {
         let algorithm = Algorithm::from_str(&token.head.alg).map_err(|_| Fault::Algorithm)?;
         if matches!(
             algorithm,
@@ -84,33 +106,25 @@ impl KeySet {
         ) {
             return Err(Fault::Algorithm);
         }
-        let wanted = token.head.kid.as_deref();
-        // Keys without a name stand in for the one that is named; where they don't
-        // fit, it is one that is not there yet.
-        let or_unknown = |fault| match self.has(wanted) {
-            true => Err(fault),
-            false => Err(Fault::UnknownKey),
-        };
-        let named = |key: &&Key| match (wanted, &key.id) {
+        let named = |key: &&Key| match (&token.head.kid, &key.id) {
             (Some(wanted), Some(id)) => wanted == id,
             _ => true,
         };
-        let fitting = self
-            .keys
-            .iter()
-            .filter(named)
-            .filter(|key| key.algorithms.contains(&algorithm));
-        let mut fitting = fitting.take(MOST_TRIES).peekable();
-        if fitting.peek().is_none() {
-            return or_unknown(Fault::Algorithm);
+        let all = self.keys.iter().filter(named);
+        let fitting = all.filter(|key| key.algorithms.contains(&algorithm));
+        let fitting: Vec<_> = fitting.take(MOST_TRIES).collect();
+        match fitting.is_empty() {
+            true => Err(self.or_unknown(token, Fault::Algorithm)),
+            false => Ok((algorithm, fitting)),
         }
-        let signed = token.signed.as_bytes();
-        let is_by = |key: &Key| {
-            crypto::verify(token.signature, signed, &key.key, algorithm).unwrap_or(false)
-        };
-        match fitting.any(is_by) {
-            true => Verified::of(&token.claims),
-            false => or_unknown(Fault::Signature),
+    }
+
+    /// Keys without a name stand in for the one that is named; where they don't fit,
+    /// it is one that is not there yet.
+    fn or_unknown(&self, token: &Unverified<'_>, fault: Fault) -> Fault {
+        match self.has(token.head.kid.as_deref()) {
+            true => fault,
+            false => Fault::UnknownKey,
         }
     }
 }

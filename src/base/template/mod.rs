@@ -10,6 +10,6 @@ mod text;
 mod url;
 
 pub use error::{ExpandError, TemplateError};
-pub use escape::{encode_form, encode_pair, encode_strict};
+pub use escape::{encode_form, encode_json, encode_pair, encode_strict};
 pub use text::{Lookup, Template};
 pub use url::UrlTemplate;

@@ -119,28 +119,6 @@ impl Template {
         Ok(out)
     }
 
-    /// The text with each value put through `escape`; literals stay as they are.
-    ///
-    /// # Errors
-    /// When a parameter has no value.
-    pub fn expand_with(
-        &self,
-        lookup: Lookup<'_, '_>,
-        escape: &dyn Fn(&str) -> String,
-    ) -> Result<String, ExpandError> {
-        let mut out = String::new();
-        for part in &self.parts {
-            match part {
-                Part::Literal { text, .. } => out.push_str(text),
-                Part::Parameter { name, .. } => {
-                    let value = lookup(name).ok_or_else(|| ExpandError::missing(name))?;
-                    out.push_str(&escape(value));
-                }
-            }
-        }
-        Ok(out)
-    }
-
     /// Fills in what `lookup` knows and leaves the other parameters standing.
     #[must_use]
     pub fn fill(&self, lookup: Lookup<'_, '_>) -> Self {

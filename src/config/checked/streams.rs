@@ -1,6 +1,7 @@
 //! What a route says of exchanges that go on for long: WebSockets, event
 //! streams, other streamed answers.
 
+use crate::base::template::encode_json;
 use serde_json::Value;
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -63,7 +64,7 @@ impl FirstMessage {
     /// the text that it stands in is escaped.
     #[must_use]
     pub fn with(&self, token: &str) -> Zeroizing<String> {
-        let quoted = Zeroizing::new(Value::from(token).to_string());
+        let quoted = encode_json(token);
         let token = match self.is_json {
             true => &quoted[1..quoted.len() - 1],
             false => token,
@@ -83,6 +84,7 @@ impl FirstMessage {
 #[cfg(test)]
 mod tests {
     use super::FirstMessage;
+    use crate::base::counting::left_behind;
 
     #[test]
     fn in_json_the_token_is_escaped() {
@@ -97,6 +99,16 @@ mod tests {
     fn elsewhere_it_stands_as_it_is() {
         let message = FirstMessage::parse("AUTH {token} {x} {token}").unwrap();
         assert_eq!(*message.with("a\"b"), "AUTH a\"b {x} a\"b");
+    }
+
+    #[test]
+    fn no_copy_of_the_token_stays_in_memory() {
+        for text in [r#"{"token":"{token}"}"#, "AUTH {token}"] {
+            let message = FirstMessage::parse(text).unwrap();
+            let token = format!("s3cret\"{}", "x".repeat(900));
+            let left = left_behind("s3cret", || drop(message.with(&token)));
+            assert_eq!(left, 0, "{text}");
+        }
     }
 
     #[test]

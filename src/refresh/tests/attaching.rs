@@ -1,5 +1,6 @@
 use super::stage::account;
 use crate::account::ConnectedAccount;
+use crate::base::counting::left_behind;
 use crate::base::secret::Secret;
 use crate::base::template::Template;
 use crate::config::checked::Placement;
@@ -55,8 +56,11 @@ fn a_query_pair_is_encoded_strictly() {
         panic!("not in the query")
     };
     assert_eq!(&*pair.name, "access_token");
-    assert_eq!(&*pair.encoded, "access_token=a%2Bb%2Fc%3D%26%23%C3%A9%20~");
-    assert_eq!(&*attach.query[0].encoded, "own%20name=a%26b%3Dc");
+    assert_eq!(
+        pair.encoded.expose(),
+        "access_token=a%2Bb%2Fc%3D%26%23%C3%A9%20~"
+    );
+    assert_eq!(attach.query[0].encoded.expose(), "own%20name=a%26b%3Dc");
 }
 
 proptest! {
@@ -66,11 +70,28 @@ proptest! {
         let TokenPlace::Query(pair) = attach.token else {
             panic!("not in the query")
         };
-        let url: Url = format!("https://a.example/?x=1&{}", pair.encoded).parse().unwrap();
+        let url: Url = format!("https://a.example/?x=1&{}", pair.encoded.expose()).parse().unwrap();
         let (sent_name, sent_token) = url.query_pairs().nth(1).unwrap();
         prop_assert_eq!(&*sent_name, name.as_str());
         prop_assert_eq!(&*sent_token, token.as_str());
         prop_assert_eq!(url.query_pairs().count(), 2);
         prop_assert_eq!(url.fragment(), None);
+    }
+}
+
+/// Wherever the token stands, of what is built for it and dropped nothing is left.
+#[test]
+fn no_copy_of_a_token_stays_in_memory() {
+    let long = format!("s3cret&{}", "x".repeat(900));
+    let mut wide = in_query("access_token");
+    let plan = Arc::make_mut(&mut wide.attach);
+    plan.value = Template::parse("a {token} b {token}").unwrap();
+    for account in [account(1, None), in_query("access_token"), wide] {
+        let token = secret(&long);
+        let left = left_behind("s3cret", || {
+            drop(build(&account.attach, &token).unwrap());
+            drop(token);
+        });
+        assert_eq!(left, 0, "{:?}", account.attach.place);
     }
 }

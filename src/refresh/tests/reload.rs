@@ -253,3 +253,42 @@ async fn a_thousand_changes_hold_no_more_than_one() {
     assert_eq!(stage.server.begun(), 1_001);
     assert_eq!(stage.handle.accounts().len(), 1);
 }
+
+/// The order is that of a reload which a person gets in the way of.
+#[tokio::test]
+async fn an_account_made_anew_amid_a_reload_is_not_taken_for_the_one_before_it() {
+    let stage = Stage::new(1).ready().await;
+    let turn = stage.handle.turn().await;
+    stage.handle.create(account(7, None), turn).await.unwrap();
+    let turn = stage.handle.turn().await;
+    let before = stage.handle.by_key();
+    let handle = stage.handle.clone();
+    let person = tokio::spawn(async move {
+        handle.remove(&key(7)).await.unwrap();
+        let turn = handle.turn().await;
+        handle.create(of_client(7, "second"), turn).await.unwrap();
+    });
+    // It waits; if it did not, it is to come between.
+    for _ in 0..20 {
+        sleep(Duration::from_millis(5)).await;
+    }
+    assert!(stage.handle.is_created(&key(7)));
+    let mut first = account(7, None);
+    Arc::make_mut(&mut first.attach).name = "x-other".to_owned();
+    let mut wanted = wanted(vec![account(0, None), first]);
+    wanted[1].created = true;
+    let plan = Reload::plan(&before, wanted, &|_| false);
+    stage.handle.reload(plan).await;
+    drop(turn);
+    person.await.unwrap();
+    let seen = stage.handle.connected_account(&key(7)).unwrap();
+    assert_eq!(seen.oauth.client_id, "second");
+    assert_eq!(seen.attach.name, "authorization");
+}
+
+#[tokio::test]
+async fn what_has_come_into_the_configuration_meanwhile_is_not_removed() {
+    let stage = Stage::new(1).ready().await;
+    stage.handle.remove(&key(0)).await.unwrap();
+    assert!(stage.handle.connected_account(&key(0)).is_some());
+}
