@@ -1,7 +1,7 @@
 //! The head of a request (RFC 9112, 2 to 6): what it says, and how its body is framed.
 
 use crate::proxy::hop::has_word;
-use crate::proxy::http1::framing::number;
+use crate::proxy::http1::framing::{number, value};
 use crate::proxy::http1::spelled::Spelled;
 use bytes::Bytes;
 use http::header::{
@@ -159,7 +159,8 @@ fn parse_in<'b>(
     let mut names = Vec::new();
     for field in parsed.headers.iter() {
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Fault::Malformed)?;
-        let value = HeaderValue::from_maybe_shared(copy.of(field.value));
+        // SAFETY: the parser has found it.
+        let value = unsafe { value(copy.of(field.value)) };
         let value = value.map_err(|_| Fault::Malformed)?;
         if spells {
             names.push((name.clone(), copy.of(field.name.as_bytes())));
