@@ -37,7 +37,7 @@ pub struct Outbound<'a> {
     target: &'a PathAndQuery,
     route: &'a WorkerRoute,
     headers: &'a mut HeaderMap,
-    /// `Host` is the route's, and not among the fields.
+    /// `Host` is the route's, and not among the fields: no account may set it.
     says_host: bool,
     has_trailers: bool,
     /// The caller takes trailers, and says so.
@@ -245,9 +245,8 @@ impl<'a> Outbound<'a> {
             TokenPlace::Header { .. } => None,
         };
         let ours = || attach.query.iter().chain(token);
-        let attached: Vec<&str> = ours().map(|pair| &*pair.encoded).collect();
         let rest = self.route.rest(self.target.path());
-        if attached.is_empty()
+        if ours().next().is_none()
             && upstream.query.is_none()
             && upstream.path == "/"
             && rest == self.target.path()
@@ -256,6 +255,7 @@ impl<'a> Outbound<'a> {
         {
             return Ok(Cow::Borrowed(self.target));
         }
+        let attached: Vec<&str> = ours().map(|pair| &*pair.encoded).collect();
         let rewrite = Rewrite {
             upstream_path: &upstream.path,
             upstream_query: upstream.query.as_deref(),
