@@ -5,7 +5,6 @@ use super::edits;
 use super::handshake::put_upgrade;
 use super::hop::{self, GoesOn, Noted, take_connection};
 use super::http1::framing::may_trail;
-use super::http1::scratch;
 use super::http1::spelled::{Lines, Spelled, Speller};
 use super::http1::upload::{self, Framing};
 use super::outgoing::Whole;
@@ -37,7 +36,9 @@ pub struct Outbound<'a> {
     /// As the caller sent it: matching and forwarding use the same bytes.
     target: &'a PathAndQuery,
     route: &'a WorkerRoute,
-    headers: HeaderMap,
+    headers: &'a mut HeaderMap,
+    /// `Host` is the route's, and not among the fields: no account may set it.
+    says_host: bool,
     has_trailers: bool,
     /// The caller takes trailers, and says so.
     pub wants_trailers: bool,
@@ -47,12 +48,6 @@ pub struct Outbound<'a> {
     pub patience: Patience,
     /// Where traces are configured: whose child the upstream's span is.
     pub traceparent: Option<Box<HeaderValue>>,
-}
-
-impl Drop for Outbound<'_> {
-    fn drop(&mut self) {
-        scratch::give_back_fields(std::mem::take(&mut self.headers));
-    }
 }
 
 /// What an absolute target without a path means.
@@ -65,25 +60,25 @@ impl<'a> Outbound<'a> {
         noted: Noted,
         route: &'a WorkerRoute,
     ) -> Result<Self, Refusal> {
-        let mut headers = std::mem::take(&mut head.headers);
+        let headers = &mut head.headers;
         let spelled = match route.route.keep_header_case {
             true => head.extensions.remove::<Spelled>().map(Box::new),
             false => None,
         };
-        let wants_trailers = noted.te() && hop::wants_trailers(&headers);
-        strip_hop_by_hop(&mut headers, noted)?;
+        let wants_trailers = noted.te() && hop::wants_trailers(headers);
+        strip_hop_by_hop(headers, noted)?;
         if noted.asks_for_more() {
-            put_back(&mut headers, noted.goes_on);
+            put_back(headers, noted.goes_on);
         }
-        match &route.route.edits {
-            None => drop(headers.insert(HOST, route.authority.clone())),
-            Some(edits) => edits::request(edits, &mut headers, &head.uri, &route.authority),
+        if let Some(edits) = &route.route.edits {
+            edits::request(edits, headers, &head.uri, &route.authority);
         }
         Ok(Self {
             method: &head.method,
             target: head.uri.path_and_query().unwrap_or(&ROOT),
             route,
             headers,
+            says_host: route.route.edits.is_none(),
             has_trailers: noted.trailer,
             wants_trailers,
             spelled,
@@ -96,6 +91,9 @@ impl<'a> Outbound<'a> {
     pub fn request(&self, attach: &Attach) -> Result<Request<()>, Refusal> {
         let target = self.target(attach)?.into_owned();
         let mut headers = self.headers.clone();
+        if self.says_host {
+            headers.insert(HOST, self.route.authority.clone());
+        }
         if let Some(traceparent) = &self.traceparent {
             headers.insert(&TRACEPARENT, (**traceparent).clone());
         }
@@ -138,7 +136,10 @@ impl<'a> Outbound<'a> {
         let spells = self.route.route.keep_header_case;
         let names = spells.then(|| Speller::new(self.spelled.as_deref()));
         let mut lines = Lines::new(out, names);
-        for (name, value) in &self.headers {
+        if self.says_host {
+            lines.put(&HOST, self.route.authority.as_bytes());
+        }
+        for (name, value) in &*self.headers {
             if !self.is_said_anew(name, attach, token.map(|(name, _)| name), upload) {
                 lines.put(name, value.as_bytes());
             }
@@ -175,6 +176,7 @@ impl<'a> Outbound<'a> {
             || attach.headers.iter().any(|(ours, _)| ours == name)
             || match *name {
                 TRANSFER_ENCODING => true,
+                HOST => self.says_host,
                 CONTENT_LENGTH => upload.is_some(),
                 TRAILER => self.has_trailers,
                 _ => self.traceparent.is_some() && *name == TRACEPARENT,
@@ -196,7 +198,7 @@ impl<'a> Outbound<'a> {
             None => {
                 let mut names = Vec::new();
                 if self.has_trailers {
-                    names = foreign_trailers(&self.headers, attach, Some(&self.route.route));
+                    names = foreign_trailers(self.headers, attach, Some(&self.route.route));
                     names.retain(may_trail);
                 }
                 for name in &names {
@@ -212,7 +214,7 @@ impl<'a> Outbound<'a> {
     /// The next sending goes to another address of the route's upstream.
     pub fn lead_to(&mut self, route: &'a WorkerRoute, is_last: bool) {
         let edits = route.route.edits.as_ref();
-        if !edits.is_some_and(|edits| edits.preserve_host) {
+        if edits.is_some_and(|edits| !edits.preserve_host) {
             self.headers.insert(HOST, route.authority.clone());
         }
         self.route = route;
@@ -243,9 +245,8 @@ impl<'a> Outbound<'a> {
             TokenPlace::Header { .. } => None,
         };
         let ours = || attach.query.iter().chain(token);
-        let attached: Vec<&str> = ours().map(|pair| pair.encoded.expose()).collect();
         let rest = self.route.rest(self.target.path());
-        if attached.is_empty()
+        if ours().next().is_none()
             && upstream.query.is_none()
             && upstream.path == "/"
             && rest == self.target.path()
@@ -254,6 +255,7 @@ impl<'a> Outbound<'a> {
         {
             return Ok(Cow::Borrowed(self.target));
         }
+        let attached: Vec<&str> = ours().map(|pair| pair.encoded.expose()).collect();
         let rewrite = Rewrite {
             upstream_path: &upstream.path,
             upstream_query: upstream.query.as_deref(),

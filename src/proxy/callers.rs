@@ -4,6 +4,7 @@
 use super::absolute;
 use super::connection::Connection;
 use super::hop::Noted;
+use super::http1::framing::number;
 use super::leaves::Leaves;
 use super::refusal::{Code, Refusal};
 use super::route::{Routes, WorkerRoute};
@@ -216,10 +217,7 @@ fn host_name(value: &HeaderValue) -> Option<Cow<'_, str>> {
 fn is_port(port: &[u8]) -> bool {
     match port {
         [] | [b':'] => true,
-        [b':', digits @ ..] => {
-            digits.iter().all(u8::is_ascii_digit)
-                && std::str::from_utf8(digits).is_ok_and(|digits| digits.parse::<u16>().is_ok())
-        }
+        [b':', digits @ ..] => number(digits).is_some_and(|port| port <= u64::from(u16::MAX)),
         _ => false,
     }
 }

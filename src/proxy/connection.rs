@@ -86,6 +86,11 @@ const LET_GO_AFTER: Duration = Duration::from_secs(1);
 pub struct InRequest(Rc<Connection>, Option<Permit>);
 
 impl InRequest {
+    #[must_use]
+    pub fn connection(&self) -> &Rc<Connection> {
+        &self.0
+    }
+
     /// True of a request that may run.
     #[must_use]
     pub fn is_permitted(&self) -> bool {

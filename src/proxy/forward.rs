@@ -6,7 +6,7 @@ use super::body::Answer;
 use super::called::Called;
 use super::callers;
 use super::connect;
-use super::connection::{Connection, Reading};
+use super::connection::{Connection, InRequest, Reading};
 use super::credential;
 use super::edits;
 use super::expect;
@@ -28,52 +28,45 @@ use super::worker::Worker;
 use crate::telemetry::requests::ReplayOutcome;
 use crate::token::{Credential, PassOn, RejectedStatus, Verdict};
 use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response, StatusCode, Version, request};
+use http::{Response, StatusCode, Version, request};
 use hyper::body::Body;
-use std::convert::Infallible;
-use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Serves one request of a connection.
-///
-/// # Errors
-/// Never: whatever goes wrong becomes an answer.
-pub fn forward(
-    worker: Rc<Worker>,
-    connection: Rc<Connection>,
-    request: Request<Called>,
-) -> impl Future<Output = Result<Response<Answer>, Infallible>> {
-    let in_request = connection.in_request(worker.permits.take());
-    let (mut head, body) = request.into_parts();
+/// Serves one request of a connection. Its head is the caller's of this, and stays
+/// where it is.
+pub async fn forward(
+    worker: &Rc<Worker>,
+    in_request: InRequest,
+    head: &mut request::Parts,
+    body: Called,
+) -> Response<Answer> {
+    let connection = in_request.connection();
     let body = (!body.is_end_stream()).then(|| {
         let in_chunks = body.size_hint().exact().is_none() && head.version != Version::HTTP_2;
         (body, connection.reading(in_chunks))
     });
     let is_grpc = head.version == Version::HTTP_2 && grpc::is_call(&head.headers);
-    // An `async fn` would hold its arguments twice.
-    async move {
-        let mut seen = Seen::start();
-        seen.traced(&worker, &connection, &mut head);
-        let outcome = match in_request.is_permitted() {
-            true => pipeline(&worker, &connection, &mut head, body, &mut seen).await,
-            false => Err(worker.permits.used_up()),
-        };
-        let mut response = match outcome {
-            Ok(response) => response,
-            Err(refusal) if is_grpc => grpc::End::of(&refusal).trailers_only(seen.refused(refusal)),
-            Err(refusal) => seen.refused(refusal),
-        };
-        let is_last = connection.is_let_go() && seen.tunnel.is_none();
-        if is_last || connection.is_doubtful() {
-            let close = HeaderValue::from_static("close");
-            response.headers_mut().insert(CONNECTION, close);
-        }
-        seen.answered(&worker, &connection, &head, &response);
-        response.body_mut().during(in_request);
-        Ok(response)
+    let mut seen = Seen::start();
+    seen.traced(worker, connection, head);
+    let outcome = match in_request.is_permitted() {
+        true => pipeline(worker, connection, head, body, &mut seen).await,
+        false => Err(worker.permits.used_up()),
+    };
+    let mut response = match outcome {
+        Ok(response) => response,
+        Err(refusal) if is_grpc => grpc::End::of(&refusal).trailers_only(seen.refused(refusal)),
+        Err(refusal) => seen.refused(refusal),
+    };
+    let is_last = connection.is_let_go() && seen.tunnel.is_none();
+    if is_last || connection.is_doubtful() {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
     }
+    seen.answered(worker, connection, head, &response);
+    response.body_mut().during(in_request);
+    response
 }
 
 async fn pipeline(

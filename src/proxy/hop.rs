@@ -10,6 +10,12 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
+/// What frames a message once `_` is read as `-`.
+static DISGUISED: [HeaderName; 2] = [
+    HeaderName::from_static("content_length"),
+    HeaderName::from_static("transfer_encoding"),
+];
+
 /// What goes in either direction, by its bit in [`Noted::gone`].
 static GOES: [HeaderName; 9] = [
     TE,
@@ -71,7 +77,7 @@ impl Noted {
                 _ if *name == CALLER_KEY => noted.gone |= 1 << 7,
                 _ if *name == CALLER_TOKEN => noted.gone |= 1 << 8,
                 _ if *name == SEC_FETCH_SITE => noted.from_page = true,
-                _ if is_disguised(name.as_str()) => noted.frames_in_disguise = true,
+                _ if DISGUISED.contains(name) => noted.frames_in_disguise = true,
                 _ => {}
             }
         }
@@ -105,10 +111,6 @@ impl Noted {
 pub fn wants_trailers(headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(TE).iter();
     values.any(|value| has_word(value, b"trailers"))
-}
-
-fn is_disguised(name: &str) -> bool {
-    matches!(name, "content_length" | "transfer_encoding")
 }
 
 /// Takes `Connection` away; gives the names that it listed.

@@ -6,6 +6,7 @@ use super::body::Answer;
 use super::called::Called;
 use super::connection::{Close, Connection};
 use super::forward::forward;
+use super::http1::scratch;
 use super::signs::Frames;
 use super::worker::Worker;
 use crate::config::checked::Limits;
@@ -109,13 +110,13 @@ impl Streams {
         let patience = Rc::new(Patience::new(worker.limits.idle_timeout));
         next.replace(Some(patience.clone()));
         let is_head = request.method() == Method::HEAD;
-        let answering = forward(
-            worker.clone(),
-            connection.clone(),
-            request.map(Called::Http2),
-        );
+        let in_request = connection.in_request(worker.permits.take());
+        let (mut head, body) = request.into_parts();
+        let worker = worker.clone();
         async move {
-            let mut response = answering.await?;
+            let body = Called::Http2(body);
+            let mut response = forward(&worker, in_request, &mut head, body).await;
+            scratch::give_back_fields(head.headers);
             // It closes an HTTP/1.1 connection, and means nothing here.
             response.headers_mut().remove(CONNECTION);
             if is_head && let Some(length) = response.body_mut().withhold() {

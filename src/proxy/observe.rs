@@ -143,7 +143,7 @@ impl Seen {
 
     /// The answer's head is on its way.
     pub fn answered(
-        mut self,
+        &mut self,
         worker: &Worker,
         connection: &Connection,
         head: &request::Parts,
@@ -188,13 +188,13 @@ impl Seen {
             }
         }
         let trace = self.trace.as_ref().map(|trace| trace.id());
-        if let Some(mut tunnel) = self.tunnel {
+        if let Some(mut tunnel) = self.tunnel.take() {
             tunnel.tell(Told {
                 path: head.uri.path().into(),
                 started: self.started,
                 upstream: self.upstream,
                 replayed: self.replayed,
-                caller: self.caller,
+                caller: self.caller.take(),
                 trace,
             });
             return connection.hand_over(tunnel);

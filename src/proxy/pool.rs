@@ -90,8 +90,9 @@ pub struct Pool {
     /// The last used first.
     idle: RefCell<Vec<Idle>>,
     limits: Limits,
-    /// When the last sweep was, so that a request reads no clock for it.
-    swept: Cell<Instant>,
+    /// What was born by then is too old; set by each sweep, so that a request reads no
+    /// clock for it.
+    too_old: Cell<Option<Instant>>,
     /// Whether to wait for new ones.
     pub circuit: Circuit,
     /// When it was last said that the proxy refuses.
@@ -168,8 +169,8 @@ impl Pool {
             idle: RefCell::default(),
             circuit: Circuit::default(),
             told: Cell::default(),
+            too_old: Cell::new(Instant::now().checked_sub(limits.age)),
             limits,
-            swept: Cell::new(Instant::now()),
         }
     }
 
@@ -191,7 +192,7 @@ impl Pool {
 
     /// Keeps a connection for the next request, unless it is too old.
     pub fn put(&self, open: Open) {
-        if self.is_old(&open, self.swept.get()) || open.is_spent() {
+        if self.is_old(&open) || open.is_spent() {
             return;
         }
         let Some(open) = self.handed_on(open) else {
@@ -226,19 +227,19 @@ impl Pool {
         self.take_any().is_some() || multiplex.is_some_and(|multiplex| multiplex.close_one())
     }
 
-    fn is_old(&self, open: &Open, now: Instant) -> bool {
-        now.saturating_duration_since(open.born) >= self.limits.age
+    fn is_old(&self, open: &Open) -> bool {
+        self.too_old.get().is_some_and(|then| open.born <= then)
     }
 
     /// Closes what has been idle for too long or is too old, and looks after
     /// shared connections; true while any is left.
     pub fn sweep(&self, now: Instant) -> bool {
-        self.swept.set(now);
+        self.too_old.set(now.checked_sub(self.limits.age));
         let mut idle = self.idle.borrow_mut();
         idle.retain_mut(|idle| {
             let since = *idle.since.get_or_insert(now);
             let in_time = now.saturating_duration_since(since) < self.limits.idle_time;
-            in_time && idle.open.is_ready() && !self.is_old(&idle.open, now)
+            in_time && idle.open.is_ready() && !self.is_old(&idle.open)
         });
         let multiplex = self.multiplex.as_ref();
         let shared = multiplex.is_some_and(|multiplex| multiplex.sweep(now, &self.limits));

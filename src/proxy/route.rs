@@ -14,7 +14,7 @@ use crate::token::Reader;
 use http::header::{AUTHORIZATION, HeaderName, PROXY_AUTHORIZATION};
 use http::{HeaderValue, Method, request};
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -60,7 +60,8 @@ pub struct Routes {
 #[derive(Default)]
 struct Paths {
     exact: HashMap<String, Vec<Rc<WorkerRoute>>>,
-    prefixes: HashMap<String, Vec<Rc<WorkerRoute>>>,
+    /// Most have few of them, so that a hash would cost more than it saves.
+    prefixes: BTreeMap<String, Vec<Rc<WorkerRoute>>>,
     longest_prefix: usize,
 }
 

@@ -24,6 +24,7 @@ use http::{Method, Response};
 use hyper::body::Frame;
 use std::cell::Cell;
 use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -253,7 +254,8 @@ async fn ask(
     let whole = route.whole.as_deref();
     let line = &open.line;
     let content = line.write(|head| outbound.write(attach, whole, upload, head))?;
-    let answer = line.answer(content, outbound.method == Method::HEAD, &worker.deadlines);
+    // Pinned here, it is not moved to where it is waited for.
+    let answer = pin!(line.answer(content, outbound.method == Method::HEAD, &worker.deadlines));
     let answer = worker.deadlines.until(deadline, answer).await;
     let answer = answer.map(|answer| {
         answer.map(|Answer { head, content, .. }| {

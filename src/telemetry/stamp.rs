@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// A time in RFC 3339; the part down to the second is made once a second.
 #[derive(Default)]
 pub(super) struct Stamp {
+    /// Many lines have the same time.
+    at: Option<SystemTime>,
     second: u64,
     text: String,
     millis: u16,
@@ -12,6 +14,9 @@ pub(super) struct Stamp {
 
 impl Stamp {
     pub fn set(&mut self, at: SystemTime) {
+        if self.at.replace(at) == Some(at) {
+            return;
+        }
         let since = at.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         self.millis = since.subsec_millis() as u16;
         if since.as_secs() != self.second || self.text.is_empty() {

@@ -2,7 +2,7 @@
 //! content behind it (6.3).
 
 use super::content::Content;
-use super::framing::number;
+use super::framing::{number, value};
 use super::scratch;
 use super::spelled::Spelled;
 use crate::proxy::hop::has_word;
@@ -73,8 +73,9 @@ pub fn parse(bytes: &mut Bytes, of_head: bool, spells: bool) -> Result<Parsed, M
     for field in found.headers.iter() {
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Malformed)?;
         // Where it stands is known, so that nothing is copied.
-        let value = bytes.slice_ref(field.value);
-        let value = HeaderValue::from_maybe_shared(value).map_err(|_| Malformed)?;
+        // SAFETY: the parser has found it.
+        let value = unsafe { value(bytes.slice_ref(field.value)) };
+        let value = value.map_err(|_| Malformed)?;
         noted.note(&name, &value);
         if spells {
             names.push((name.clone(), bytes.slice_ref(field.name.as_bytes())));

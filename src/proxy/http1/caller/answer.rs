@@ -12,7 +12,9 @@ use http::header::{
 };
 use http::{StatusCode, response};
 use hyper::ext::ReasonPhrase;
-use std::io::Write;
+
+/// Digits of the largest length there may be.
+const LONGEST_NUMBER: usize = 20;
 
 /// What is known of an answer's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,9 +208,17 @@ fn put_length_for_head(line: &mut Lines<'_>, size: Size, seen: &Seen<'_>) {
     }
 }
 
-fn put_number(out: &mut Vec<u8>, number: u64) {
-    // Nothing fails that is written to memory.
-    let _ = write!(out, "{number}\r\n");
+/// Digits, last to first: the formatting machinery takes six times as long.
+fn put_number(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = *b"00000000000000000000\r\n";
+    let mut first = LONGEST_NUMBER - 1;
+    digits[first] += (number % 10) as u8;
+    while number >= 10 {
+        number /= 10;
+        first -= 1;
+        digits[first] += (number % 10) as u8;
+    }
+    out.extend_from_slice(&digits[first..]);
 }
 
 /// An old caller is told that the connection goes on, another one that it does not.

@@ -1,13 +1,13 @@
 //! The head of a request (RFC 9112, 2 to 6): what it says, and how its body is framed.
 
 use crate::proxy::hop::has_word;
-use crate::proxy::http1::framing::number;
+use crate::proxy::http1::framing::{number, value};
 use crate::proxy::http1::spelled::Spelled;
 use bytes::Bytes;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING,
 };
-use http::{Method, Request, StatusCode, Uri, Version, request};
+use http::{Extensions, Method, Request, StatusCode, Uri, Version, request};
 use httparse::{Header, Status};
 use std::mem::MaybeUninit;
 
@@ -65,14 +65,31 @@ pub struct Asked {
     pub spells: bool,
 }
 
-/// A head.
+/// A head, in memory that each of a connection's requests has in its turn.
 #[derive(Debug)]
 pub struct Head {
     pub parts: request::Parts,
     pub framing: Framing,
     pub asked: Asked,
-    /// Of what was looked at: the rest comes behind it.
-    pub length: usize,
+}
+
+impl Head {
+    /// One that says nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            parts: Request::new(()).into_parts().0,
+            framing: Framing::Nothing,
+            asked: Asked::default(),
+        }
+    }
+
+    /// Nothing that came is kept any longer; the room for fields is.
+    pub fn forget(&mut self) {
+        self.parts.headers.clear();
+        self.parts.uri = Uri::default();
+        self.parts.extensions = Extensions::new();
+    }
 }
 
 /// As many fields are looked for without a further allocation.
@@ -84,8 +101,9 @@ const MOST_TARGET: usize = u16::MAX as usize - 1;
 /// Lengths that could not be counted with.
 const MOST_LENGTH: u64 = u64::MAX - 2;
 
-/// Reads the head at the beginning of `bytes`; `None` where it is not whole.
-/// `headers` is an empty map, whose memory is used. `spells`: notes how names are spelt.
+/// Reads the head at the beginning of `bytes` into `head`, of which nothing is left of
+/// another one; gives its length, or `None` where it is not whole. `spells`: notes how
+/// names are spelt.
 ///
 /// # Errors
 /// When it can be none.
@@ -93,23 +111,23 @@ pub fn parse(
     bytes: &[u8],
     most: Most,
     spells: bool,
-    headers: &mut HeaderMap,
-) -> Result<Option<Head>, Fault> {
+    head: &mut Head,
+) -> Result<Option<usize>, Fault> {
     if most.fields <= FEW {
         let mut space = [const { MaybeUninit::uninit() }; FEW];
-        return parse_in(bytes, most, spells, headers, &mut space[..most.fields]);
+        return parse_in(bytes, most, spells, head, &mut space[..most.fields]);
     }
     let mut space = vec![MaybeUninit::uninit(); most.fields.min(bytes.len())];
-    parse_in(bytes, most, spells, headers, &mut space)
+    parse_in(bytes, most, spells, head, &mut space)
 }
 
 fn parse_in<'b>(
     bytes: &'b [u8],
     most: Most,
     spells: bool,
-    headers: &mut HeaderMap,
+    head: &mut Head,
     space: &mut [MaybeUninit<Header<'b>>],
-) -> Result<Option<Head>, Fault> {
+) -> Result<Option<usize>, Fault> {
     let mut parsed = httparse::Request::new(&mut []);
     let length = match parsed.parse_with_uninit_headers(bytes, space) {
         Ok(Status::Complete(length)) => length,
@@ -131,18 +149,18 @@ fn parse_in<'b>(
         bytes: Bytes::copy_from_slice(&bytes[..length]),
         original: bytes,
     };
-    let method = Method::from_bytes(method.as_bytes()).map_err(|_| Fault::Malformed)?;
+    let parts = &mut head.parts;
+    parts.method = Method::from_bytes(method.as_bytes()).map_err(|_| Fault::Malformed)?;
     let target = Uri::from_maybe_shared(copy.of(target.as_bytes()));
-    let (mut parts, ()) = Request::new(()).into_parts();
     parts.uri = target.map_err(|_| Fault::Malformed)?;
     let is_http10 = version == 0;
     let mut noted = Noted::new(is_http10);
-    parts.headers = std::mem::take(headers);
     parts.headers.reserve(parsed.headers.len() + OURS);
     let mut names = Vec::new();
     for field in parsed.headers.iter() {
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Fault::Malformed)?;
-        let value = HeaderValue::from_maybe_shared(copy.of(field.value));
+        // SAFETY: the parser has found it.
+        let value = unsafe { value(copy.of(field.value)) };
         let value = value.map_err(|_| Fault::Malformed)?;
         if spells {
             names.push((name.clone(), copy.of(field.name.as_bytes())));
@@ -155,28 +173,22 @@ fn parse_in<'b>(
     if spells {
         parts.extensions.insert(Spelled::new(names));
     }
-    let framing = noted.framing()?;
+    head.framing = noted.framing()?;
     parts.version = match is_http10 {
         true => Version::HTTP_10,
         false => Version::HTTP_11,
     };
-    let asked = Asked {
+    head.asked = Asked {
         is_http10,
-        is_head: method == Method::HEAD,
-        is_connect: method == Method::CONNECT,
+        is_head: parts.method == Method::HEAD,
+        is_connect: parts.method == Method::CONNECT,
         // An old proxy may pass on what its own caller has said (RFC 9112, 9.3).
         keep_alive: noted.keep_alive && !(is_http10 && parts.uri.authority().is_some()),
         wants_trailers: noted.wants_trailers,
-        expects: noted.expects && !is_http10 && framing != Framing::Nothing,
+        expects: noted.expects && !is_http10 && head.framing != Framing::Nothing,
         spells,
     };
-    parts.method = method;
-    Ok(Some(Head {
-        parts,
-        framing,
-        asked,
-        length,
-    }))
+    Ok(Some(length))
 }
 
 /// The one copy of a head, of which names and values are parts.

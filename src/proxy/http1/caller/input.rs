@@ -7,7 +7,6 @@ use crate::proxy::http1::chunks::{Chunks, Decoded};
 use crate::proxy::http1::framing::may_be_whole;
 use crate::proxy::http1::scratch;
 use bytes::{Buf, Bytes, BytesMut};
-use http::HeaderMap;
 use http_body::Frame;
 use hyper::rt::{Read, ReadBuf};
 use std::io;
@@ -64,7 +63,7 @@ pub enum NoHead {
 }
 
 /// What comes of looking for a head; `None`: it is not whole yet.
-pub type Found = Option<Result<Head, NoHead>>;
+pub type Found = Option<Result<(), NoHead>>;
 
 pub fn poll_read(
     stream: &mut Option<ClientStream>,
@@ -121,22 +120,22 @@ impl Input {
     }
 
     /// A head among what was read before.
-    pub fn kept_head(&mut self, most: Most, spells: bool, headers: &mut HeaderMap) -> Found {
+    pub fn kept_head(&mut self, most: Most, spells: bool, head: &mut Head) -> Found {
         if self.looked == self.kept.len() {
             return None;
         }
         if self.looked > 0 && !may_be_whole(&self.kept, self.looked) {
             return self.not_whole(most);
         }
-        match head::parse(&self.kept, most, spells, headers) {
-            Ok(Some(head)) if head.length + self.passed > most.bytes => {
+        match head::parse(&self.kept, most, spells, head) {
+            Ok(Some(length)) if length + self.passed > most.bytes => {
                 Some(Err(NoHead::Fault(Fault::TooLarge)))
             }
-            Ok(Some(head)) => {
-                self.kept.advance(head.length);
+            Ok(Some(length)) => {
+                self.kept.advance(length);
                 (self.looked, self.passed) = (0, 0);
                 self.tidy();
-                Some(Ok(head))
+                Some(Ok(()))
             }
             Ok(None) => self.not_whole(most),
             Err(fault) => Some(Err(NoHead::Fault(fault))),
@@ -155,7 +154,7 @@ impl Input {
         cx: &mut Context<'_>,
         most: Most,
         spells: bool,
-        headers: &mut HeaderMap,
+        head: &mut Head,
     ) -> Poll<Found> {
         scratch::reading(|space| {
             let read = match ready!(poll_read(&mut self.stream, cx, space)) {
@@ -165,18 +164,16 @@ impl Input {
             if !self.kept.is_empty() || self.passed > 0 {
                 self.kept.extend_from_slice(read);
                 self.pass_empty_lines();
-                let found = self.kept_head(most, spells, headers);
+                let found = self.kept_head(most, spells, head);
                 return Poll::Ready(found.or_else(|| self.not_whole(most)));
             }
             // Straight from where it was read to, where it is whole.
-            let found = head::parse(read, most, spells, headers);
-            let used = found
-                .as_ref()
-                .map_or(0, |head| head.as_ref().map_or(0, |h| h.length));
+            let found = head::parse(read, most, spells, head);
+            let used = found.map_or(0, Option::unwrap_or_default);
             self.kept.extend_from_slice(&read[used..]);
             self.looked = 0;
             Poll::Ready(match found {
-                Ok(Some(head)) => Some(Ok(head)),
+                Ok(Some(_)) => Some(Ok(())),
                 Ok(None) => {
                     self.pass_empty_lines();
                     self.not_whole(most)

@@ -19,13 +19,13 @@ use crate::proxy::body::Answer;
 use crate::proxy::called::Called;
 use crate::proxy::connection::{Close, Connection};
 use crate::proxy::forward::forward;
+use crate::proxy::http1::scratch;
 use crate::proxy::preface;
 use crate::proxy::worker::Worker;
 use answer::Size;
 use head::{Asked, Framing, Head, Most};
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{Response, StatusCode};
 use input::NoHead;
-use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -50,28 +50,26 @@ pub async fn requests(worker: &Rc<Worker>, connection: &Rc<Connection>, wire: &R
         bytes: worker.limits.header_bytes,
         fields: worker.limits.header_count,
     };
-    // The map of one answer's fields is that of the next request's.
-    let mut spare = HeaderMap::new();
+    let mut head = Head::new();
     loop {
-        let head = match next_head(worker, wire, most, &mut spare).await {
-            Ok(head) => head,
-            Err(end) => return end,
-        };
+        if let Err(end) = next_head(worker, wire, most, &mut head).await {
+            return end;
+        }
         wire.begin_body(head.framing, most, head.asked.expects);
         let body = match head.framing {
             Framing::Nothing => Called::Nothing,
             Framing::Length(_) | Framing::Chunks => Called::Http1(CallerBody::new(wire.clone())),
         };
-        let request = Request::from_parts(head.parts, body);
+        let request = connection.in_request(worker.permits.take());
         let answered = {
-            let answering = pin!(forward(worker.clone(), connection.clone(), request));
+            let answering = pin!(forward(worker, request, &mut head.parts, body));
             answered(wire, answering).await
         };
+        head.forget();
         let Some(response) = answered else {
             return End::Over;
         };
-        let sent = send(wire, response, &head.asked, &mut spare).await;
-        if let Some(end) = sent {
+        if let Some(end) = send(wire, response, &head.asked).await {
             return end;
         }
     }
@@ -87,13 +85,13 @@ pub fn bare_answer(status: StatusCode) -> Vec<u8> {
     out
 }
 
-/// The next head; or why there is none, with everything said about it.
+/// Reads the next head; or tells why there is none, with everything said about it.
 async fn next_head(
     worker: &Rc<Worker>,
     wire: &Rc<Wire>,
     most: Most,
-    spare: &mut HeaderMap,
-) -> Result<Head, End> {
+    head: &mut Head,
+) -> Result<(), End> {
     let connection = &wire.connection;
     let came = poll_fn(|cx| {
         connection.wake_with(cx);
@@ -109,7 +107,7 @@ async fn next_head(
         if !wire.is_waiting_for_turn() && ready!(wire.poll_late(cx)).is_err() {
             return Poll::Ready(None);
         }
-        if let Poll::Ready(came) = wire.poll_head(cx, (most, worker.keeps_case()), spare) {
+        if let Poll::Ready(came) = wire.poll_head(cx, (most, worker.keeps_case()), head) {
             return Poll::Ready(Some(came));
         }
         // Only after everything was done that could be.
@@ -121,7 +119,7 @@ async fn next_head(
     });
     match came.await {
         None => Err(End::Over),
-        Some(Ok(head)) => Ok(head),
+        Some(Ok(())) => Ok(()),
         Some(Err(NoHead::Rests)) => Err(End::Rests),
         Some(Err(NoHead::End)) => {
             shut_down(wire).await;
@@ -137,7 +135,7 @@ async fn next_head(
 /// The answer; `None` where its caller is gone, or the connection is to be closed.
 async fn answered(
     wire: &Wire,
-    mut answering: Pin<&mut impl Future<Output = Result<Response<Answer>, Infallible>>>,
+    mut answering: Pin<&mut impl Future<Output = Response<Answer>>>,
 ) -> Option<Response<Answer>> {
     let connection = &wire.connection;
     poll_fn(|cx| {
@@ -145,7 +143,7 @@ async fn answered(
         if connection.close.get() == Close::Now {
             return Poll::Ready(None);
         }
-        if let Poll::Ready(Ok(response)) = wire.attend(|| answering.as_mut().poll(cx)) {
+        if let Poll::Ready(response) = wire.attend(|| answering.as_mut().poll(cx)) {
             return Poll::Ready(Some(response));
         }
         wire.poll_interim(cx);
@@ -159,19 +157,13 @@ async fn answered(
 
 /// Writes an answer, and waits until its request has come in; `None` where another
 /// one may follow.
-async fn send(
-    wire: &Rc<Wire>,
-    response: Response<Answer>,
-    asked: &Asked,
-    spare: &mut HeaderMap,
-) -> Option<End> {
+async fn send(wire: &Rc<Wire>, response: Response<Answer>, asked: &Asked) -> Option<End> {
     let connection = &wire.connection;
     let settled = poll_fn(|cx| Poll::Ready(wire.poll_settled(cx))).await;
     let may_keep = asked.keep_alive && !connection.is_closing() && settled != Poll::Ready(false);
-    let (mut head, body) = response.into_parts();
+    let (head, body) = response.into_parts();
     let (mut writing, keeps) = Writing::begin(wire, &head, body, asked, may_keep);
-    head.headers.clear();
-    *spare = head.headers;
+    scratch::give_back_fields(head.headers);
     if keeps && settled == Poll::Ready(true) && !connection.has_tunnel() {
         let mut is_late = |cx: &mut Context<'_>| wire.attend(|| writing.is_late(cx, wire));
         if poll_fn(|cx| Poll::Ready(is_late(cx))).await {

@@ -12,7 +12,6 @@ use crate::proxy::connection::{Connection, Phase};
 use crate::proxy::http1::outflow::Outflow;
 use crate::proxy::http1::scratch;
 use bytes::Bytes;
-use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use hyper::rt::Write;
 use std::cell::{Cell, RefCell};
@@ -83,10 +82,10 @@ impl Wire {
         &self,
         cx: &mut Context<'_>,
         (most, spells): (Most, bool),
-        headers: &mut HeaderMap,
-    ) -> Poll<Result<Head, NoHead>> {
+        head: &mut Head,
+    ) -> Poll<Result<(), NoHead>> {
         let mut io = self.io.borrow_mut();
-        if let Some(found) = io.kept_head(most, spells, headers) {
+        if let Some(found) = io.kept_head(most, spells, head) {
             return Poll::Ready(found);
         }
         // It may have come together with the request before.
@@ -95,7 +94,7 @@ impl Wire {
             self.begins_head();
         }
         loop {
-            if let Some(found) = ready!(io.poll_more_of_head(cx, most, spells, headers)) {
+            if let Some(found) = ready!(io.poll_more_of_head(cx, most, spells, head)) {
                 return Poll::Ready(found);
             }
             self.begins_head();
