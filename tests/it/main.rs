@@ -49,6 +49,7 @@ mod outgoing_proxy;
 mod outgoing_reload;
 mod own_upstream;
 mod page;
+mod pages;
 mod paths;
 mod pipelined;
 mod real_browser;
