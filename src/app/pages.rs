@@ -1,8 +1,6 @@
 //! The program's own pages: most of what a process of this size has in memory,
 //! and most of them are needed only when it starts and when a configuration is read.
 
-use rustix::time::{ClockId, clock_gettime};
-#[cfg(target_os = "linux")]
 use std::io::{self, BufRead};
 use std::time::Duration;
 use tokio::time::sleep;
@@ -14,7 +12,6 @@ const NEXT_TO_NOTHING: Duration = Duration::from_micros(2_500);
 
 /// Gives back the pages of the program's code and constants. The kernel brings those
 /// that are still needed in again, out of its cache, as it did the first time.
-#[cfg(target_os = "linux")]
 pub fn give_back() {
     let (Ok(program), Ok(smaps)) = (
         std::fs::read_link("/proc/self/exe"),
@@ -37,16 +34,11 @@ pub fn give_back() {
     tracing::debug!(kib, "pages of the program were given back");
 }
 
-#[cfg(not(target_os = "linux"))]
-pub fn give_back() {}
-
 /// Gives them back once the process has come to rest: a busy one would have to fetch
 /// at once what it needs.
 pub async fn give_back_at_rest() {
-    if cfg!(target_os = "linux") {
-        until_rest(computed).await;
-        give_back();
-    }
+    until_rest(computed).await;
+    give_back();
 }
 
 /// Waits for a while in which next to nothing is computed. `computed` tells the
@@ -63,13 +55,19 @@ async fn until_rest(mut computed: impl FnMut() -> Duration) {
     }
 }
 
-/// The processor time of all threads.
+/// The processor time of all threads; none where the kernel doesn't tell.
 fn computed() -> Duration {
-    Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default()
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the kernel writes a time where one is.
+    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
 /// A part of the program's file in memory that is not written.
-#[cfg(target_os = "linux")]
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Mapping {
     start: usize,
@@ -82,7 +80,6 @@ struct Mapping {
     swapped: Option<u64>,
 }
 
-#[cfg(target_os = "linux")]
 impl Mapping {
     /// What the loader relocated is not, nor is code with a debugger's breakpoint in it.
     fn is_as_in_the_file(&self) -> bool {
@@ -118,7 +115,6 @@ impl Mapping {
 
 /// Where a program's code and constants lie, by the kernel's account of the process's
 /// memory (`/proc/pid/smaps` in proc(5)).
-#[cfg(target_os = "linux")]
 fn mappings(lines: impl Iterator<Item = String>, program: &str) -> Vec<Mapping> {
     let mut found: Vec<Mapping> = Vec::new();
     let mut is_its = false;
@@ -170,8 +166,8 @@ mod tests {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
-mod linux_tests {
+#[cfg(test)]
+mod program_tests {
     use super::{Mapping, give_back, mappings};
     use std::io::{BufRead, BufReader};
 
