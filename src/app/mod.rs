@@ -17,6 +17,7 @@ mod holder;
 mod keeping;
 mod listeners;
 mod own_proxies;
+#[cfg(target_os = "linux")]
 mod pages;
 mod place;
 mod reload;
@@ -36,3 +37,10 @@ pub use keeping::{export, import, rekey};
 pub use serve::run;
 pub use source::{Reading, Source, Watched};
 pub use stored::StoreFailure;
+
+/// Other systems tell less of a process's memory.
+#[cfg(not(target_os = "linux"))]
+mod pages {
+    pub fn give_back() {}
+    pub async fn give_back_at_rest() {}
+}

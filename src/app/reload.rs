@@ -11,6 +11,7 @@ use super::fixed::Fixed;
 use super::held::Held;
 use super::listeners;
 use super::own_proxies;
+use super::pages;
 use super::rotated::Secrets;
 use super::route_plan::RoutePlan;
 use super::serve;
@@ -83,8 +84,14 @@ struct Resolved {
 impl Reloader {
     /// Waits for reasons to read it again, and does so.
     pub async fn run(mut self, mut hangups: Hangups) -> Infallible {
+        let mut rest = Box::pin(pages::give_back_at_rest());
+        let mut has_read = false;
         loop {
             tokio::select! {
+                () = &mut rest, if has_read => {
+                    has_read = false;
+                    continue;
+                }
                 () = hangups.next() => {}
                 () = self.in_use.watched.changed() => {}
                 () = self.parts.held.lost() => {}
@@ -101,6 +108,9 @@ impl Reloader {
                 );
                 self.parts.core.reloads.failed(why);
             }
+            // What reading it took is not needed until the next time.
+            rest.set(pages::give_back_at_rest());
+            has_read = true;
         }
     }
 

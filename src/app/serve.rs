@@ -238,12 +238,14 @@ async fn taken(offer: Option<&Offer>, held: &Held) {
     }
 }
 
-/// Gives back the code that only the start needed, once that is over.
+/// Gives back what only the start needed of the program, once that is over; and once
+/// more after the first looks at the process and its first requests, which come at once.
 async fn give_back(accounts: Handle) {
     while !accounts.first_attempts_ended() {
         sleep(LOOK_AT_START).await;
     }
     pages::give_back();
+    pages::give_back_at_rest().await;
 }
 
 /// What the accounts of a configuration are; those of an integration share what is equal.

@@ -50,6 +50,7 @@ mod outgoing_reload;
 mod own_upstream;
 mod page;
 mod passed;
+mod pages;
 mod paths;
 mod pipelined;
 mod real_browser;
