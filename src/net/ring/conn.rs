@@ -52,6 +52,7 @@ impl Waiter {
             && let Some(waker) = &self.waker
         {
             waker.wake_by_ref();
+            super::WOKEN.set(true);
         }
     }
 }

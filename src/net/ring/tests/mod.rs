@@ -28,7 +28,7 @@ fn on_ring<F: Future<Output = ()> + 'static>(test: impl FnOnce(Rc<Ring>) -> F + 
         return;
     }
     let (done, is_done) = mpsc::channel();
-    let worker = spawn("test".into(), Io::Ring, || async move {
+    let worker = spawn("test".into(), Io::Ring, true, || async move {
         timeout(LONG, test(current().unwrap())).await.unwrap();
         done.send(()).unwrap();
     });
