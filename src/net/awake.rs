@@ -27,8 +27,8 @@ pub fn enable() {
     enable_for(LIMIT);
 }
 
-/// With another limit than a failed try should have.
-fn enable_for(limit: Duration) {
+/// The same, but a try for which no answer comes ends after `limit`.
+pub fn enable_for(limit: Duration) {
     SPIN.set(Some(Spin::new(limit)));
 }
 
@@ -110,5 +110,91 @@ pub async fn task() {
         while goes_on() {
             tokio::task::yield_now().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{awaits, enable_for, goes_on, took};
+    use crate::net::pair::pair;
+    use crate::net::worker::{Io, spawn};
+    use hyper::rt::{Read as _, ReadBuf};
+    use std::future::poll_fn;
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    use std::pin::Pin;
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+    use tokio::runtime::Handle;
+    use tokio::time::sleep;
+
+    /// Runs a test on a worker without a ring.
+    fn on_loop<F: Future<Output = ()> + 'static>(test: impl FnOnce() -> F + Send + 'static) {
+        let (done, is_done) = mpsc::channel();
+        let worker = spawn("test".into(), Io::Poll, true, || async move {
+            test().await;
+            done.send(()).unwrap();
+        });
+        worker.unwrap().join().unwrap();
+        is_done.recv().unwrap();
+    }
+
+    fn sleeps() -> u64 {
+        Handle::current().metrics().worker_park_count(0)
+    }
+
+    /// Until the loop has slept, which it does with nothing awaited.
+    async fn slept(before: u64) {
+        for _ in 0..1000 {
+            if sleeps() > before {
+                return;
+            }
+            sleep(Duration::from_millis(2)).await;
+        }
+        panic!("it never sleeps");
+    }
+
+    #[test]
+    fn an_awaited_answer_comes_to_a_loop_that_does_not_sleep() {
+        on_loop(|| async {
+            enable_for(Duration::from_secs(30));
+            took(Duration::ZERO);
+            let (mut ours, theirs) = pair().await;
+            let (mut asks, asked) = UnixStream::pair().unwrap();
+            thread::spawn(move || {
+                // What is asked here is answered there.
+                let (mut asked, mut theirs) = (asked, theirs);
+                let mut byte = [0];
+                while asked.read_exact(&mut byte).is_ok() {
+                    theirs.write_all(&byte).unwrap();
+                }
+            });
+            for byte in 0..50 {
+                let before = sleeps();
+                let awaited = awaits();
+                asks.write_all(&[byte]).unwrap();
+                let mut space = [0];
+                let mut buf = ReadBuf::new(&mut space);
+                let read = poll_fn(|cx| Pin::new(&mut ours).poll_read(cx, buf.unfilled()));
+                read.await.unwrap();
+                assert_eq!(buf.filled(), [byte]);
+                assert_eq!(sleeps(), before, "at {byte}");
+                awaited.came();
+                assert!(!goes_on());
+                slept(before).await;
+            }
+        });
+    }
+
+    #[test]
+    fn a_loop_sleeps_when_the_answer_does_not_come() {
+        on_loop(|| async {
+            enable_for(Duration::from_millis(1));
+            took(Duration::ZERO);
+            let (before, _awaited) = (sleeps(), awaits());
+            slept(before).await;
+            assert!(!goes_on());
+        });
     }
 }

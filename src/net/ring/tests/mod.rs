@@ -1,6 +1,7 @@
 //! The ring under a real event loop and real sockets; the peers are plain
 //! blocking sockets on this or another thread.
 
+mod awake;
 mod loops;
 mod streams;
 
