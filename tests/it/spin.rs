@@ -24,8 +24,8 @@ fn an_answer_that_does_not_come_holds_up_nobody() {
         let (_auth, _upstream, sidekey) = started(spin, &gate);
         let mut quick = Conn::to(sidekey.proxy);
         let mut held = Conn::to(sidekey.proxy);
-        for round in 0..300 {
-            if round == 100 {
+        for round in 0..90 {
+            if round == 30 {
                 held.ask("/api/held");
                 eventually("it is held", || gate.came() == 1);
             }
@@ -47,7 +47,7 @@ fn many_at_once_all_get_their_own_answers() {
             .map(|caller| {
                 thread::spawn(move || {
                     let mut conn = Conn::to(proxy);
-                    for round in 0..50 {
+                    for round in 0..25 {
                         let target = format!("/api/{caller}/{round}");
                         let answer = conn.get(&target).text();
                         assert!(target.ends_with(&answer), "{target}: {answer}");
