@@ -3,6 +3,7 @@
 
 mod awake;
 mod loops;
+mod passing;
 mod streams;
 
 use super::{Ring, Stream, current, probe};
