@@ -118,6 +118,7 @@ impl Proxy {
             token_wait: config.refresh.token_wait,
             workers: 1,
             io: Io::Poll,
+            spins: true,
             access: None,
             traces: None,
             clock: SystemClock::start(),

@@ -84,6 +84,7 @@ pub async fn start(
         limits: config.limits.clone(),
         token_wait: config.refresh.token_wait,
         workers: config.workers.count,
+        spins: config.workers.spin,
         io,
         access: parts.access,
         traces: parts.traces,

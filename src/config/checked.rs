@@ -347,6 +347,8 @@ pub struct Workers {
     /// OS threads for requests; at least 1.
     pub count: usize,
     pub io: Io,
+    /// They stay awake for answers that come at once.
+    pub spin: bool,
 }
 
 /// How workers wait for sockets.

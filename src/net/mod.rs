@@ -1,6 +1,7 @@
 //! Sockets, threads and time: the one place that names the event loop under a
 //! worker, so that it can be exchanged and measured.
 
+pub mod awake;
 pub mod begun;
 pub mod dial;
 pub mod handover;

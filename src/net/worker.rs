@@ -2,7 +2,7 @@
 
 #[cfg(target_os = "linux")]
 use super::ring;
-use super::turn;
+use super::{awake, turn};
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -47,16 +47,20 @@ impl fmt::Display for Io {
 }
 
 /// Starts an OS thread with an event loop of its own and runs `main` on it.
-/// The future is made on the thread, so nothing in it needs to be `Send`.
+/// The future is made on the thread, so nothing in it needs to be `Send`. With
+/// `spins` it stays [awake] for answers that come at once.
 ///
 /// # Errors
 /// When the operating system gives no thread.
-pub fn spawn<F, M>(name: String, io: Io, main: M) -> io::Result<thread::JoinHandle<()>>
+pub fn spawn<F, M>(name: String, io: Io, spins: bool, main: M) -> io::Result<thread::JoinHandle<()>>
 where
     M: FnOnce() -> F + Send + 'static,
     F: Future<Output = ()> + 'static,
 {
     thread::Builder::new().name(name).spawn(move || {
+        if spins {
+            awake::enable();
+        }
         let ended = match io {
             Io::Poll => event_loop(&mut Builder::new_current_thread(), || async {
                 // It does what others have been given time for.
@@ -79,7 +83,13 @@ fn event_loop<F: Future<Output = ()>>(
     let runtime = builder.build_local(LocalOptions::default())?;
     runtime.block_on(async {
         #[cfg(target_os = "linux")]
-        let _watched = ring::watch()?;
+        let watched = ring::watch()?;
+        #[cfg(not(target_os = "linux"))]
+        let watched = None::<()>;
+        // A ring looks for itself, before the loop sleeps.
+        if watched.is_none() && awake::is_enabled() {
+            tokio::task::spawn_local(unconstrained(awake::task()));
+        }
         main().await;
         Ok(())
     })

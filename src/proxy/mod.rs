@@ -168,6 +168,8 @@ pub struct Parts {
     pub workers: usize,
     /// How they wait for sockets.
     pub io: Io,
+    /// Whether they stay awake for answers that come at once.
+    pub spins: bool,
     /// `None`: no access log.
     pub access: Option<AccessLog>,
     /// `None`: no traces.
@@ -231,7 +233,7 @@ pub fn start(parts: Parts) -> io::Result<Workers> {
         };
         start_one(
             seed,
-            parts.io,
+            (parts.io, parts.spins),
             shared(&parts.listeners)?,
             inbox,
             ended.clone(),
@@ -264,14 +266,14 @@ fn shared(listeners: &[Listening]) -> io::Result<Vec<Listening>> {
 
 fn start_one(
     seed: Seed,
-    io: Io,
+    (io, spins): (Io, bool),
     listeners: Vec<Listening>,
     inbox: mpsc::UnboundedReceiver<Command>,
     ended: mpsc::UnboundedSender<String>,
 ) -> io::Result<()> {
     let name = format!("worker-{}", seed.index);
     let says_goodbye = Goodbye(name.clone(), ended);
-    spawn(name, io, move || async move {
+    spawn(name, io, spins, move || async move {
         let _says_goodbye = says_goodbye;
         Worker::new(seed).run(listeners, inbox).await;
     })?;

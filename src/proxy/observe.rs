@@ -4,12 +4,14 @@ use super::attach::Outbound;
 use super::body::Answer;
 use super::connection::Connection;
 use super::onward::Onward;
+use super::received::Received;
 use super::refusal::Refusal;
 use super::route::WorkerRoute;
 use super::trace::{About, Ended, Trace};
 use super::tunnel::Told;
 use super::upstream::Answered;
 use super::worker::Worker;
+use crate::net::awake;
 use crate::telemetry::access::Entry;
 use crate::telemetry::requests::ReplayOutcome;
 use http::{Response, request};
@@ -86,7 +88,12 @@ impl Seen {
         at: Instant,
         answered: &Result<Answered, Refusal>,
     ) {
-        self.upstream_ended(at);
+        let took = self.upstream_ended(at);
+        if let Ok(answered) = answered
+            && matches!(answered.response.body(), Received::Http1(_))
+        {
+            awake::took(took);
+        }
         if let (Some(trace), Some(tracer), Some(ended)) =
             (&mut self.trace, &worker.tracer, self.ended)
             && trace.sent(tracer, of, (at, ended), answered)
@@ -108,10 +115,12 @@ impl Seen {
     }
 
     /// A sending that began at `at` has been answered or has failed.
-    fn upstream_ended(&mut self, at: Instant) {
+    fn upstream_ended(&mut self, at: Instant) -> Duration {
         let now = Instant::now();
-        *self.upstream.get_or_insert_default() += now.saturating_duration_since(at);
+        let took = now.saturating_duration_since(at);
+        *self.upstream.get_or_insert_default() += took;
         self.ended = Some(now);
+        took
     }
 
     /// The request waits for something else than the upstream.

@@ -75,6 +75,7 @@ mod resting;
 mod several_upstreams;
 mod shared_limits;
 mod spelling;
+mod spin;
 mod store;
 mod store_bad_disk;
 mod store_full;

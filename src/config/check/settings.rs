@@ -223,9 +223,14 @@ pub(super) fn workers(reader: &Reader<'_, '_>) -> Option<Workers> {
         "io_uring" => Io::Ring,
         _ => Io::Auto,
     };
+    let spin = workers.boolean("spin");
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let Some(scalar) = workers.text("count").filter(|s| s.text != "auto") else {
-        return Some(Workers { count: cores, io });
+        return Some(Workers {
+            count: cores,
+            io,
+            spin,
+        });
     };
     let count = values::number(&scalar.text).filter(|n| (1..=1024).contains(n));
     if count.is_none() {
@@ -236,7 +241,7 @@ pub(super) fn workers(reader: &Reader<'_, '_>) -> Option<Workers> {
             .report(Mistake::error(scalar.place, what).expected(expected));
     }
     let count = usize::try_from(count?).ok()?;
-    Some(Workers { count, io })
+    Some(Workers { count, io, spin })
 }
 
 pub(super) fn limits(reader: &Reader<'_, '_>) -> Option<Limits> {

@@ -53,6 +53,7 @@ impl Waiter {
             && let Some(waker) = &self.waker
         {
             waker.wake_by_ref();
+            super::WOKEN.set(true);
         }
     }
 }

@@ -23,6 +23,8 @@ const SPARE: usize = 64;
 const SPARE_SIZE: usize = 2048;
 /// How long a closed connection's peer may take nothing of what is left.
 const LINGER: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 30 });
+/// How often it is looked for completions between two readings of the clock.
+const LOOKS: u32 = 8;
 /// What the end of a ring may take.
 const LAST: Timespec = Timespec::new().sec(1);
 
@@ -50,6 +52,15 @@ impl Op {
         };
         (op, name as u32)
     }
+}
+
+/// What was seen of the kernel's work without a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outlook {
+    Nothing,
+    Completed,
+    /// It is done in the next call, whichever; one that would sleep returns.
+    AtNextCall,
 }
 
 /// The ring, its buffers and its connections.
@@ -265,6 +276,25 @@ impl Driver {
                 return;
             }
         }
+    }
+
+    /// Looks for what the kernel has completed, without a call, as long as it `goes_on`.
+    pub fn look_out(&mut self, mut goes_on: impl FnMut() -> bool) -> Outlook {
+        while goes_on() {
+            for _ in 0..LOOKS {
+                let queue = self.uring.submission();
+                let (has_work, is_full) = (queue.taskrun(), queue.cq_overflow());
+                drop(queue);
+                if is_full || !self.uring.completion().is_empty() {
+                    return Outlook::Completed;
+                }
+                if has_work {
+                    return Outlook::AtNextCall;
+                }
+                std::hint::spin_loop();
+            }
+        }
+        Outlook::Nothing
     }
 
     fn send_listed(&mut self) {

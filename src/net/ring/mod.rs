@@ -11,7 +11,8 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-use driver::Driver;
+use super::awake;
+use driver::{Driver, Outlook};
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
@@ -29,12 +30,17 @@ const BUSY: u32 = 256;
 
 thread_local! {
     static CURRENT: RefCell<Option<Rc<Ring>>> = const { RefCell::new(None) };
+    /// The thread's ring has woken a task.
+    static WOKEN: Cell<bool> = const { Cell::new(false) };
 }
 
 /// The ring of a worker.
 pub struct Ring {
     driver: RefCell<Driver>,
     polls: Cell<u32>,
+    /// How often the loop was left to sleep.
+    #[cfg(test)]
+    sleeps: Cell<u32>,
 }
 
 impl AsRawFd for Ring {
@@ -47,6 +53,27 @@ impl Ring {
     fn turn(&self) {
         self.polls.set(0);
         self.driver.borrow_mut().turn();
+    }
+
+    /// The last turn before the loop sleeps, unless a task was woken. An answer that is
+    /// to come at once is looked out for here, and all else waits meanwhile. What the
+    /// next call brings, the loop's own does, which then returns: no other is needed.
+    fn last_turn(&self) {
+        loop {
+            WOKEN.set(false);
+            self.turn();
+            if WOKEN.get() {
+                return;
+            }
+            let outlook = self.driver.borrow_mut().look_out(awake::goes_on);
+            match outlook {
+                Outlook::Completed => {}
+                Outlook::AtNextCall => return,
+                Outlook::Nothing => break,
+            }
+        }
+        #[cfg(test)]
+        self.sleeps.set(self.sleeps.get() + 1);
     }
 }
 
@@ -64,6 +91,8 @@ pub fn enter() -> io::Result<Entered> {
     let ring = Ring {
         driver: RefCell::new(Driver::new()?),
         polls: Cell::new(0),
+        #[cfg(test)]
+        sleeps: Cell::new(0),
     };
     CURRENT.set(Some(Rc::new(ring)));
     Ok(Entered(()))
@@ -83,9 +112,17 @@ impl Drop for Entered {
 /// that only the loop watches, listeners most of all, can wait a little longer.
 pub fn prepare(builder: &mut Builder) {
     builder
-        .on_thread_park(turn)
+        .on_thread_park(last_turn)
         .on_thread_unpark(turn)
         .event_interval(BUSY);
+}
+
+fn last_turn() {
+    CURRENT.with_borrow(|ring| {
+        if let Some(ring) = ring {
+            ring.last_turn();
+        }
+    });
 }
 
 fn turn() {

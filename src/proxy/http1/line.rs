@@ -7,6 +7,7 @@ use super::framing::may_be_whole;
 use super::outflow::Outflow;
 use super::scratch;
 use super::upload::Upload;
+use crate::net::awake;
 use crate::net::dial::Connection;
 use crate::net::share::LARGE_READ;
 use crate::net::stream::Trouble;
@@ -191,6 +192,7 @@ impl Line {
     ) -> Result<Answer, Failure> {
         let mut content = content;
         let mut is_begun = false;
+        let awaited = awake::awaits();
         let answer = poll_fn(|cx| {
             let mut wire = self.0.borrow_mut();
             if !std::mem::replace(&mut is_begun, true) && turn::at_end(&self.0) {
@@ -203,6 +205,7 @@ impl Line {
             answer
         });
         let answer = answer.await?;
+        awaited.came();
         {
             let mut wire = self.0.borrow_mut();
             // What came before the request was sent is no answer to it.

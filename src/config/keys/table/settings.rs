@@ -52,6 +52,13 @@ pub(super) static WORKERS: Section = Section {
             "How workers wait for sockets; `auto` is `io_uring` where Linux (6.0 or later) allows it, \
              else `epoll`.",
         ),
+        key(
+            "spin",
+            Bool,
+            Default("true"),
+            "Whether a worker stays awake for an answer, for at most 50 µs, while answers come that soon, \
+             as from an upstream on the same machine; `false` lets it sleep at once, always.",
+        ),
     ],
 };
 

@@ -1,6 +1,7 @@
 //! The ring under a real event loop and real sockets; the peers are plain
 //! blocking sockets on this or another thread.
 
+mod awake;
 mod loops;
 mod passing;
 mod streams;
@@ -29,7 +30,7 @@ fn on_ring<F: Future<Output = ()> + 'static>(test: impl FnOnce(Rc<Ring>) -> F + 
         return;
     }
     let (done, is_done) = mpsc::channel();
-    let worker = spawn("test".into(), Io::Ring, || async move {
+    let worker = spawn("test".into(), Io::Ring, true, || async move {
         timeout(LONG, test(current().unwrap())).await.unwrap();
         done.send(()).unwrap();
     });

@@ -1,4 +1,5 @@
 use super::{Failure, Line};
+use crate::net::awake;
 use crate::net::pair::{pair, turn as next_turn, with_sockets};
 use crate::net::turn;
 use crate::net::worker::spawn_local;
@@ -11,6 +12,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 /// A request that waits for its answer, and the upstream's side.
 async fn asked(line: &Line, theirs: &mut UnixStream) {
@@ -334,4 +336,27 @@ proptest! {
         let (in_pieces, _) = heard(&pieces, false);
         assert_eq!(format!("{whole:?}"), format!("{in_pieces:?}"));
     }
+}
+
+#[test]
+fn an_answer_is_awaited_until_it_is_here_or_given_up() {
+    with_sockets(async {
+        awake::enable_for(Duration::from_secs(30));
+        awake::took(Duration::ZERO);
+        let (ours, mut theirs) = pair().await;
+        let line = Line::new(ours, None);
+        assert!(!awake::goes_on());
+        // Given up within.
+        asked(&line, &mut theirs).await;
+        assert!(!awake::goes_on());
+        let deadlines = Rc::default();
+        let mut answer = Box::pin(line.answer(None, false, &deadlines));
+        let begun = poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx).is_pending()));
+        assert!(begun.await && awake::goes_on());
+        theirs
+            .write_all(b"HTTP/1.1 204 No Content\r\n\r\n")
+            .unwrap();
+        assert_eq!(answer.await.unwrap().head.status, 204);
+        assert!(!awake::goes_on());
+    });
 }
