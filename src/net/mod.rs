@@ -15,6 +15,7 @@ mod race;
 #[cfg(target_os = "linux")]
 pub mod ring;
 pub mod share;
+pub mod splice;
 pub mod stream;
 pub mod time;
 pub mod tls;

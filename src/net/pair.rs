@@ -26,7 +26,8 @@ pub async fn called() -> (ClientStream, UnixStream) {
     (ClientStream::Plain(ours), theirs)
 }
 
-async fn sockets() -> (Stream, UnixStream) {
+/// The same without more around it.
+pub async fn sockets() -> (Stream, UnixStream) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
     let ours = tokio::net::UnixStream::from_std(ours).unwrap();

@@ -12,9 +12,13 @@ use std::cell::OnceCell;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
+#[cfg(target_os = "linux")]
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
+#[cfg(target_os = "linux")]
+use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::coop::unconstrained;
 use tokio_rustls::client::TlsStream;
@@ -40,6 +44,14 @@ impl Readable for Stream {
 }
 
 impl ClientStream {
+    /// The connection itself, where nothing is laid over it.
+    pub fn plain(&mut self) -> Option<&mut Stream> {
+        match self {
+            Self::Plain(stream) => Some(stream),
+            Self::Tls(_) | Self::Within(_) => None,
+        }
+    }
+
     /// As [`Stream::poll_readable`].
     pub fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
@@ -107,6 +119,66 @@ impl Stream {
     }
 }
 
+/// Hands a ready socket to `$work` until that is not told to wait.
+#[cfg(target_os = "linux")]
+macro_rules! once_ready {
+    ($socket:expr, $poll_ready:ident, $interest:ident, $cx:ident, $work:ident) => {
+        loop {
+            let socket = $socket;
+            ready!(socket.$poll_ready($cx))?;
+            let worked = socket.try_io(Interest::$interest, || $work(socket.as_fd()));
+            match worked.as_ref().map_err(io::Error::kind) {
+                Err(io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                _ => return Poll::Ready(worked),
+            }
+        }
+    };
+}
+
+#[cfg(target_os = "linux")]
+impl Stream {
+    /// Has `take` take what has come out of the socket itself; an error also where
+    /// that can only be read.
+    ///
+    /// # Errors
+    /// As `take`'s.
+    pub fn poll_taken(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut take: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Poll(stream) => {
+                once_ready!(stream.inner(), poll_read_ready, READABLE, cx, take)
+            }
+            Self::Unix(stream) => {
+                once_ready!(stream.inner(), poll_read_ready, READABLE, cx, take)
+            }
+            Self::Ring(stream) => stream.poll_taken(cx, take),
+        }
+    }
+
+    /// Has `give` put something into the socket itself, behind all that was written.
+    ///
+    /// # Errors
+    /// As `give`'s.
+    pub fn poll_given(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut give: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Poll(stream) => {
+                once_ready!(stream.inner(), poll_write_ready, WRITABLE, cx, give)
+            }
+            Self::Unix(stream) => {
+                once_ready!(stream.inner(), poll_write_ready, WRITABLE, cx, give)
+            }
+            Self::Ring(stream) => stream.poll_given(cx, give),
+        }
+    }
+}
+
 /// A connection to an upstream.
 pub enum UpstreamStream {
     Plain(Stream),
@@ -143,6 +215,16 @@ impl Trouble {
     fn note(&self, error: &io::Error) {
         if let Some(error) = tls_error(error) {
             let _ = self.0.set(error.clone());
+        }
+    }
+}
+
+impl ReadDecides<UpstreamStream> {
+    /// The connection itself, where nothing is laid over it.
+    pub fn plain(&mut self) -> Option<&mut Stream> {
+        match &mut self.stream {
+            UpstreamStream::Plain(stream) => Some(stream),
+            UpstreamStream::Tls(_) | UpstreamStream::Within(_) => None,
         }
     }
 }

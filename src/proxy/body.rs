@@ -10,12 +10,13 @@ use super::received::Received;
 use super::streamed::{BodyError, Leased};
 use super::upstream::Return;
 use crate::config::checked::edits::Edits;
+use crate::net::splice::Pipe;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 /// Why a request's body ended early.
 #[derive(Debug)]
@@ -114,6 +115,28 @@ impl Answer {
             Source::Own(bytes) => bytes.take().map(|bytes| bytes.len()),
             Source::Upstream(..) | Source::Leased(_) => None,
         }
+    }
+
+    /// Content that the kernel may move to the caller by itself.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match &self.source {
+            Source::Upstream(incoming, back) => back.may_pass(incoming),
+            Source::Own(_) | Source::Leased(_) => false,
+        }
+    }
+
+    /// Moves some of it into a pipe; gives how much, or `None` where the next of it
+    /// is a frame to be asked for.
+    pub fn poll_pass(&mut self, pipe: &mut Pipe, cx: &mut Context<'_>) -> Poll<Option<usize>> {
+        let Source::Upstream(incoming, back) = &mut self.source else {
+            return Poll::Ready(None);
+        };
+        let moved = ready!(back.poll_pass(incoming, pipe, cx));
+        if moved.is_some() && incoming.is_end_stream() {
+            back.ended();
+        }
+        Poll::Ready(moved)
     }
 
     fn poll_source(

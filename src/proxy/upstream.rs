@@ -4,6 +4,7 @@ use super::attach::Outbound;
 use super::dialing::{Connected, connect};
 use super::exchange::{self, Sent};
 use super::http1::answer::Answer;
+use super::http1::content::Content;
 use super::http1::line::Failure;
 use super::outgoing;
 use super::pool::{Open, Pool};
@@ -13,6 +14,7 @@ use super::replay::{CALLER_FAILED, Upload};
 use super::route::WorkerRoute;
 use super::streaming::Ending;
 use super::worker::Worker;
+use crate::net::splice::{LONG, Pipe};
 use crate::net::stream::Trouble;
 use crate::net::tls::client::explain;
 use crate::net::worker::spawn_local;
@@ -74,6 +76,31 @@ impl Return {
             (Received::Http2(body), _) => body.poll_frame(cx).map_err(ReceiveError::Http2),
             // It has been read: its connection is another request's.
             (Received::Http1(_), None) => Poll::Ready(None),
+        }
+    }
+
+    /// Content that the kernel may move to the caller by itself: it is long, and
+    /// its connection is plain.
+    #[must_use]
+    pub fn may_pass(&self, body: &Received) -> bool {
+        let Received::Http1(Content::Length(left)) = body else {
+            return false;
+        };
+        let open = self.open.as_ref().filter(|_| *left >= LONG);
+        open.is_some_and(|open| open.line.is_plain())
+    }
+
+    /// Moves some of it into a pipe; gives how much, or `None` where the next of it
+    /// is to be [read](Self::poll_frame).
+    pub fn poll_pass(
+        &self,
+        body: &mut Received,
+        pipe: &mut Pipe,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<usize>> {
+        match (body, &self.open) {
+            (Received::Http1(content), Some(open)) => open.line.poll_pass(content, pipe, cx),
+            _ => Poll::Ready(None),
         }
     }
 

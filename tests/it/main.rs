@@ -49,6 +49,7 @@ mod outgoing_proxy;
 mod outgoing_reload;
 mod own_upstream;
 mod page;
+mod passed;
 mod paths;
 mod pipelined;
 mod real_browser;

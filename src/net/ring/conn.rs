@@ -7,6 +7,7 @@ use socket2::SockRef;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Write};
 use std::net::TcpStream;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Waker};
 
 /// Buffers that a connection may hold unread; then receiving stops.
@@ -98,6 +99,8 @@ pub struct Conn {
     pub is_listed: bool,
     pub write_error: Option<i32>,
     pub writer: Waiter,
+    /// The kernel is to say when there is room to send.
+    pub awaits_room: bool,
 }
 
 impl Conn {
@@ -120,6 +123,7 @@ impl Conn {
             is_listed: false,
             write_error: None,
             writer: Waiter::default(),
+            awaits_room: false,
         }
     }
 
@@ -195,6 +199,51 @@ impl Conn {
                 self.ended = true;
                 Some(Err(error))
             }
+        }
+    }
+
+    /// Has `take` take what has come out of the socket itself.
+    ///
+    /// # Errors
+    /// As `take`'s; another one where it has to be read instead.
+    pub fn take(
+        &mut self,
+        take: impl FnOnce(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        match self.receiving {
+            _ if !self.unread.is_empty() || self.ended || self.read_error.is_some() => {
+                Err(io::ErrorKind::Unsupported.into())
+            }
+            Receiving::Word => Err(io::ErrorKind::WouldBlock.into()),
+            Receiving::Buffers | Receiving::Stopping => Err(io::ErrorKind::Unsupported.into()),
+            Receiving::Nothing if std::mem::take(&mut self.drained) => {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+            Receiving::Nothing => {
+                self.bulk = BULK;
+                take(self.socket.as_fd())
+            }
+        }
+    }
+
+    /// Has `give` put something into the socket itself, behind what was written.
+    ///
+    /// # Errors
+    /// As `give`'s and the connection's; that it would block, while something is
+    /// unsent.
+    pub fn give(
+        &mut self,
+        give: impl FnOnce(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        if !self.is_sending {
+            self.send_written();
+        }
+        if let Some(error) = self.write_error {
+            return Err(io::Error::from_raw_os_error(error));
+        }
+        match self.unsent() {
+            0 => give(self.socket.as_fd()),
+            _ => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
 

@@ -32,6 +32,7 @@ enum Op {
     Receive,
     Send,
     Cancel,
+    Room,
 }
 
 impl Op {
@@ -44,7 +45,8 @@ impl Op {
         let op = match name >> 32 {
             0 => Self::Receive,
             1 => Self::Send,
-            _ => Self::Cancel,
+            2 => Self::Cancel,
+            _ => Self::Room,
         };
         (op, name as u32)
     }
@@ -133,6 +135,24 @@ impl Driver {
         self.push(index, Op::Receive, entry);
     }
 
+    /// From now on what comes is left to be taken out of the socket itself.
+    pub fn receive_by_word(&mut self, index: u32) {
+        let (conn, _) = self.conn(index);
+        if std::mem::replace(&mut conn.bulk, BULK) == 0 && conn.receiving == Receiving::Buffers {
+            self.stop_receiving(index);
+        }
+    }
+
+    /// Has the kernel say when there is room to send.
+    pub fn await_room(&mut self, index: u32) {
+        let (conn, _) = self.conn(index);
+        if !std::mem::replace(&mut conn.awaits_room, true) {
+            let fd = Fd(conn.socket.as_raw_fd());
+            let entry = opcode::PollAdd::new(fd, libc::POLLOUT as u32).build();
+            self.push(index, Op::Room, entry);
+        }
+    }
+
     /// Puts a connection on the list of those that have something to send.
     pub fn list(&mut self, index: u32) {
         let (conn, _) = self.conn(index);
@@ -161,6 +181,10 @@ impl Driver {
             self.list(index);
         }
         self.stop_receiving(index);
+        if self.conn(index).0.awaits_room {
+            let entry = opcode::AsyncCancel::new(Op::Room.of(index)).build();
+            self.push(index, Op::Cancel, entry);
+        }
         self.end_if_done(index);
     }
 
@@ -286,6 +310,10 @@ impl Driver {
                 Op::Receive => self.received(index, &entry, more),
                 Op::Send => self.sent(index, entry.result()),
                 Op::Cancel => {}
+                Op::Room => {
+                    conn.awaits_room = false;
+                    conn.writer.wake();
+                }
             }
             self.end_if_done(index);
         }

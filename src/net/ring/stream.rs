@@ -5,6 +5,7 @@ use super::conn::{DIRECT, UNSENT};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use std::io::{self, IoSlice};
 use std::net::TcpStream;
+use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -38,6 +39,46 @@ impl Stream {
         conn.reader.wait(cx);
         driver.receive(self.index);
         Poll::Pending
+    }
+
+    /// Has `take` take what has come out of the socket itself; an error where that
+    /// can only be read, because the kernel has put it into buffers.
+    pub fn poll_taken(
+        &self,
+        cx: &Context<'_>,
+        take: impl FnOnce(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let mut driver = self.ring.driver.borrow_mut();
+        driver.receive_by_word(self.index);
+        let (conn, _) = driver.conn(self.index);
+        match conn.take(take) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                conn.reader.wait(cx);
+                driver.receive(self.index);
+                Poll::Pending
+            }
+            taken => Poll::Ready(taken),
+        }
+    }
+
+    /// Has `give` put something into the socket itself, behind all that was written.
+    pub fn poll_given(
+        &self,
+        cx: &Context<'_>,
+        give: impl FnOnce(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let mut driver = self.ring.driver.borrow_mut();
+        let (conn, _) = driver.conn(self.index);
+        match conn.give(give) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                conn.writer.wait(cx);
+                if conn.unsent() == 0 {
+                    driver.await_room(self.index);
+                }
+                Poll::Pending
+            }
+            given => Poll::Ready(given),
+        }
     }
 
     fn write(&self, cx: &Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {

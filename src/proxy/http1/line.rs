@@ -27,6 +27,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+mod passing;
 #[cfg(test)]
 mod tests;
 

@@ -2,6 +2,7 @@
 //! blocking sockets on this or another thread.
 
 mod loops;
+mod passing;
 mod streams;
 
 use super::{Ring, Stream, current, probe};

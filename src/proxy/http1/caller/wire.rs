@@ -6,6 +6,7 @@ use super::head::{Framing, Head, Most};
 use super::input::{Incoming, Input, NoHead, poll_read};
 use super::late::Late;
 use super::out::Out;
+use crate::net::splice::Pipe;
 use crate::net::stream::ClientStream;
 use crate::proxy::connection::{Connection, Phase};
 use crate::proxy::http1::outflow::Outflow;
@@ -249,6 +250,25 @@ impl Wire {
         while !flow.is_written() {
             ready!(flow.poll_some(io.open()?, cx))?;
             // The caller's silence ends with every byte that it takes.
+            self.connection.since.set(None);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// True where the kernel may move content by itself.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        let mut io = self.io.borrow_mut();
+        io.open().is_ok_and(|stream| stream.plain().is_some())
+    }
+
+    /// Writes all that is in a pipe, behind what was written.
+    pub fn poll_drain(&self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<io::Result<()>> {
+        self.connection.unflushed.set(true);
+        let mut io = self.io.borrow_mut();
+        while !pipe.is_empty() {
+            let stream = io.open()?.plain().ok_or(io::ErrorKind::Unsupported)?;
+            ready!(pipe.poll_drain(stream, cx))?;
             self.connection.since.set(None);
         }
         Poll::Ready(Ok(()))

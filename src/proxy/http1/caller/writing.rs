@@ -4,13 +4,15 @@ use super::answer::{self, Begun, Framing, Size};
 use super::head::Asked;
 use super::out::Out;
 use super::wire::Wire;
+use crate::net::splice::Pipe;
 use crate::proxy::body::Answer;
 use bytes::Bytes;
 use http::response;
 use http_body::Body;
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 /// After so many pieces in a row others have their turn.
 const ROUNDS: usize = 32;
@@ -24,6 +26,9 @@ pub struct Writing {
     /// What came of it is all that there is.
     whole: bool,
     spells: bool,
+    /// The kernel may move it to the caller by itself: through this, while it does.
+    passes: bool,
+    pipe: Option<Pipe>,
 }
 
 impl Writing {
@@ -48,11 +53,13 @@ impl Writing {
         let Begun { framing, keeps } = answer::put(out.flow.buffer(), head, asked, size, may_keep);
         let writing = Self {
             ended: framing == Framing::Length(0),
+            passes: body.may_pass() && wire.is_plain(),
             body,
             framing,
             out,
             whole: true,
             spells: asked.spells,
+            pipe: None,
         };
         (writing, keeps)
     }
@@ -61,6 +68,12 @@ impl Writing {
     /// of it is out.
     pub fn poll(&mut self, cx: &mut Context<'_>, wire: &Wire) -> Poll<bool> {
         for _ in 0..ROUNDS {
+            match self.poll_pass(cx, wire) {
+                Poll::Ready(Ok(true)) if !self.ended => continue,
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(false),
+                Poll::Pending => return self.unless_gone(cx, wire),
+            }
             let waits = self.fill(cx);
             match wire.poll_write(cx, &mut self.out) {
                 Poll::Ready(Ok(())) => {}
@@ -78,6 +91,36 @@ impl Writing {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Has the kernel move some of the body to the caller, behind what was written;
+    /// false where the next of it is a frame.
+    fn poll_pass(&mut self, cx: &mut Context<'_>, wire: &Wire) -> Poll<io::Result<bool>> {
+        let Framing::Length(left) = &mut self.framing else {
+            return Poll::Ready(Ok(false));
+        };
+        if !self.passes || !self.out.flow.is_written() {
+            return Poll::Ready(Ok(false));
+        }
+        let Some(pipe) = self.pipe.take().or_else(Pipe::take) else {
+            return Poll::Ready(Ok(false));
+        };
+        let pipe = self.pipe.insert(pipe);
+        if pipe.is_empty() {
+            match self.body.poll_pass(pipe, cx) {
+                Poll::Ready(Some(moved)) => *left = left.saturating_sub(moved as u64),
+                Poll::Ready(None) => return Poll::Ready(Ok(false)),
+                Poll::Pending => {
+                    // Whoever waits for more leaves it to others.
+                    self.pipe = None;
+                    ready!(wire.poll_flush(cx))?;
+                    return Poll::Pending;
+                }
+            }
+        }
+        ready!(wire.poll_drain(cx, pipe))?;
+        self.ended = *left == 0;
+        Poll::Ready(Ok(true))
     }
 
     /// True where it is whole, and short, and goes out at the end of the turn.
