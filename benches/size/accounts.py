@@ -41,9 +41,9 @@ def of_store(one, many, count, token_bytes, shortest):
     one.stop()
     found = {"one_account_rss_kib": alone} | start(many, count)
     per_account = (found["rss_kib"] - alone) * 1024 / count
-    # One copy is there for the refresh and for the workers that use it; none of them
-    # uses most of these. A store in memory has another.
-    copies = 2 if many.store.startswith("{memory") else 1
+    # One is there for the refresh, for the workers that use it and for a store in
+    # memory; workers use none of most of these.
+    copies = 1
     found |= {"rss_bytes_per_account": round(per_account), "token_copies": copies,
               "beyond_tokens_bytes": round(per_account - copies * token_bytes)}
     found |= idle(many) | probes(many) | steady(many, shortest)

@@ -165,7 +165,7 @@ impl ConnectedAccount {
         let integration = &account.integration;
         let values = Values(&account.parameters);
         Ok(Self {
-            key: account.key.clone(),
+            key: account.key.apart(),
             integration: integration.clone(),
             parameters: account.parameters.clone().into_iter().collect(),
             oauth: resolve_oauth(&integration.oauth2, &values, like.map(|like| &like.oauth))?,

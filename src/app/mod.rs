@@ -12,6 +12,7 @@ mod doors;
 mod failure;
 mod fixed;
 mod handover;
+mod heap;
 mod held;
 mod holder;
 mod keeping;

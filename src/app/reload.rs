@@ -8,6 +8,7 @@ use super::created::{self, Kept};
 use super::doors::Doors;
 use super::failure::Failure;
 use super::fixed::Fixed;
+use super::heap;
 use super::held::Held;
 use super::listeners;
 use super::own_proxies;
@@ -134,6 +135,9 @@ impl Reloader {
         let before = self.parts.core.accounts.by_key();
         let prepared = self.prepare(config, &before).await?;
         self.take_over(&before, prepared).await;
+        drop(before);
+        // The configuration of very many accounts is large while it is read.
+        heap::give_back();
         Ok(())
     }
 
@@ -157,6 +161,7 @@ impl Reloader {
             let mut config = config;
             own_proxies::ignore(&mut config, &addresses);
             let resolved = resolve(&config, &*store, &created);
+            config.accounts = Vec::new();
             (config, resolved)
         })
         .await?;

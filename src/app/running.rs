@@ -100,6 +100,8 @@ impl Running {
         let named = NamedAccounts::first(config.metrics_max_accounts, keys);
         let refreshes = Arc::new(RefreshMetrics::new(named));
         let created = created_before(&*made.store, &config);
+        // Before as many more are made of them: their memory is used again.
+        config.accounts = Vec::new();
         let secrets = Secrets::of(made.accounts.iter().chain(&created.accounts));
         let clock = SystemClock::start();
         let collector = config.traces.as_ref().map(collector::start).transpose();

@@ -3,6 +3,7 @@
 use super::announce::{self, Addresses};
 use super::failure::Failure;
 use super::handover::{Offer, Predecessor, Succession};
+use super::heap;
 use super::held::Held;
 use super::listeners::{self, Bound};
 use super::own_proxies;
@@ -26,7 +27,9 @@ use crate::telemetry::log::{self, Log};
 use std::collections::HashMap;
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::time::sleep;
@@ -238,18 +241,37 @@ async fn taken(offer: Option<&Offer>, held: &Held) {
     }
 }
 
-/// Gives back what only the start needed of the program, once that is over; and once
-/// more after the first looks at the process and its first requests, which come at once.
+/// Gives back the code and the memory that only the start needed, once that is over; the
+/// code once more after the first looks at the process and its first requests, which come
+/// at once.
 async fn give_back(accounts: Handle) {
     while !accounts.first_attempts_ended() {
         sleep(LOOK_AT_START).await;
     }
+    // What belonged to the last of them is free soon after.
+    sleep(LOOK_AT_START).await;
+    heap::give_back();
     pages::give_back();
     pages::give_back_at_rest().await;
 }
 
 /// What the accounts of a configuration are; those of an integration share what is equal.
+///
+/// A thread of its own does it, for threads share no pages of small blocks: what stays
+/// must not lie scattered among the rest of the configuration, which goes.
 pub(super) fn resolve(config: &Config) -> Result<Vec<Arc<ConnectedAccount>>, Failure> {
+    thread::scope(|scope| {
+        let resolving = thread::Builder::new().name("accounts".to_owned());
+        match resolving.spawn_scoped(scope, || resolve_here(config)) {
+            Ok(resolving) => resolving
+                .join()
+                .unwrap_or_else(|panic| resume_unwind(panic)),
+            Err(_) => resolve_here(config),
+        }
+    })
+}
+
+fn resolve_here(config: &Config) -> Result<Vec<Arc<ConnectedAccount>>, Failure> {
     let mut errors = Vec::new();
     let mut resolved = Vec::with_capacity(config.accounts.len());
     let mut firsts: HashMap<String, Arc<ConnectedAccount>> = HashMap::new();

@@ -27,6 +27,12 @@ impl AccountKey {
         }
     }
 
+    /// The same key in memory of its own, for what outlives everything else that has it.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self(Arc::from(&*self.0))
+    }
+
     /// The key as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -221,7 +221,7 @@ mod tests {
     fn an_account_takes_little_room() {
         let own = size_of::<Entry>() + size_of::<Cell>();
         let shared = size_of::<ConnectedAccount>() + size_of::<Announced>();
-        assert!(own <= 528, "{own}");
+        assert!(own <= 464, "{own}");
         assert!(shared <= 168, "{shared}");
     }
 }

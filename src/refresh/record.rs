@@ -113,6 +113,16 @@ impl AccountRecord {
         Zeroizing::new(bytes)
     }
 
+    /// What is secret in it.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<&Secret> {
+        let tokens = self.tokens.iter();
+        tokens
+            .flat_map(|tokens| [Some(&tokens.access_token), tokens.refresh_token.as_ref()])
+            .flatten()
+            .collect()
+    }
+
     /// Reads a record's bytes.
     ///
     /// # Errors

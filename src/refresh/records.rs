@@ -76,7 +76,8 @@ impl Records {
             let bytes = record.to_bytes();
             let (before, after) = points(&lease);
             fault::pass(before);
-            let written = store.put(&key, expected, Some(&lease), &bytes);
+            let secrets = record.secrets();
+            let written = store.put_sharing(&key, expected, Some(&lease), &bytes, &secrets);
             fault::pass(after);
             written
         })

@@ -11,6 +11,7 @@ pub mod seal;
 pub mod sqlite;
 
 use crate::base::clock::Wall;
+use crate::base::secret::Secret;
 use std::fmt;
 
 /// A record as the store holds it.
@@ -55,6 +56,22 @@ pub trait Store: Send + Sync + 'static {
         lease: Option<&Lease>,
         body: &[u8],
     ) -> Result<u64, StoreError>;
+
+    /// The same of a body that these secrets may stand in: a store that keeps it in
+    /// memory as it is needs no copy of them.
+    ///
+    /// # Errors
+    /// As [`Store::put`].
+    fn put_sharing(
+        &self,
+        key: &str,
+        expected: Option<u64>,
+        lease: Option<&Lease>,
+        body: &[u8],
+        _secrets: &[&Secret],
+    ) -> Result<u64, StoreError> {
+        self.put(key, expected, lease, body)
+    }
 
     /// Removes a record if its version is still `expected`.
     ///

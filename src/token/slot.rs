@@ -3,8 +3,8 @@
 use super::credential::{Announced, Published, Unavailable};
 use arc_swap::ArcSwap;
 use std::cell::{Cell, RefCell};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 
 /// The cell itself; give a clone to each worker, which makes its [`Reader`] of it.
 #[derive(Clone)]
@@ -29,8 +29,11 @@ pub struct Reader {
 /// Makes an account's cell, at first [`Unavailable::Waiting`].
 #[must_use]
 pub fn slot() -> (Publisher, Shared) {
+    // One for all: nearly every account has something else soon.
+    static WAITING: LazyLock<Arc<Announced>> =
+        LazyLock::new(|| Arc::new(Announced::Unavailable(Unavailable::Waiting)));
     let slot = Arc::new(Slot {
-        current: ArcSwap::from_pointee(Announced::Unavailable(Unavailable::Waiting)),
+        current: ArcSwap::new(WAITING.clone()),
         epoch: AtomicU64::new(0),
     });
     (Publisher(slot.clone()), Shared(slot))

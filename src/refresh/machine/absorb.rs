@@ -16,7 +16,7 @@ impl Machine {
         self.store.pending.intent.clone_from(&record.intent);
         let adopted = self.adopt_tokens(now, changed, &record);
         if adopted || self.held.is_none() {
-            self.trouble.unreadable = record.unreadable;
+            self.seldom.trouble.unreadable = record.unreadable;
             self.adopt_standing(&record);
         }
         adopted
@@ -63,15 +63,20 @@ impl Machine {
 
     /// The record as it is to be written now.
     pub(super) fn record(&self) -> AccountRecord {
-        let held = self.fresh.as_deref().or(self.held.as_ref());
+        let held = self.seldom.fresh.as_deref().or(self.held.as_ref());
         AccountRecord {
             binding: self.binding.text(),
             generation: held.map_or(self.generation, |h| h.generation),
             tokens: held.map(|h| h.tokens.clone()),
             intent: self.store.pending.intent.clone(),
             dead: self.certain_death(),
-            unreadable: self.trouble.unreadable,
-            last_error: self.trouble.last_error.clone().map(|e| (e.at, e.what)),
+            unreadable: self.seldom.trouble.unreadable,
+            last_error: self
+                .seldom
+                .trouble
+                .last_error
+                .clone()
+                .map(|e| (e.at, e.what)),
         }
     }
 }

@@ -17,8 +17,8 @@ pub(super) const STOPPED: &str = "sidekey is stopping, or looks after this accou
 
 impl Machine {
     pub(super) fn token_wanted(&mut self, now: Now, id: WaiterId) {
-        let refuse = self.waiters.tokens.len() >= self.rules.token_waiters;
-        let waits = match &*self.standing {
+        let refuse = self.seldom.waiters.tokens.len() >= self.rules.token_waiters;
+        let waits = match &self.seldom.standing {
             _ if self.has_valid(now) => false,
             _ if self.is_joinable() => true,
             _ if self.stopping => false,
@@ -35,8 +35,11 @@ impl Machine {
             return self.tell(vec![id], Answer::Token(answer));
         }
         let until = now.after(self.rules.token_wait);
-        self.waiters.tokens.push_back(TokenWaiter { id, until });
-        if !self.is_joinable() && matches!(*self.standing, Standing::Fine) {
+        self.seldom
+            .waiters
+            .tokens
+            .push_back(TokenWaiter { id, until });
+        if !self.is_joinable() && matches!(self.seldom.standing, Standing::Fine) {
             self.request(Trigger::Demand);
         }
     }
@@ -52,7 +55,7 @@ impl Machine {
             return self.tell(vec![id], Answer::Verdict(verdict));
         }
         let longest = self.rules.timeout.saturating_mul(2);
-        self.waiters.verdicts.push_back(VerdictWaiter {
+        self.seldom.waiters.verdicts.push_back(VerdictWaiter {
             id,
             generation,
             status,
@@ -73,7 +76,7 @@ impl Machine {
         if generation < self.generation && self.has_valid(now) {
             return Some(Verdict::Replay);
         }
-        let why = if self.waiters.verdicts_full() {
+        let why = if self.seldom.waiters.verdicts_full() {
             PassOn::Refused
         } else if self.is_joinable() {
             return None;
@@ -81,7 +84,7 @@ impl Machine {
             PassOn::Refused
         } else {
             let is_open = self.budget(status).is_open(now);
-            match *self.standing {
+            match self.seldom.standing {
                 Standing::NotConnected | Standing::Dead { .. } => PassOn::Refused,
                 Standing::Misconfigured { .. } | Standing::Pausing { .. } => PassOn::RefreshFailed,
                 Standing::Fine if !is_open => PassOn::Budget,
@@ -107,7 +110,7 @@ impl Machine {
     }
 
     pub(super) fn manual(&mut self, now: Now, id: WaiterId) {
-        let refusal = if self.waiters.manual_full() {
+        let refusal = if self.seldom.waiters.manual_full() {
             Some("too many are waiting for a refresh already".to_owned())
         } else if self.is_joinable() {
             None
@@ -124,14 +127,14 @@ impl Machine {
         if let Some(why) = refusal {
             return self.tell(vec![id], Answer::Manual(ManualOutcome::Failed(why)));
         }
-        self.waiters.manual.push(id);
+        self.seldom.waiters.manual.push(id);
         if !self.is_joinable() {
             self.request(Trigger::Manual);
         }
     }
 
     pub(super) fn secret_changed(&mut self) {
-        if matches!(*self.standing, Standing::Misconfigured { .. }) && !self.is_joinable() {
+        if matches!(self.seldom.standing, Standing::Misconfigured { .. }) && !self.is_joinable() {
             self.request(Trigger::Scheduled);
         }
     }
@@ -160,9 +163,9 @@ impl Machine {
 
     /// What has come due by now.
     pub(super) fn pass_time(&mut self, now: Now) {
-        let late = self.waiters.late_tokens(now);
+        let late = self.seldom.waiters.late_tokens(now);
         self.tell(late, Answer::Token(Waited::Look));
-        let late = self.waiters.late_verdicts(now);
+        let late = self.seldom.waiters.late_verdicts(now);
         let failed = Verdict::PassOn(PassOn::RefreshFailed);
         self.tell(late, Answer::Verdict(failed));
         if matches!(self.phase, Phase::Idle) {
@@ -187,7 +190,7 @@ impl Machine {
             return;
         }
         self.yielded = false;
-        if !self.waiters.is_empty() {
+        if !self.seldom.waiters.is_empty() {
             self.tell_failure(now, STOPPED, None);
         }
     }
@@ -195,9 +198,9 @@ impl Machine {
     /// Idle: begins what is to be begun.
     fn go_on(&mut self, now: Now) {
         let due = self.next.filter(|(at, _)| now.reached(*at));
-        if self.disconnecting.is_wanted() {
+        if self.seldom.disconnecting.is_wanted() {
             self.take_disconnection(now);
-        } else if let Some(connected) = self.connected.take() {
+        } else if let Some(connected) = self.seldom.connected.take() {
             let (waiter, sent, answer) = *connected;
             self.take_connection(now, waiter, sent, answer);
         } else if let (Some(trigger), false) = (self.again.take(), self.stopping) {
@@ -213,10 +216,10 @@ impl Machine {
 
     /// A token has come, or was taken over: everybody is answered.
     pub(super) fn tell_success(&mut self, now: Now, same: bool) {
-        let tokens = std::mem::take(&mut self.waiters.tokens);
+        let tokens = std::mem::take(&mut self.seldom.waiters.tokens);
         let ids = tokens.into_iter().map(|w| w.id).collect();
         self.tell(ids, Answer::Token(Waited::Look));
-        let verdicts = std::mem::take(&mut self.waiters.verdicts);
+        let verdicts = std::mem::take(&mut self.seldom.waiters.verdicts);
         let is_valid = self.has_valid(now);
         let (replays, rest): (Vec<_>, Vec<_>) = verdicts
             .into_iter()
@@ -231,7 +234,7 @@ impl Machine {
         self.tell(ids, Answer::Verdict(Verdict::Replay));
         let ids = rest.into_iter().map(|w| w.id).collect();
         self.tell(ids, Answer::Verdict(Verdict::PassOn(why)));
-        let manual = std::mem::take(&mut self.waiters.manual);
+        let manual = std::mem::take(&mut self.seldom.waiters.manual);
         self.tell(manual, Answer::Manual(ManualOutcome::Refreshed));
     }
 
@@ -249,18 +252,18 @@ impl Machine {
     /// begins after `pause`, go on waiting; `None`: nobody need wait.
     pub(super) fn tell_failure(&mut self, now: Now, what: &str, pause: Option<Duration>) {
         let ids = match pause {
-            Some(pause) => self.waiters.tokens_gone_by(now, pause),
+            Some(pause) => self.seldom.waiters.tokens_gone_by(now, pause),
             None => {
-                let tokens = std::mem::take(&mut self.waiters.tokens);
+                let tokens = std::mem::take(&mut self.seldom.waiters.tokens);
                 tokens.into_iter().map(|w| w.id).collect()
             }
         };
         self.tell(ids, Answer::Token(Waited::Look));
-        let verdicts = std::mem::take(&mut self.waiters.verdicts);
+        let verdicts = std::mem::take(&mut self.seldom.waiters.verdicts);
         let ids = verdicts.into_iter().map(|w| w.id).collect();
         let failed = Verdict::PassOn(PassOn::RefreshFailed);
         self.tell(ids, Answer::Verdict(failed));
-        let manual = std::mem::take(&mut self.waiters.manual);
+        let manual = std::mem::take(&mut self.seldom.waiters.manual);
         let failed = ManualOutcome::Failed(what.to_owned());
         self.tell(manual, Answer::Manual(failed));
     }

@@ -43,7 +43,7 @@ impl Machine {
         let (issued, expires) = (held.tokens.issued_at, held.tokens.expires_at);
         held.times.due = schedule::of_record(now, issued, expires, before, random).due;
         // A failed attempt's next one comes at its own time.
-        let is_planned = matches!(*self.standing, Standing::Fine)
+        let is_planned = matches!(self.seldom.standing, Standing::Fine)
             && matches!(self.next, Some((_, Trigger::Scheduled)));
         if is_planned && held.is_valid(now) && matches!(self.phase, Phase::Idle) && !self.yielded {
             self.next = held.times.due.map(|due| (due, Trigger::Scheduled));

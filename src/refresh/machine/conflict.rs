@@ -21,7 +21,7 @@ impl Machine {
             self.see(now, loaded.as_ref());
             return self.write_outcome();
         }
-        self.fresh = None;
+        self.seldom.fresh = None;
         self.store.force = false;
         self.store.give_up_ours();
         self.absorb(now, loaded);
@@ -37,7 +37,7 @@ impl Machine {
     /// was about to write. What a person did here yields only to a connection
     /// made later.
     fn gives_way_to(&self, theirs: Option<&Loaded>) -> bool {
-        let ours = self.fresh.as_deref().or(self.held.as_ref());
+        let ours = self.seldom.fresh.as_deref().or(self.held.as_ref());
         let theirs = theirs.map(|loaded| &loaded.record);
         match (ours, theirs.and_then(|record| record.tokens.as_ref())) {
             (Some(ours), Some(theirs)) => theirs.are_newer_than(&ours.tokens),

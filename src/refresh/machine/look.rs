@@ -10,7 +10,7 @@ use std::time::Duration;
 impl Machine {
     /// The record's version as this process last saw or wrote it.
     pub fn seen_version(&self) -> Option<u64> {
-        self.store.version
+        self.store.version()
     }
 
     /// Somebody wrote the record; a run that is under way is ended first.

@@ -190,7 +190,7 @@ pub enum Level {
 }
 
 /// The tokens that are held, with their times.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 struct Held {
     tokens: StoredTokens,
     times: Times,
@@ -205,14 +205,21 @@ struct Out(Vec<Action>);
 #[derive(Debug, Default, PartialEq)]
 struct Budgets([Budget; 2]);
 
-usually_default!(
-    Standing,
-    Trouble,
-    Budgets,
-    Disconnecting,
-    Waiters,
-    store_view::Pending
-);
+/// What few accounts have, or for a moment only: in one box, there while something is
+/// in it.
+#[derive(Debug, Default, PartialEq)]
+struct Seldom {
+    /// A refreshed grant whose answer is not durable yet.
+    fresh: Option<Box<Held>>,
+    connected: Option<Box<(WaiterId, Now, TokenAnswer)>>,
+    standing: Standing,
+    disconnecting: Disconnecting,
+    trouble: Trouble,
+    budgets: Budgets,
+    waiters: Waiters,
+}
+
+usually_default!(Seldom, store_view::Pending);
 
 /// One account's state. There may be very many: what is there only while
 /// something happens is boxed.
@@ -222,12 +229,9 @@ pub struct Machine {
     binding: Arc<dyn Binding>,
     dice: fastrand::Rng,
     held: Option<Held>,
-    /// A refreshed grant whose answer is not durable yet.
-    fresh: Option<Box<Held>>,
     generation: u64,
     /// An upstream has rejected the tokens of generations below this one.
     void_before: u64,
-    standing: Rare<Standing>,
     phase: Phase,
     trigger: Trigger,
     /// The next attempt, and what it will be called.
@@ -239,11 +243,7 @@ pub struct Machine {
     /// The record was written by somebody, and is to be read when nothing else
     /// is under way.
     look_wanted: bool,
-    connected: Option<Box<(WaiterId, Now, TokenAnswer)>>,
-    disconnecting: Rare<Disconnecting>,
-    trouble: Rare<Trouble>,
-    budgets: Rare<Budgets>,
-    waiters: Rare<Waiters>,
+    seldom: Rare<Seldom>,
     store: StoreView,
     published: Option<Publication>,
     first_attempt_ended: bool,
@@ -260,21 +260,15 @@ impl Machine {
             binding,
             dice: fastrand::Rng::with_seed(seed),
             held: None,
-            fresh: None,
             generation: 0,
             void_before: 0,
-            standing: Rare::default(),
             phase: Phase::Idle,
             trigger: Trigger::Initial,
             next: None,
             yielded: false,
             again: None,
             look_wanted: false,
-            connected: None,
-            disconnecting: Rare::default(),
-            trouble: Rare::default(),
-            budgets: Rare::default(),
-            waiters: Rare::default(),
+            seldom: Rare::default(),
             store: StoreView::default(),
             published: None,
             first_attempt_ended: false,
@@ -322,11 +316,7 @@ impl Machine {
     }
 
     fn tidy(&mut self) {
-        self.disconnecting.tidy();
-        self.standing.tidy();
-        self.trouble.tidy();
-        self.budgets.tidy();
-        self.waiters.tidy();
+        self.seldom.tidy();
         self.store.tidy();
     }
 
@@ -344,7 +334,7 @@ impl Machine {
         let save = self.store.pending.save_at.filter(|_| idle);
         // One thing is begun at a time, and may have been nothing.
         let left_over = (idle && self.is_wanted()).then(|| now.after(Duration::ZERO));
-        let waiting = self.waiters.first_deadline(now);
+        let waiting = self.seldom.waiters.first_deadline(now);
         [expiry, attempt, save, waiting, left_over]
             .into_iter()
             .flatten()
@@ -352,8 +342,8 @@ impl Machine {
     }
 
     fn is_wanted(&self) -> bool {
-        self.disconnecting.is_wanted()
-            || self.connected.is_some()
+        self.seldom.disconnecting.is_wanted()
+            || self.seldom.connected.is_some()
             || (!self.stopping && (self.again.is_some() || self.look_wanted))
     }
 
@@ -376,9 +366,9 @@ impl Machine {
     }
 
     fn priority(&self) -> Rank {
-        let nobody_waits = self.waiters.verdicts.is_empty()
-            && self.waiters.tokens.is_empty()
-            && self.waiters.manual.is_empty();
+        let nobody_waits = self.seldom.waiters.verdicts.is_empty()
+            && self.seldom.waiters.tokens.is_empty()
+            && self.seldom.waiters.manual.is_empty();
         let expiry = self.held.as_ref().map(|h| h.tokens.expires_at);
         (nobody_waits, expiry.flatten().unwrap_or_default())
     }
@@ -390,23 +380,23 @@ impl Machine {
 
     /// How many requests wait for a token.
     pub fn token_waiters(&self) -> usize {
-        self.waiters.tokens.len()
+        self.seldom.waiters.tokens.len()
     }
 
     /// Forgets those who have gone away.
     pub fn forget(&mut self, gone: &dyn Fn(WaiterId) -> bool) {
-        self.waiters.forget(gone);
-        self.waiters.tidy();
+        self.seldom.waiters.forget(gone);
+        self.seldom.tidy();
     }
 
     /// True when a change of the client secret's file is worth knowing.
     pub fn awaits_secret(&self) -> bool {
-        matches!(*self.standing, Standing::Misconfigured { .. })
+        matches!(self.seldom.standing, Standing::Misconfigured { .. })
     }
 
     /// The account's state in one word.
     pub fn state(&self, now: Now) -> AccountState {
-        match *self.standing {
+        match self.seldom.standing {
             Standing::Misconfigured { .. } => AccountState::Misconfigured,
             Standing::Dead { .. } => AccountState::ReconnectRequired,
             Standing::NotConnected => AccountState::NotConnected,
@@ -433,7 +423,8 @@ impl Machine {
 
     /// Why the last attempt failed, else why its tokens are only in memory.
     pub fn last_error(&self) -> Option<&LastError> {
-        self.trouble
+        self.seldom
+            .trouble
             .last_error
             .as_ref()
             .or(self.store.pending.unsaved.as_ref())
@@ -441,7 +432,8 @@ impl Machine {
 
     /// When the next token request is due, unless one is under way.
     pub fn next_attempt(&self) -> Option<Moment> {
-        let asks = !matches!(*self.standing, Standing::NotConnected) && !self.is_certainly_dead();
+        let asks =
+            !matches!(self.seldom.standing, Standing::NotConnected) && !self.is_certainly_dead();
         self.next.map(|(at, _)| at).filter(|_| asks)
     }
 
@@ -471,8 +463,8 @@ impl Machine {
 
     fn budget(&mut self, status: RejectedStatus) -> &mut Budget {
         match status {
-            RejectedStatus::Unauthorized => &mut self.budgets.0[0],
-            RejectedStatus::Forbidden => &mut self.budgets.0[1],
+            RejectedStatus::Unauthorized => &mut self.seldom.budgets.0[0],
+            RejectedStatus::Forbidden => &mut self.seldom.budgets.0[1],
         }
     }
 
@@ -497,7 +489,7 @@ impl Machine {
                 generation: held.generation,
                 expiry: held.times.expiry,
             },
-            _ => Publication::Unavailable(self.standing.unavailable()),
+            _ => Publication::Unavailable(self.seldom.standing.unavailable()),
         };
         if self.published.as_ref() != Some(&publication) {
             self.published = Some(publication.clone());

@@ -50,10 +50,10 @@ impl Machine {
         self.store.pending.intent = None;
         self.store.pending.leased_intent = None;
         self.store.dirty = true;
-        self.trouble.unreadable = 0;
-        self.trouble.last_error = None;
-        *self.standing = Standing::Fine;
-        self.fresh = Some(Box::new(fresh));
+        self.seldom.trouble.unreadable = 0;
+        self.seldom.trouble.last_error = None;
+        self.seldom.standing = Standing::Fine;
+        self.seldom.fresh = Some(Box::new(fresh));
         if !self.is_personal() {
             self.install_fresh(now);
         }
@@ -97,14 +97,14 @@ impl Machine {
 
     /// Shows the new token and answers everybody.
     pub(super) fn install_fresh(&mut self, now: Now) {
-        let Some(fresh) = self.fresh.take() else {
+        let Some(fresh) = self.seldom.fresh.take() else {
             return;
         };
         let same = self.is_same(&fresh);
         self.tell_of(&fresh);
         self.generation = self.replaced_by(fresh.generation);
         self.held = Some(*fresh);
-        *self.standing = Standing::Fine;
+        self.seldom.standing = Standing::Fine;
         self.plan(now);
         self.next = self.next.map(|(at, trigger)| (no_sooner(now, at), trigger));
         self.publish(now);
@@ -115,7 +115,7 @@ impl Machine {
     /// it is void once there is another.
     pub(super) fn replaced_by(&mut self, generation: u64) -> u64 {
         let held = self.generation;
-        let mut rejected = self.waiters.verdicts.iter().map(|w| w.generation);
+        let mut rejected = self.seldom.waiters.verdicts.iter().map(|w| w.generation);
         if generation > held && rejected.any(|generation| generation == held) {
             self.void_before = generation;
         }
@@ -146,7 +146,7 @@ impl Machine {
     pub(super) fn fail(&mut self, now: Now, failure: Failure) {
         let outcome = self.judge(now, &failure);
         self.act(Action::Count(self.trigger, outcome));
-        let what = match &*self.standing {
+        let what = match &self.seldom.standing {
             Standing::Dead { cause, .. } if outcome == Outcome::Dead => cause.to_string(),
             _ => failure.what,
         };
@@ -155,10 +155,11 @@ impl Machine {
             _ => Level::Warn,
         };
         self.log(level, what.clone());
-        self.trouble.last_error = Some(LastError { at: now.wall, what });
+        self.seldom.trouble.last_error = Some(LastError { at: now.wall, what });
         self.first_attempt_ended |= outcome != Outcome::Transient;
         self.publish(now);
         let what = self
+            .seldom
             .trouble
             .last_error
             .as_ref()
@@ -172,13 +173,13 @@ impl Machine {
     fn judge(&mut self, now: Now, failure: &Failure) -> Outcome {
         match failure.kind {
             FailureKind::Unreadable => {
-                self.trouble.unreadable = self.trouble.unreadable.saturating_add(1)
+                self.seldom.trouble.unreadable = self.seldom.trouble.unreadable.saturating_add(1)
             }
-            FailureKind::Dead | FailureKind::Misconfigured => self.trouble.unreadable = 0,
+            FailureKind::Dead | FailureKind::Misconfigured => self.seldom.trouble.unreadable = 0,
             // Says nothing about the grant, neither way.
             FailureKind::Transient => {}
         }
-        let refused = self.trouble.unreadable >= MOST_UNREADABLE;
+        let refused = self.seldom.trouble.unreadable >= MOST_UNREADABLE;
         let what = failure.what.as_str();
         match failure.kind {
             FailureKind::Dead if self.is_personal() => {
@@ -188,7 +189,7 @@ impl Machine {
             FailureKind::Unreadable if refused && self.is_personal() => {
                 let cause = format!(
                     "{what}; so it went {} times in a row: connect this account again",
-                    self.trouble.unreadable
+                    self.seldom.trouble.unreadable
                 );
                 self.die(now, cause, false)
             }
@@ -201,17 +202,17 @@ impl Machine {
     }
 
     fn pause(&mut self, now: Now, what: &str, retry_after: Option<Duration>) -> Outcome {
-        if matches!(*self.standing, Standing::Dead { .. }) {
+        if matches!(self.seldom.standing, Standing::Dead { .. }) {
             self.look_again(now);
             return Outcome::Transient;
         }
-        let pause = self.trouble.pauses.next(self.dice.f64());
+        let pause = self.seldom.trouble.pauses.next(self.dice.f64());
         let pause = retry_after.map_or(pause, |asked| {
             // A fleet that was sent away together should not come back together.
             asked.max(pause) + Duration::from_secs(1).mul_f64(self.dice.f64())
         });
         let retry_at = now.after(pause);
-        *self.standing = Standing::Pausing {
+        self.seldom.standing = Standing::Pausing {
             cause: Arc::from(what),
             retry_at: retry_at.wall,
         };
@@ -221,7 +222,7 @@ impl Machine {
 
     fn misconfigured(&mut self, now: Now, what: &str) -> Outcome {
         let retry_at = now.after(self.earlier(MISCONFIGURED_PAUSE));
-        *self.standing = Standing::Misconfigured {
+        self.seldom.standing = Standing::Misconfigured {
             cause: Arc::from(what),
             retry_at: retry_at.wall,
         };
@@ -230,7 +231,7 @@ impl Machine {
     }
 
     fn die(&mut self, now: Now, cause: String, certain: bool) -> Outcome {
-        *self.standing = Standing::Dead {
+        self.seldom.standing = Standing::Dead {
             cause: Arc::from(cause),
             certain,
         };
@@ -260,7 +261,7 @@ impl Machine {
 
     /// Nothing is under way and nothing is wrong: what comes next?
     pub(super) fn plan(&mut self, now: Now) {
-        self.trouble.pauses.reset();
+        self.seldom.trouble.pauses.reset();
         let held = self.held.as_ref();
         let due = held.and_then(|h| h.times.due);
         let is_valid = held.is_some_and(|h| h.is_valid(now));
@@ -283,7 +284,7 @@ impl Machine {
 
     /// No valid token, and none can be had without a person.
     pub(super) fn cannot_refresh(&mut self, now: Now) {
-        *self.standing = match self.held {
+        self.seldom.standing = match self.held {
             None => Standing::NotConnected,
             Some(_) => Standing::Dead {
                 cause: Arc::from(
@@ -298,7 +299,7 @@ impl Machine {
     /// Nothing can be asked of the server (or not for long): look for what
     /// another process may have got.
     fn look_again(&mut self, now: Now) {
-        let pause = match *self.standing {
+        let pause = match self.seldom.standing {
             Standing::Dead { certain: false, .. } => DOUBTFUL_PAUSE,
             _ => LOOK_PAUSE,
         };
@@ -311,7 +312,7 @@ impl Machine {
     }
 
     pub(super) fn adopt_standing(&mut self, record: &AccountRecord) {
-        *self.standing = match &record.dead {
+        self.seldom.standing = match &record.dead {
             Some(cause) => Standing::Dead {
                 cause: Arc::from(cause.as_str()),
                 certain: true,
@@ -319,15 +320,15 @@ impl Machine {
             None => Standing::Fine,
         };
         let error = record.last_error.clone();
-        self.trouble.last_error = error.map(|(at, what)| LastError { at, what });
+        self.seldom.trouble.last_error = error.map(|(at, what)| LastError { at, what });
     }
 
     pub(super) fn is_certainly_dead(&self) -> bool {
-        matches!(*self.standing, Standing::Dead { certain: true, .. })
+        matches!(self.seldom.standing, Standing::Dead { certain: true, .. })
     }
 
     pub(super) fn certain_death(&self) -> Option<String> {
-        match &*self.standing {
+        match &self.seldom.standing {
             Standing::Dead {
                 cause,
                 certain: true,
@@ -338,7 +339,7 @@ impl Machine {
 
     /// Why no token can be fetched, in words.
     pub(super) fn why_not(&self) -> String {
-        match &*self.standing {
+        match &self.seldom.standing {
             Standing::Dead { cause, .. } | Standing::Misconfigured { cause, .. } => {
                 cause.to_string()
             }
@@ -352,7 +353,7 @@ impl Machine {
     }
 
     fn last_failed(&self) -> bool {
-        !matches!(*self.standing, Standing::Fine)
+        !matches!(self.seldom.standing, Standing::Fine)
     }
 }
 

@@ -28,21 +28,21 @@ impl Disconnecting {
 impl Machine {
     pub(super) fn connect(&mut self, now: Now, waiter: WaiterId, sent: Now, answer: TokenAnswer) {
         self.drop_connection("the account was connected once more meanwhile");
-        self.connected = Some(Box::new((waiter, sent, answer)));
+        self.seldom.connected = Some(Box::new((waiter, sent, answer)));
         self.interrupt();
         self.pass_time(now);
     }
 
     pub(super) fn disconnect(&mut self, now: Now, waiter: WaiterId) {
         self.drop_connection("the account was disconnected meanwhile");
-        self.disconnecting.wanted.push(waiter);
+        self.seldom.disconnecting.wanted.push(waiter);
         self.interrupt();
         self.pass_time(now);
     }
 
     /// A connection that has not been taken in yet will not be.
     fn drop_connection(&mut self, why: &str) {
-        if let Some((waiter, ..)) = self.connected.take().map(|connected| *connected) {
+        if let Some((waiter, ..)) = self.seldom.connected.take().map(|connected| *connected) {
             let failed = ManualOutcome::Failed(why.to_owned());
             self.tell(vec![waiter], Answer::Manual(failed));
         }
@@ -65,10 +65,14 @@ impl Machine {
         sent: Now,
         answer: TokenAnswer,
     ) {
-        self.budgets.0.iter_mut().for_each(super::Budget::reset);
+        self.seldom
+            .budgets
+            .0
+            .iter_mut()
+            .for_each(super::Budget::reset);
         self.trigger = Trigger::Manual;
         self.store.force = true;
-        self.waiters.manual.push(waiter);
+        self.seldom.waiters.manual.push(waiter);
         if let Some(held) = &mut self.held {
             // Another person may have signed in: nothing of the old grant is
             // to be mixed with the new one.
@@ -80,16 +84,16 @@ impl Machine {
 
     /// Forgets the tokens, here and in the store.
     pub(super) fn take_disconnection(&mut self, now: Now) {
-        let wanted = std::mem::take(&mut self.disconnecting.wanted);
-        self.disconnecting.storing.extend(wanted);
+        let wanted = std::mem::take(&mut self.seldom.disconnecting.wanted);
+        self.seldom.disconnecting.storing.extend(wanted);
         if let Some(held) = self.held.take() {
-            self.disconnecting.forgotten = Some(Box::new(held.tokens));
+            self.seldom.disconnecting.forgotten = Some(Box::new(held.tokens));
             self.log(Level::Info, "was disconnected");
         }
-        self.fresh = None;
+        self.seldom.fresh = None;
         self.again = None;
-        self.trouble.unreadable = 0;
-        self.trouble.last_error = None;
+        self.seldom.trouble.unreadable = 0;
+        self.seldom.trouble.last_error = None;
         self.short_life = false;
         self.first_attempt_ended = true;
         self.store.pending.intent = None;
@@ -103,11 +107,11 @@ impl Machine {
 
     /// A write has ended: whoever waits for a disconnection is told.
     pub(super) fn tell_disconnected(&mut self, failure: Option<&str>) {
-        let waiters = std::mem::take(&mut self.disconnecting.storing);
+        let waiters = std::mem::take(&mut self.seldom.disconnecting.storing);
         if waiters.is_empty() {
             return;
         }
-        let forgotten = self.disconnecting.forgotten.take();
+        let forgotten = self.seldom.disconnecting.forgotten.take();
         let answer = match failure {
             None => Ok(forgotten.map(|tokens| *tokens)),
             Some(why) => Err(why.to_owned()),
@@ -123,7 +127,7 @@ impl Machine {
             && self.held.take().is_some()
         {
             self.log(Level::Info, "was disconnected by another process");
-            *self.standing = Standing::Fine;
+            self.seldom.standing = Standing::Fine;
         }
     }
 }

@@ -68,7 +68,7 @@ impl Machine {
     pub(super) fn is_joinable(&self) -> bool {
         match self.phase {
             Phase::Idle => self.yielded,
-            Phase::Storing | Phase::Resolving => self.fresh.is_some(),
+            Phase::Storing | Phase::Resolving => self.seldom.fresh.is_some(),
             // It may bring nothing: whoever wants a token asks for a run.
             Phase::Looking => false,
             _ => true,
@@ -151,7 +151,7 @@ impl Machine {
         else {
             return false;
         };
-        let rejected = self.waiters.verdicts.iter();
+        let rejected = self.seldom.waiters.verdicts.iter();
         self.trigger != Trigger::Manual
             && rejected.map(|w| w.generation).all(|g| g < held.generation)
     }
@@ -169,11 +169,11 @@ impl Machine {
         else {
             return false;
         };
-        let is_own = Some(intent.fencing) == self.store.own_fencing;
+        let is_own = self.store.is_own(intent.fencing);
         let in_grace = !intent.again && now.wall.since(intent.started_at) < self.rules.reuse_grace;
         let is_asked = matches!(self.trigger, Trigger::Rejected | Trigger::Manual)
-            || !self.waiters.verdicts.is_empty()
-            || !self.waiters.manual.is_empty();
+            || !self.seldom.waiters.verdicts.is_empty()
+            || !self.seldom.waiters.manual.is_empty();
         !is_own && !in_grace && !is_asked && self.has_valid(now)
     }
 
@@ -209,7 +209,7 @@ impl Machine {
         self.store.pending.leased_intent.clone_from(&record.intent);
         self.phase = Phase::Leasing;
         self.act(Action::Write {
-            expected: self.store.version,
+            expected: self.store.version(),
             lease,
             record: Box::new(record),
         });
@@ -323,7 +323,7 @@ impl Machine {
         }
         self.phase = Phase::Storing;
         self.act(Action::Write {
-            expected: self.store.version,
+            expected: self.store.version(),
             lease: self.store.released(&self.rules),
             record: Box::new(self.record()),
         });
@@ -365,7 +365,7 @@ impl Machine {
         } else {
             Level::Warn
         };
-        let what = if self.held.is_none() && self.fresh.is_none() {
+        let what = if self.held.is_none() && self.seldom.fresh.is_none() {
             "it was disconnected, and a restart now would bring its tokens back"
         } else {
             "the new token is only in memory, and a restart now would lose it"

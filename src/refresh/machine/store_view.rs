@@ -7,6 +7,7 @@ use crate::base::clock::{Moment, Now, Wall};
 use crate::refresh::record::Intent;
 use crate::refresh::status::LastError;
 use crate::store::Lease;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 /// A lease outlives the longest token request by this. The kill tests leave
@@ -20,12 +21,12 @@ const LEASE_MARGIN: Duration = if cfg!(all(feature = "fault-points", not(test)))
 /// The record as this process last saw or wrote it.
 #[derive(Debug, Default)]
 pub struct StoreView {
-    /// `None`: there is no record.
-    pub version: Option<u64>,
+    /// `None`: there is no record. The first one has version 1.
+    version: Option<NonZeroU64>,
     /// The highest fencing number seen.
     pub fencing: u64,
     /// The fencing number of the last lease that this process took.
-    pub own_fencing: Option<u64>,
+    own_fencing: Option<NonZeroU64>,
     /// False while the store can't be used: then nothing is written either.
     pub usable: bool,
     /// The tokens in memory are not in the record yet.
@@ -50,7 +51,7 @@ pub struct Pending {
     /// Conflicts in a row.
     pub conflicts: u32,
     /// The lease that this machine took before the present one.
-    own_before: Option<u64>,
+    own_before: Option<NonZeroU64>,
     /// Another's lease, and when it was first seen: another process's, or of this
     /// one's machine that had the account before it was removed and put back, and
     /// may be sending the same refresh token still.
@@ -74,6 +75,16 @@ impl Default for Pending {
 }
 
 impl StoreView {
+    /// That of the record; `None`: there is none.
+    pub fn version(&self) -> Option<u64> {
+        self.version.map(NonZeroU64::get)
+    }
+
+    /// True for the number of the last lease that this process took.
+    pub fn is_own(&self, fencing: u64) -> bool {
+        self.own_fencing.is_some_and(|own| own.get() == fencing)
+    }
+
     /// Takes in what a read has shown; true when the record is not the one
     /// that was last seen or written here. `is_ours`: its tokens are this client's.
     pub fn saw(
@@ -84,14 +95,14 @@ impl StoreView {
         is_ours: bool,
         rules: &Rules,
     ) -> bool {
-        let changed = self.version != version;
+        let changed = self.version() != version;
         self.usable = true;
-        self.version = version;
+        self.version = version.and_then(NonZeroU64::new);
         if let Some(lease) = &lease {
             self.fencing = self.fencing.max(lease.fencing);
         }
         let is_foreign = |lease: &Lease| match *lease.owner == *rules.owner {
-            true => is_ours && self.own_fencing != Some(lease.fencing),
+            true => is_ours && !self.is_own(lease.fencing),
             false => true,
         };
         let foreign = lease.filter(|l| is_foreign(l) && now.wall < l.deadline);
@@ -115,7 +126,7 @@ impl StoreView {
     pub fn take_lease(&mut self, now: Now, rules: &Rules) -> Lease {
         self.fencing += 1;
         self.pending.own_before = self.own_fencing;
-        self.own_fencing = Some(self.fencing);
+        self.own_fencing = NonZeroU64::new(self.fencing);
         Lease {
             owner: (*rules.owner).to_owned(),
             fencing: self.fencing,
@@ -145,7 +156,7 @@ impl StoreView {
 
     /// The record was written.
     pub fn written(&mut self, version: u64) {
-        self.version = Some(version);
+        self.version = NonZeroU64::new(version);
         self.pending.own_before = None;
         self.give_up_ours();
         self.force = false;
