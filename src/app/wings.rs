@@ -8,6 +8,7 @@ use crate::admin::Site;
 use crate::base::clock::SystemClock;
 use crate::base::id::AccountKey;
 use crate::config::checked::{Config, SharedRoutes};
+use crate::net::awake;
 use crate::net::dial::Dialer;
 use crate::proxy::{self, Listening, Seam, Workers};
 use crate::refresh::issuers::Fetchers;
@@ -84,7 +85,7 @@ pub async fn start(
         limits: config.limits.clone(),
         token_wait: config.refresh.token_wait,
         workers: config.workers.count,
-        spins: config.workers.spin,
+        spins: config.workers.spin.unwrap_or_else(awake::pays),
         io,
         access: parts.access,
         traces: parts.traces,

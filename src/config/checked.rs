@@ -347,8 +347,8 @@ pub struct Workers {
     /// OS threads for requests; at least 1.
     pub count: usize,
     pub io: Io,
-    /// They stay awake for answers that come at once.
-    pub spin: bool,
+    /// Whether they stay awake for answers that come at once; `None`: where that pays.
+    pub spin: Option<bool>,
 }
 
 /// How workers wait for sockets.

@@ -32,6 +32,30 @@ pub fn enable_for(limit: Duration) {
     SPIN.set(Some(Spin::new(limit)));
 }
 
+/// Whether that may pay for itself: not where processor time is rationed, for the
+/// ration would be used up, and not where the other side needs the only processor.
+#[must_use]
+pub fn pays() -> bool {
+    let usable = std::thread::available_parallelism().map_or(1, usize::from);
+    let (allowed, there_are) = processors(usable);
+    usable >= allowed && there_are > 1
+}
+
+/// How many this process may run on, whatever its quota, and how many there are.
+#[cfg(target_os = "linux")]
+fn processors(usable: usize) -> (usize, usize) {
+    let allowed = rustix::thread::sched_getaffinity(None);
+    let allowed = allowed.map_or(usable, |set| set.count() as usize);
+    let online = std::fs::read_to_string("/sys/devices/system/cpu/online");
+    let is_list = online.is_ok_and(|list| list.contains(['-', ',']));
+    (allowed, allowed.max(1 + usize::from(is_list)))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn processors(usable: usize) -> (usize, usize) {
+    (usable, usable)
+}
+
 /// Whether it does.
 #[must_use]
 pub fn is_enabled() -> bool {

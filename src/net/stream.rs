@@ -219,7 +219,29 @@ impl Trouble {
     }
 }
 
+impl UpstreamStream {
+    /// What all of it goes over.
+    fn innermost(&self) -> &Stream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.inner().get_ref().0.inner(),
+            Self::Within(stream) => stream.inner().get_ref().0.inner().innermost(),
+        }
+    }
+}
+
 impl ReadDecides<UpstreamStream> {
+    /// True where a worker that stays awake sees what comes: a ring has no part in
+    /// Unix sockets.
+    #[must_use]
+    pub fn is_looked_for(&self) -> bool {
+        match self.stream.innermost() {
+            #[cfg(target_os = "linux")]
+            Stream::Unix(_) => ring::current().is_none(),
+            _ => true,
+        }
+    }
+
     /// The connection itself, where nothing is laid over it.
     pub fn plain(&mut self) -> Option<&mut Stream> {
         match &mut self.stream {

@@ -5,7 +5,7 @@ use std::thread;
 
 /// One worker, with an upstream that answers `/api/held` once the gate opens and
 /// everything else at once.
-fn started(spin: bool, gate: &Gate) -> (AuthServer, Server, Sidekey) {
+fn started(spin: &str, gate: &Gate) -> (AuthServer, Server, Sidekey) {
     let auth = AuthServer::start();
     let held = gate.clone();
     let upstream = Server::start(move |request| match request.target.ends_with("/held") {
@@ -19,7 +19,7 @@ fn started(spin: bool, gate: &Gate) -> (AuthServer, Server, Sidekey) {
 
 #[test]
 fn an_answer_that_does_not_come_holds_up_nobody() {
-    for spin in [true, false] {
+    for spin in ["on", "off", "auto"] {
         let gate = Gate::closed();
         let (_auth, _upstream, sidekey) = started(spin, &gate);
         let mut quick = Conn::to(sidekey.proxy);
@@ -40,7 +40,7 @@ fn an_answer_that_does_not_come_holds_up_nobody() {
 
 #[test]
 fn many_at_once_all_get_their_own_answers() {
-    for spin in [true, false] {
+    for spin in ["on", "off", "auto"] {
         let (_auth, _upstream, sidekey) = started(spin, &Gate::closed());
         let proxy = sidekey.proxy;
         let callers: Vec<_> = (0..8)

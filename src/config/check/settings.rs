@@ -223,7 +223,11 @@ pub(super) fn workers(reader: &Reader<'_, '_>) -> Option<Workers> {
         "io_uring" => Io::Ring,
         _ => Io::Auto,
     };
-    let spin = workers.boolean("spin");
+    let spin = match workers.choice("spin") {
+        "on" => Some(true),
+        "off" => Some(false),
+        _ => None,
+    };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let Some(scalar) = workers.text("count").filter(|s| s.text != "auto") else {
         return Some(Workers {

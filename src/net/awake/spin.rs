@@ -13,6 +13,8 @@ const SOON: u32 = 80_000;
 const MOST: u32 = 200_000;
 /// Requests that are not tried after a failure, at most.
 const MOST_SKIPPED: u16 = 1024;
+/// Parts of a request, in which they are counted.
+const PART: u16 = 16;
 
 /// One thread's decisions.
 #[derive(Debug)]
@@ -21,7 +23,8 @@ pub struct Spin {
     average: u32,
     /// Requests that are still not tried.
     skip: u16,
-    /// How many are not after the next failure.
+    /// How many are not after the next failure: one for which an answer did not come.
+    /// In parts.
     penalty: u16,
     limit: Duration,
     /// Of the current try; 0 is none's.
@@ -45,7 +48,7 @@ impl Spin {
         Self {
             average: SOON,
             skip: 0,
-            penalty: 1,
+            penalty: PART,
             limit,
             number: UNTRIED,
             awaited: 0,
@@ -85,7 +88,8 @@ impl Spin {
         self.awaited -= 1;
         if has_come {
             self.has_come = true;
-            self.penalty = 1;
+            // So where three in ten don't come, it ends up with the highest.
+            self.penalty = (self.penalty - self.penalty / 4).max(PART);
         }
     }
 
@@ -114,10 +118,8 @@ impl Spin {
             return true;
         }
         self.awaited = 0;
-        if !self.has_come {
-            self.skip = self.penalty;
-            self.penalty = (2 * self.penalty).min(MOST_SKIPPED);
-        }
+        self.skip = self.penalty / PART;
+        self.penalty = (2 * self.penalty).min(MOST_SKIPPED * PART);
         false
     }
 }
@@ -197,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn after_failures_requests_are_skipped_and_one_success_forgives() {
+    fn after_failures_requests_are_skipped_and_successes_forgive() {
         let (mut spin, mut now) = (quick(), Instant::now());
         let tried = (0..20_000).filter(|_| fails(&mut spin, &mut now)).count();
         // Eleven until 1 + 2 + … + 1024 are skipped, then one in 1025.
@@ -205,10 +207,30 @@ mod tests {
         while !spin.is_on() {
             spin.sent();
         }
+        for _ in 0..24 {
+            spin.ended(spin.number, true);
+            assert_ne!(spin.sent(), UNTRIED);
+        }
         spin.ended(spin.number, true);
         assert!(fails(&mut spin, &mut now));
         assert!(!fails(&mut spin, &mut now));
         assert!(fails(&mut spin, &mut now));
+    }
+
+    #[test]
+    fn where_an_answer_of_each_pair_is_late_few_are_tried() {
+        let (mut spin, mut now) = (quick(), Instant::now());
+        let mut tried = 0;
+        for _ in 0..5_000 {
+            let (soon, late) = (spin.sent(), spin.sent());
+            tried += u32::from(soon != UNTRIED);
+            spin.ended(soon, true);
+            while spin.goes_on(now) {
+                now += LIMIT / 4;
+            }
+            spin.ended(late, true);
+        }
+        assert!(tried < 50, "{tried}");
     }
 
     #[test]

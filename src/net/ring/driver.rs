@@ -294,7 +294,11 @@ impl Driver {
                 std::hint::spin_loop();
             }
         }
-        Outlook::Nothing
+        // It may have come while nothing of this ran.
+        match self.uring.completion().is_empty() {
+            true => Outlook::Nothing,
+            false => Outlook::Completed,
+        }
     }
 
     fn send_listed(&mut self) {

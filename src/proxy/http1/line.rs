@@ -192,7 +192,8 @@ impl Line {
     ) -> Result<Answer, Failure> {
         let mut content = content;
         let mut is_begun = false;
-        let awaited = awake::awaits();
+        let is_looked_for = self.0.borrow().io.is_looked_for();
+        let awaited = is_looked_for.then(awake::awaits);
         let answer = poll_fn(|cx| {
             let mut wire = self.0.borrow_mut();
             if !std::mem::replace(&mut is_begun, true) && turn::at_end(&self.0) {
@@ -205,7 +206,9 @@ impl Line {
             answer
         });
         let answer = answer.await?;
-        awaited.came();
+        if let Some(awaited) = awaited {
+            awaited.came();
+        }
         {
             let mut wire = self.0.borrow_mut();
             // What came before the request was sent is no answer to it.

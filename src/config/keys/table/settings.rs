@@ -34,6 +34,7 @@ pub(super) static LOG: Section = Section {
 };
 
 static AUTO: &[Choice] = &[now("auto")];
+static SPIN: &[Choice] = &[now("auto"), now("on"), now("off")];
 static IO: &[Choice] = &[now("auto"), now("epoll"), now("io_uring")];
 
 pub(super) static WORKERS: Section = Section {
@@ -54,10 +55,11 @@ pub(super) static WORKERS: Section = Section {
         ),
         key(
             "spin",
-            Bool,
-            Default("true"),
-            "Whether a worker stays awake for an answer, for at most 50 µs, while answers come that soon, \
-             as from an upstream on the same machine; `false` lets it sleep at once, always.",
+            Kind::Choice(SPIN),
+            Default("auto"),
+            "Whether a worker stays awake for an answer, for at most 50 µs a request, while answers come \
+             within 80 µs on the average, as from an upstream on the same machine; `off` lets it sleep at \
+             once, `auto` does so where the process has a quota of processor time or one processor is all.",
         ),
     ],
 };
