@@ -53,6 +53,11 @@ impl Share {
         result
     }
 
+    /// Others may have it.
+    pub fn give_back(&mut self) {
+        self.set(false);
+    }
+
     fn set(&mut self, taken: bool) {
         match (self.taken, taken) {
             (false, true) => TAKEN.set(TAKEN.get() + 1),

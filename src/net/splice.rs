@@ -32,12 +32,7 @@ mod nowhere {
             match *self {}
         }
 
-        pub fn poll_fill(
-            &mut self,
-            _: &mut Stream,
-            _: u64,
-            _: &mut Context<'_>,
-        ) -> Poll<Option<usize>> {
+        pub fn fill(&mut self, _: &mut Stream, _: u64) -> Option<usize> {
             match *self {}
         }
 

@@ -119,17 +119,17 @@ impl Stream {
     }
 }
 
-/// Hands a ready socket to `$work` until that is not told to wait.
+/// Hands a socket that may have room to `give` until that is not told to wait.
 #[cfg(target_os = "linux")]
-macro_rules! once_ready {
-    ($socket:expr, $poll_ready:ident, $interest:ident, $cx:ident, $work:ident) => {
+macro_rules! given {
+    ($socket:expr, $cx:ident, $give:ident) => {
         loop {
             let socket = $socket;
-            ready!(socket.$poll_ready($cx))?;
-            let worked = socket.try_io(Interest::$interest, || $work(socket.as_fd()));
-            match worked.as_ref().map_err(io::Error::kind) {
-                Err(io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-                _ => return Poll::Ready(worked),
+            ready!(socket.poll_write_ready($cx))?;
+            let given = socket.try_io(Interest::WRITABLE, || $give(socket.as_fd()));
+            match given.as_ref().map_err(io::Error::kind) {
+                Err(io::ErrorKind::WouldBlock) => {}
+                _ => return Poll::Ready(given),
             }
         }
     };
@@ -137,24 +137,25 @@ macro_rules! once_ready {
 
 #[cfg(target_os = "linux")]
 impl Stream {
-    /// Has `take` take what has come out of the socket itself; an error also where
-    /// that can only be read.
+    /// Has `take` take what has come out of the socket itself, if something may be here.
     ///
     /// # Errors
-    /// As `take`'s.
-    pub fn poll_taken(
-        &mut self,
-        cx: &mut Context<'_>,
-        mut take: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
+    /// As `take`'s; that it would block where it has to be read instead. That alone
+    /// wakes whoever waits for more.
+    pub fn try_take(
+        &self,
+        take: impl FnOnce(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> io::Result<usize> {
         match self {
             Self::Poll(stream) => {
-                once_ready!(stream.inner(), poll_read_ready, READABLE, cx, take)
+                let socket = stream.inner();
+                socket.try_io(Interest::READABLE, || take(socket.as_fd()))
             }
             Self::Unix(stream) => {
-                once_ready!(stream.inner(), poll_read_ready, READABLE, cx, take)
+                let socket = stream.inner();
+                socket.try_io(Interest::READABLE, || take(socket.as_fd()))
             }
-            Self::Ring(stream) => stream.poll_taken(cx, take),
+            Self::Ring(stream) => stream.try_take(take),
         }
     }
 
@@ -169,10 +170,10 @@ impl Stream {
     ) -> Poll<io::Result<usize>> {
         match self {
             Self::Poll(stream) => {
-                once_ready!(stream.inner(), poll_write_ready, WRITABLE, cx, give)
+                given!(stream.inner(), cx, give)
             }
             Self::Unix(stream) => {
-                once_ready!(stream.inner(), poll_write_ready, WRITABLE, cx, give)
+                given!(stream.inner(), cx, give)
             }
             Self::Ring(stream) => stream.poll_given(cx, give),
         }
@@ -242,8 +243,10 @@ impl ReadDecides<UpstreamStream> {
         }
     }
 
-    /// The connection itself, where nothing is laid over it.
+    /// The connection itself, where nothing is laid over it: what goes past this has
+    /// no share in large reads.
     pub fn plain(&mut self) -> Option<&mut Stream> {
+        self.share.give_back();
         match &mut self.stream {
             UpstreamStream::Plain(stream) => Some(stream),
             UpstreamStream::Tls(_) | UpstreamStream::Within(_) => None,

@@ -16,7 +16,7 @@ use http_body::{Body, Frame, SizeHint};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 /// Why a request's body ended early.
 #[derive(Debug)]
@@ -128,15 +128,15 @@ impl Answer {
 
     /// Moves some of it into a pipe; gives how much, or `None` where the next of it
     /// is a frame to be asked for.
-    pub fn poll_pass(&mut self, pipe: &mut Pipe, cx: &mut Context<'_>) -> Poll<Option<usize>> {
+    pub fn pass(&mut self, pipe: &mut Pipe) -> Option<usize> {
         let Source::Upstream(incoming, back) = &mut self.source else {
-            return Poll::Ready(None);
+            return None;
         };
-        let moved = ready!(back.poll_pass(incoming, pipe, cx));
-        if moved.is_some() && incoming.is_end_stream() {
+        let moved = back.pass(incoming, pipe)?;
+        if incoming.is_end_stream() {
             back.ended();
         }
-        Poll::Ready(moved)
+        Some(moved)
     }
 
     fn poll_source(

@@ -93,15 +93,10 @@ impl Return {
 
     /// Moves some of it into a pipe; gives how much, or `None` where the next of it
     /// is to be [read](Self::poll_frame).
-    pub fn poll_pass(
-        &self,
-        body: &mut Received,
-        pipe: &mut Pipe,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<usize>> {
+    pub fn pass(&self, body: &mut Received, pipe: &mut Pipe) -> Option<usize> {
         match (body, &self.open) {
-            (Received::Http1(content), Some(open)) => open.line.poll_pass(content, pipe, cx),
-            _ => Poll::Ready(None),
+            (Received::Http1(content), Some(open)) => open.line.pass(content, pipe),
+            _ => None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Long answers, which the kernel moves from one connection to the other by itself.
 
 use crate::support::{AuthServer, Conf, Conn, Scripted, Sidekey, eventually};
+use socket2::SockRef;
 use std::io::{Read, Write};
 use std::thread;
 
@@ -142,4 +143,26 @@ fn many_at_once_all_come() {
     senders
         .into_iter()
         .for_each(|sender| sender.join().unwrap());
+}
+
+/// The kernel does not move what lies behind urgent data, which is no content.
+#[test]
+fn urgent_data_within_it_stops_nothing() {
+    let (_auth, upstream, sidekey) = started(|conf| conf);
+    let (mut caller, mut server) = asked(&sidekey, &upstream);
+    let content = pattern(LENGTH);
+    let sender = {
+        let content = content.clone();
+        thread::spawn(move || {
+            let (first, second) = content.split_at(LENGTH / 3);
+            server.send([head().as_bytes(), first].concat());
+            SockRef::from(&server.stream)
+                .send_out_of_band(b"!")
+                .unwrap();
+            server.send(second);
+        })
+    };
+    caller.skip_head();
+    assert!(caller.exactly(LENGTH) == content);
+    sender.join().unwrap();
 }

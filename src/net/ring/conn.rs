@@ -206,25 +206,17 @@ impl Conn {
     /// Has `take` take what has come out of the socket itself.
     ///
     /// # Errors
-    /// As `take`'s; another one where it has to be read instead.
+    /// As `take`'s; that it would block where it has to be read instead.
     pub fn take(
         &mut self,
         take: impl FnOnce(BorrowedFd<'_>) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        match self.receiving {
-            _ if !self.unread.is_empty() || self.ended || self.read_error.is_some() => {
-                Err(io::ErrorKind::Unsupported.into())
-            }
-            Receiving::Word => Err(io::ErrorKind::WouldBlock.into()),
-            Receiving::Buffers | Receiving::Stopping => Err(io::ErrorKind::Unsupported.into()),
-            Receiving::Nothing if std::mem::take(&mut self.drained) => {
-                Err(io::ErrorKind::WouldBlock.into())
-            }
-            Receiving::Nothing => {
-                self.bulk = BULK;
-                take(self.socket.as_fd())
-            }
+        let is_read = !self.unread.is_empty() || self.ended || self.read_error.is_some();
+        if is_read || self.drained || self.receiving != Receiving::Nothing {
+            return Err(io::ErrorKind::WouldBlock.into());
         }
+        self.bulk = BULK;
+        take(self.socket.as_fd())
     }
 
     /// Has `give` put something into the socket itself, behind what was written.

@@ -42,23 +42,14 @@ impl Stream {
     }
 
     /// Has `take` take what has come out of the socket itself; an error where that
-    /// can only be read, because the kernel has put it into buffers.
-    pub fn poll_taken(
+    /// has to be read, for one because the kernel has put it into buffers.
+    pub fn try_take(
         &self,
-        cx: &Context<'_>,
         take: impl FnOnce(BorrowedFd<'_>) -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
+    ) -> io::Result<usize> {
         let mut driver = self.ring.driver.borrow_mut();
         driver.receive_by_word(self.index);
-        let (conn, _) = driver.conn(self.index);
-        match conn.take(take) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                conn.reader.wait(cx);
-                driver.receive(self.index);
-                Poll::Pending
-            }
-            taken => Poll::Ready(taken),
-        }
+        driver.conn(self.index).0.take(take)
     }
 
     /// Has `give` put something into the socket itself, behind all that was written.

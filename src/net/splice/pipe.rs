@@ -1,6 +1,7 @@
 //! The pipe between two connections.
 
 use crate::net::stream::Stream;
+use rustix::io::retry_on_intr;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -11,14 +12,18 @@ use std::task::{Context, Poll, ready};
 const MOST: u64 = 256 * 1024;
 /// Pipes of a thread that may be in use at once; who gets none copies.
 const PIPES: usize = 32;
-/// Empty ones that are kept for the next content.
-const SPARE: usize = 8;
-/// What a pipe is made for: a page each, of which few packets fill one.
-const ROOM: usize = 128 * 4096;
+/// Empty ones that are kept for the next content. All pipes of a user without rights
+/// count together, those of other processes as well.
+const SPARE: usize = 2;
+/// What a pipe is made for: pages, of which few packets fill one.
+const ROOM: usize = 64 * 4096;
+/// How often none is asked for after the kernel has refused.
+const REFUSED: u32 = 1024;
 
 thread_local! {
     static IN_USE: Cell<usize> = const { Cell::new(0) };
     static EMPTY: RefCell<Vec<Ends>> = const { RefCell::new(Vec::new()) };
+    static WITHOUT: Cell<u32> = const { Cell::new(0) };
 }
 
 struct Ends {
@@ -32,7 +37,7 @@ impl Ends {
     fn new() -> io::Result<Self> {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
         let room = fcntl_setpipe_size(&write, ROOM);
-        room.or_else(|_| fcntl_setpipe_size(&write, ROOM / 8))?;
+        room.or_else(|_| fcntl_setpipe_size(&write, ROOM / 4))?;
         Ok(Self { read, write })
     }
 }
@@ -49,11 +54,18 @@ impl Pipe {
     /// gives none.
     #[must_use]
     pub fn take() -> Option<Self> {
-        if IN_USE.get() >= PIPES {
+        if IN_USE.get() >= PIPES || WITHOUT.get() > 0 {
+            WITHOUT.set(WITHOUT.get().saturating_sub(1));
             return None;
         }
         let kept = EMPTY.with_borrow_mut(Vec::pop);
-        let ends = kept.or_else(|| Ends::new().ok())?;
+        let ends = match kept.map_or_else(Ends::new, Ok) {
+            Ok(ends) => ends,
+            Err(_) => {
+                WITHOUT.set(REFUSED);
+                return None;
+            }
+        };
         IN_USE.set(IN_USE.get() + 1);
         Some(Self {
             ends: Some(ends),
@@ -67,21 +79,24 @@ impl Pipe {
     }
 
     /// Moves up to `most` bytes of what has come on a connection into this pipe,
-    /// which is empty; `None` where they have to be read: the connection has
-    /// ended, or failed, or has read on by itself.
-    pub fn poll_fill(
-        &mut self,
-        from: &mut Stream,
-        most: u64,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<usize>> {
-        let Some(ends) = self.ends.as_ref().filter(|_| self.held == 0) else {
-            return Poll::Ready(None);
-        };
+    /// which is empty; gives how many. `None` where they have to be read: nothing is
+    /// here yet, or not for this, or the connection has ended or failed. Nobody is
+    /// woken when more comes, but by the reading.
+    pub fn fill(&mut self, from: &mut Stream, most: u64) -> Option<usize> {
+        let ends = self.ends.as_ref().filter(|_| self.held == 0)?;
         let most = usize::try_from(most.min(MOST)).unwrap_or_default();
-        let moved = from.poll_taken(cx, |socket| moved(socket, &ends.write, most));
-        self.held = ready!(moved).unwrap_or_default();
-        Poll::Ready((self.held > 0).then_some(self.held))
+        // Empty it may be for splice alone, at urgent data: so that is not to wait.
+        let taken = from.try_take(|socket| match moved(socket, &ends.write, most) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            moved => moved,
+        });
+        match taken {
+            Ok(moved) => self.held = moved,
+            // Not every kernel does it, nor does every sandbox let it.
+            Err(error) if is_refusal(&error) => WITHOUT.set(REFUSED),
+            Err(_) => {}
+        }
+        (self.held > 0).then_some(self.held)
     }
 
     /// Moves everything in this pipe to a connection, or what it takes now; ready
@@ -118,21 +133,37 @@ impl Drop for Pipe {
     }
 }
 
+fn is_refusal(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported)
+}
+
 fn moved(from: impl AsFd, to: impl AsFd, most: usize) -> io::Result<usize> {
     let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
-    Ok(splice(from, None, to, None, most, flags)?)
+    let splice = || splice(&from, None, &to, None, most, flags);
+    Ok(retry_on_intr(splice)?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::{PIPES, Pipe, SPARE};
-    use crate::net::pair::{sockets, with_sockets};
+    use crate::net::pair::{sockets, turn, with_sockets};
+    use crate::net::stream::Stream;
     use std::future::poll_fn;
     use std::io::{Read, Write};
-    use std::task::{Context, Waker};
     use std::thread;
 
     const LENGTH: usize = 3 * 1024 * 1024 + 5;
+
+    async fn fill(pipe: &mut Pipe, from: &mut Stream, most: u64) -> usize {
+        loop {
+            poll_fn(|cx| from.poll_readable(cx)).await;
+            if let Some(moved) = pipe.fill(from, most) {
+                return moved;
+            }
+            turn().await;
+        }
+    }
 
     #[test]
     fn all_comes_out_in_its_order() {
@@ -149,15 +180,16 @@ mod tests {
             });
             let mut pipe = Pipe::take().unwrap();
             let mut left = LENGTH as u64;
-            while let Some(moved) = poll_fn(|cx| pipe.poll_fill(&mut from, left, cx)).await {
+            while left > 0 {
+                let moved = fill(&mut pipe, &mut from, left).await;
                 left -= moved as u64;
                 while !pipe.is_empty() {
                     poll_fn(|cx| pipe.poll_drain(&mut to, cx)).await.unwrap();
                 }
             }
-            assert_eq!(left, 0, "the end has to be read");
-            drop(to);
             writer.join().unwrap();
+            assert_eq!(pipe.fill(&mut from, 9), None, "the end has to be read");
+            drop(to);
             assert!(reader.join().unwrap() == all);
         });
     }
@@ -170,10 +202,8 @@ mod tests {
             for word in [b"first", b"other"] {
                 source.write_all(word).unwrap();
                 let mut pipe = Pipe::take().unwrap();
-                let moved = poll_fn(|cx| pipe.poll_fill(&mut from, 100, cx)).await;
-                assert_eq!(moved, Some(5));
-                let again = pipe.poll_fill(&mut from, 100, &mut Context::from_waker(Waker::noop()));
-                assert!(again.is_ready(), "it is full");
+                assert_eq!(fill(&mut pipe, &mut from, 100).await, 5);
+                assert_eq!(pipe.fill(&mut from, 100), None, "it is full");
                 if word == b"other" {
                     poll_fn(|cx| pipe.poll_drain(&mut to, cx)).await.unwrap();
                 }

@@ -107,16 +107,12 @@ impl Writing {
         };
         let pipe = self.pipe.insert(pipe);
         if pipe.is_empty() {
-            match self.body.poll_pass(pipe, cx) {
-                Poll::Ready(Some(moved)) => *left = left.saturating_sub(moved as u64),
-                Poll::Ready(None) => return Poll::Ready(Ok(false)),
-                Poll::Pending => {
-                    // Whoever waits for more leaves it to others.
-                    self.pipe = None;
-                    ready!(wire.poll_flush(cx))?;
-                    return Poll::Pending;
-                }
-            }
+            let Some(moved) = self.body.pass(pipe) else {
+                // Whoever waits for more leaves it to others.
+                self.pipe = None;
+                return Poll::Ready(Ok(false));
+            };
+            *left = left.saturating_sub(moved as u64);
         }
         ready!(wire.poll_drain(cx, pipe))?;
         self.ended = *left == 0;

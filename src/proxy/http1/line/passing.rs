@@ -3,7 +3,6 @@
 use super::Line;
 use crate::net::splice::Pipe;
 use crate::proxy::http1::content::Content;
-use std::task::{Context, Poll, ready};
 
 impl Line {
     /// True where the kernel may move content by itself.
@@ -14,24 +13,16 @@ impl Line {
 
     /// Has the kernel move some of an answer's content into a pipe; gives how much,
     /// or `None` where the next of it is to be [read](Self::poll_frame).
-    pub fn poll_pass(
-        &self,
-        content: &mut Content,
-        pipe: &mut Pipe,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<usize>> {
+    pub fn pass(&self, content: &mut Content, pipe: &mut Pipe) -> Option<usize> {
         let wire = &mut *self.0.borrow_mut();
         let is_read = wire.come.is_empty() && wire.failure.is_none() && !wire.is_broken;
         let (Content::Length(left), true, false) = (&*content, is_read, wire.sends) else {
-            return Poll::Ready(None);
+            return None;
         };
         let left = *left;
-        let Some(stream) = wire.io.plain() else {
-            return Poll::Ready(None);
-        };
         wire.reads_on = true;
-        let moved = ready!(pipe.poll_fill(stream, left, cx));
-        *content = Content::of_length(left - moved.unwrap_or_default() as u64);
-        Poll::Ready(moved)
+        let moved = pipe.fill(wire.io.plain()?, left)?;
+        *content = Content::of_length(left - moved as u64);
+        Some(moved)
     }
 }
