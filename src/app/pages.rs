@@ -2,6 +2,7 @@
 //! and most of them are needed only when it starts and when a configuration is read.
 
 use std::io::{self, BufRead};
+use std::ops::Range;
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -21,8 +22,10 @@ pub fn give_back() {
     };
     let lines = io::BufReader::new(smaps).lines().map_while(Result::ok);
     let mut kib = 0;
+    let loaded = loaded();
     for mapping in mappings(lines, &program.to_string_lossy()) {
-        if mapping.is_as_in_the_file() {
+        // Others of the same file come and go, as those that a backtrace is read from.
+        if mapping.is_as_in_the_file() && loaded.contains(&mapping.start) {
             let start = mapping.start as *mut libc::c_void;
             // SAFETY: a private mapping of a file that is not written, without a page of
             // its own, has nothing that the file hasn't: dropping its pages changes no
@@ -34,11 +37,22 @@ pub fn give_back() {
     tracing::debug!(kib, "pages of the program were given back");
 }
 
+/// Where the loader has put the program, for as long as it runs.
+fn loaded() -> Range<usize> {
+    unsafe extern "C" {
+        /// The linker's names for its ends; nothing is read there.
+        static __executable_start: u8;
+        static _end: u8;
+    }
+    (&raw const __executable_start).addr()..(&raw const _end).addr()
+}
+
 /// Gives them back once the process has come to rest: a busy one would have to fetch
 /// at once what it needs.
 pub async fn give_back_at_rest() {
     until_rest(computed).await;
-    give_back();
+    // The kernel looks at all of the process's memory for it.
+    let _ = tokio::task::spawn_blocking(give_back).await;
 }
 
 /// Waits for a while in which next to nothing is computed. `computed` tells the

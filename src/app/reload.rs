@@ -70,6 +70,8 @@ pub struct Reloader {
 struct Prepared {
     config: Config,
     resolved: Resolved,
+    /// What goes through which, in words.
+    proxies: Vec<String>,
     doors: Doors,
     listening: Vec<Listening>,
 }
@@ -131,11 +133,11 @@ impl Reloader {
         self.in_use.watched = watched;
         let config = config.map_err(|mistakes| format!("\n{}", mistakes.render(false)))?;
         // Until it is done nobody creates an account or removes one.
-        let _turn = self.parts.core.accounts.turn().await;
+        let turn = self.parts.core.accounts.turn().await;
         let before = self.parts.core.accounts.by_key();
         let prepared = self.prepare(config, &before).await?;
         self.take_over(&before, prepared).await;
-        drop(before);
+        drop((before, turn));
         // The configuration of very many accounts is large while it is read.
         heap::give_back();
         Ok(())
@@ -157,12 +159,13 @@ impl Reloader {
             .map_err(|errors| Failure::Listen(errors).to_string())?;
         let addresses = doors.among(&self.parts.addresses);
         listeners::refuse_own_upstreams(&config.routes, &addresses).map_err(|e| e.to_string())?;
-        let (config, resolved) = blocking(move || {
+        let (config, resolved, proxies) = blocking(move || {
             let mut config = config;
             own_proxies::ignore(&mut config, &addresses);
+            let proxies = config.proxies_in_words();
             let resolved = resolve(&config, &*store, &created);
             config.accounts = Vec::new();
-            (config, resolved)
+            (config, resolved, proxies)
         })
         .await?;
         let resolved = resolved?;
@@ -171,6 +174,7 @@ impl Reloader {
         Ok(Prepared {
             config,
             resolved,
+            proxies,
             doors,
             listening,
         })
@@ -180,6 +184,7 @@ impl Reloader {
         let Prepared {
             mut config,
             resolved,
+            proxies,
             doors,
             listening,
         } = prepared;
@@ -193,7 +198,6 @@ impl Reloader {
         let counts = plan.counts();
         self.parts.refreshes.name(named);
         core.accounts.reload(plan).await;
-        let proxies = config.proxies_in_words();
         if proxies != self.in_use.proxies {
             announce::proxies_changed(&proxies);
         }

@@ -100,6 +100,7 @@ impl Running {
         let named = NamedAccounts::first(config.metrics_max_accounts, keys);
         let refreshes = Arc::new(RefreshMetrics::new(named));
         let created = created_before(&*made.store, &config);
+        let proxies = config.proxies_in_words();
         // Before as many more are made of them: their memory is used again.
         config.accounts = Vec::new();
         let secrets = Secrets::of(made.accounts.iter().chain(&created.accounts));
@@ -116,7 +117,6 @@ impl Running {
             tokens_first: made.tokens_first,
             traces: collector.as_ref().map(|c| c.tracing.clone()),
         };
-        let proxies = config.proxies_in_words();
         let plan = RoutePlan::of(&mut config, &reloading.addresses);
         let (core, given) = wings::start(&config, &plan, parts).await?;
         let readiness = Arc::new(Readiness::new(config.readiness_require.clone()));

@@ -262,7 +262,6 @@ impl<'a> Outbound<'a> {
             rest,
             query: callers_query(self.target.query(), ours),
             attached: &attached,
-            has_token: token.is_some(),
         };
         rewrite.build().map(Cow::Owned).ok_or_else(|| {
             Refusal::new(

@@ -53,7 +53,6 @@ pub fn join(upstream_path: &str, rest: &str) -> Option<String> {
         rest,
         query: None,
         attached: &[],
-        has_token: false,
     };
     rewrite.build().map(|target| target.as_str().to_owned())
 }

@@ -61,10 +61,8 @@ pub struct Rewrite<'a> {
     pub rest: &'a str,
     /// The caller's query, as it came, without what we attach ourselves.
     pub query: Option<Cow<'a, str>>,
-    /// Encoded pairs to append.
+    /// Encoded pairs to append, with secrets in them.
     pub attached: &'a [&'a str],
-    /// The token is in one of them.
-    pub has_token: bool,
 }
 
 impl Rewrite<'_> {
@@ -83,9 +81,9 @@ impl Rewrite<'_> {
             target.push_str(part);
             separator = '&';
         }
-        let target = match self.has_token {
-            true => Bytes::from_owner(Zeroizing::new(target.into_bytes())),
-            false => Bytes::from(target),
+        let target = match self.attached.is_empty() {
+            false => Bytes::from_owner(Zeroizing::new(target.into_bytes())),
+            true => Bytes::from(target),
         };
         PathAndQuery::from_maybe_shared(target).ok()
     }
@@ -136,7 +134,6 @@ mod tests {
             rest,
             query: None,
             attached: &[],
-            has_token: false,
         };
         rewrite.build().unwrap().as_str().to_owned()
     }
@@ -166,20 +163,13 @@ mod tests {
             rest: "/b",
             query: Some(Cow::Borrowed("x=%41&&y")),
             attached: &["t=1", "u=2"],
-            has_token: true,
         };
         assert_eq!(rewrite.build().unwrap(), "/a/b?own=1&x=%41&&y&t=1&u=2");
         let left = left_behind("t=1", || drop(rewrite.build()));
         assert_eq!(left, 0, "the token is in it");
-        let other = Rewrite {
-            has_token: false,
-            ..rewrite
-        };
+        let other = Rewrite { ..rewrite };
         let plain = allocations(|| other.build()).0;
-        let rewrite = Rewrite {
-            has_token: true,
-            ..other
-        };
+        let rewrite = Rewrite { ..other };
         assert_eq!(allocations(|| rewrite.build()).0, plain, "it costs none");
     }
 

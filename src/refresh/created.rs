@@ -132,12 +132,23 @@ pub fn write(store: &dyn Store, created: &Created) -> Result<(), StoreError> {
 /// # Errors
 /// When the store can't be written, or another process writes meanwhile.
 pub fn remove(store: &dyn Store, key: &AccountKey) -> Result<(), StoreError> {
-    for name in [format!("account/{key}"), format!("{PREFIX}{key}")] {
-        if let Some(record) = store.get(&name)? {
-            store.remove(&name, record.version)?;
-        }
+    removed(store, &format!("account/{key}"))?;
+    forget(store, key)
+}
+
+/// Forgets that it was created: its tokens are another's of the same key.
+///
+/// # Errors
+/// When the store can't be read or written.
+pub fn forget(store: &dyn Store, key: &AccountKey) -> Result<(), StoreError> {
+    removed(store, &format!("{PREFIX}{key}"))
+}
+
+fn removed(store: &dyn Store, name: &str) -> Result<(), StoreError> {
+    match store.get(name)? {
+        Some(record) => store.remove(name, record.version),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -171,14 +171,18 @@ impl Handle {
     /// restart.
     pub async fn remove(&self, key: &AccountKey) -> Result<(), StoreError> {
         let turn = self.turn().await;
-        if !self.is_created(key) {
-            return Ok(());
+        let is_created = self.is_created(key);
+        if is_created {
+            self.tell(Person::Remove(key.clone())).await;
+            self.until_heard(key).await;
+            self.people.notify_one();
         }
-        self.tell(Person::Remove(key.clone())).await;
-        self.until_heard(key).await;
-        self.people.notify_one();
         let (store, key) = (self.store.clone(), key.clone());
-        let removed = tokio::task::spawn_blocking(move || created::remove(&*store, &key)).await;
+        let removed = tokio::task::spawn_blocking(move || match is_created {
+            true => created::remove(&*store, &key),
+            false => created::forget(&*store, &key),
+        });
+        let removed = removed.await;
         drop(turn);
         removed.unwrap_or_else(|_| Err(broken_off()))
     }

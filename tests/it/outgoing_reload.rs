@@ -99,4 +99,6 @@ fn a_reload_changes_the_way_of_token_requests() {
     );
     assert!(token_proxy.count() >= 1);
     assert_eq!(auth.count(), 1);
+    let said = format!("the proxy http://{} for", token_proxy.server.address);
+    assert!(sidekey.logs().contains(&said), "{}", sidekey.logs());
 }
