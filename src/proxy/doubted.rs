@@ -45,7 +45,6 @@ impl Doubted {
     /// An issuer's keys have changed: everything may be otherwise.
     pub fn forget(&self) {
         self.found.take();
-        self.spent.take();
     }
 
     /// What is known of a token already.
@@ -65,12 +64,15 @@ impl Doubted {
         spent.second != second || (by_it < OF_ONE && spent.all < OF_ALL)
     }
 
-    /// A token was looked at by the keys of these issuers, and lets nobody in.
+    /// A token was looked at by the keys of these issuers, and lets nobody in. In vain it
+    /// was where its signature is not theirs: a good one may be refused for much else.
     pub fn add(&self, digest: KeyDigest, found: Looked, address: &str, second: i64) {
         if found.is_empty() {
             return;
         }
-        self.spent.borrow_mut().count(address, second);
+        if found.iter().any(|(_, found)| found.is_err()) {
+            self.spent.borrow_mut().count(address, second);
+        }
         let mut all = self.found.borrow_mut();
         if all.len() >= MOST {
             all.clear();

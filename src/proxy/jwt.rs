@@ -15,7 +15,7 @@ use crate::config::checked::callers::{Allowed, ByJwt, NameOf};
 use crate::token::Issuers;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -28,6 +28,9 @@ pub struct Jwts {
     /// Of which [generation](Issuers::generation) what is known is.
     generation: Cell<u64>,
     known: RefCell<HashMap<KeyDigest, Rc<Known>>>,
+    /// Tokens that were known before all was forgotten: each is looked at once more,
+    /// whatever others have sent.
+    before: RefCell<HashSet<KeyDigest>>,
     doubted: Doubted,
 }
 
@@ -140,6 +143,7 @@ impl Jwts {
             issuers,
             generation: Cell::default(),
             known: RefCell::default(),
+            before: RefCell::default(),
             doubted: Doubted::default(),
         }
     }
@@ -154,7 +158,7 @@ impl Jwts {
     ) -> Shown {
         let generation = self.issuers.generation();
         if self.generation.replace(generation) != generation {
-            self.known.borrow_mut().clear();
+            self.forget(&mut self.known.borrow_mut());
             self.doubted.forget();
         }
         let digest = digest(token);
@@ -195,9 +199,14 @@ impl Jwts {
     fn remember(&self, digest: KeyDigest, known: Known) {
         let mut all = self.known.borrow_mut();
         if all.len() >= MOST {
-            all.clear();
+            self.forget(&mut all);
         }
         all.insert(digest, Rc::new(known));
+    }
+
+    fn forget(&self, known: &mut HashMap<KeyDigest, Rc<Known>>) {
+        let before = known.drain().map(|(digest, _)| digest).collect();
+        self.before.replace(before);
     }
 
     /// By each issuer of the token's name, as they may have different keys, until
@@ -270,7 +279,9 @@ impl Jwts {
         if let Some(found) = self.doubted.found(&come.digest, of) {
             return Ok(found);
         }
-        if !self.doubted.may_look(come.address, come.now) {
+        let may_look = self.before.borrow_mut().remove(&come.digest)
+            || self.doubted.may_look(come.address, come.now);
+        if !may_look {
             return Err(Shown::NotLookedAt);
         }
         let found = keys.verify(&come.token).map(Rc::new);

@@ -13,6 +13,7 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
 use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a caller proves by who it is. It ends here, on every route.
 pub const CALLER_KEY: HeaderName = HeaderName::from_static("sidekey-caller-key");
@@ -98,7 +99,11 @@ impl Unknown {
 
     fn refused(self, what: &str) -> Refusal {
         let detail = format!("{what} for certain callers only: {}", self.why);
-        Refusal::new(self.code, detail)
+        let refusal = Refusal::new(self.code, detail);
+        match self.code {
+            Code::Overloaded => refusal.retry_after(Duration::from_secs(1)),
+            _ => refusal,
+        }
     }
 }
 
@@ -145,11 +150,13 @@ fn unknown(allowed: &Allowed, has_key: bool, shown: &Shown) -> Unknown {
     match shown {
         Shown::Fault(fault) => unproven(fault.to_string()),
         Shown::Bad(why) => Unknown::not_allowed(why),
-        Shown::NotLookedAt => unproven(
-            "too many tokens that prove nothing have come from your address just now, and this \
-             one was not looked at: try again in a second"
-                .to_owned(),
-        ),
+        // Not that it is a bad one: its client would throw it away.
+        Shown::NotLookedAt => Unknown {
+            code: Code::Overloaded,
+            why: "too many tokens that prove nothing have come just now, and this one was not \
+                  looked at: try again in a second"
+                .into(),
+        },
         _ if has_key => Unknown::not_allowed("the key that was sent is of none of them"),
         _ => match allowed.jwts() {
             [jwt, ..] => unproven(format!("send a token as {}", sent_as(&jwt.header))),

@@ -44,6 +44,9 @@ impl Issuers {
     /// only asks in another way for the keys of the same source, until it has its own.
     pub fn trust(&self, wanted: &HashSet<Arc<TrustedIssuer>>) {
         let before = self.0.rings.load_full();
+        if before.len() == wanted.len() && wanted.iter().all(|issuer| before.contains_key(issuer)) {
+            return;
+        }
         let ring = |issuer: &Arc<TrustedIssuer>| {
             if let Some(kept) = before.get(issuer) {
                 return kept.clone();
