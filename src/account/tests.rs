@@ -292,3 +292,19 @@ fn an_upstream_is_filled_in_with_what_may_stand_there() {
     let error = of("https://{tenant}/").unwrap_err();
     assert_eq!(error.input, "parameters.tenant", "it may lead anywhere");
 }
+
+/// Also of an account that is made while it runs, of values that nobody has checked.
+#[test]
+fn no_value_makes_a_field_that_frames_or_routes_a_message() {
+    for name in ["Host", "Content-Length", "transfer_encoding", "Connection"] {
+        let mut of_token = integration();
+        of_token.token.name = template("{tenant}");
+        let mut of_parameter = integration();
+        of_parameter.request_parameters[0].name = template("{tenant}");
+        for integration in [of_token, of_parameter] {
+            let resolved = ConnectedAccount::resolve(&account(integration, name, "hunter2"));
+            let why = resolved.unwrap_err().to_string();
+            assert!(why.contains("belongs to the connection"), "{name}: {why}");
+        }
+    }
+}

@@ -342,6 +342,22 @@ pub enum LogFormat {
     Json,
 }
 
+/// Fields that frame or route a message, or belong to one connection: writing
+/// them would make a request ambiguous.
+pub const NOT_OURS: [&str; 11] = [
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "http2-settings",
+];
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Workers {
     /// OS threads for requests; at least 1.

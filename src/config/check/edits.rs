@@ -1,9 +1,8 @@
 //! What a route changes in requests and answers.
 
-use super::inputs::NOT_OURS;
 use super::speakers::Speaker;
 use crate::config::checked::edits::{Edits, Fields};
-use crate::config::checked::{Integration, ParameterValue, Placement};
+use crate::config::checked::{Integration, NOT_OURS, ParameterValue, Placement};
 use crate::config::mistakes::Mistake;
 use crate::config::reader::Reader;
 use crate::config::scalar::{Context, Scalar, resolve};

@@ -2,6 +2,7 @@
 //! each must be once it is filled in.
 
 use crate::base::template::{ExpandError, Lookup, Template, UrlTemplate};
+use crate::config::checked::NOT_OURS;
 use crate::config::mistakes::Mistake;
 use crate::config::reader::Located;
 use crate::config::scalar::{Context, Scalar};
@@ -135,22 +136,6 @@ impl Declared<'_> {
         );
     }
 }
-
-/// Fields that frame or route a message, or belong to one connection: writing
-/// them would make a request ambiguous.
-pub(super) const NOT_OURS: [&str; 11] = [
-    "connection",
-    "content-length",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "http2-settings",
-];
 
 fn header_name(name: &str) -> Result<(), ExpandError> {
     match HeaderName::from_bytes(name.as_bytes()) {

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::task::{Context, Poll, ready};
 
 /// Bytes that are moved at once.
-const MOST: u64 = 256 * 1024;
+const MOST: u64 = 1024 * 1024;
 /// Pipes of a thread that may be in use at once; who gets none copies.
 const PIPES: usize = 32;
 /// Empty ones that are kept for the next content. All pipes of a user without rights

@@ -18,7 +18,7 @@ pub const SIZE: usize = 16 * 1024;
 const MOST: usize = 64;
 /// How large they may be, in bytes and in fields.
 const MOST_BYTES: usize = 32 * 1024;
-const MOST_FIELDS: usize = 64;
+pub const MOST_FIELDS: usize = 64;
 
 thread_local! {
     static READING: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };

@@ -2,6 +2,7 @@
 
 use crate::proxy::hop::has_word;
 use crate::proxy::http1::framing::{number, value};
+use crate::proxy::http1::scratch;
 use crate::proxy::http1::spelled::Spelled;
 use bytes::Bytes;
 use http::header::{
@@ -84,9 +85,12 @@ impl Head {
         }
     }
 
-    /// Nothing that came is kept any longer; the room for fields is.
+    /// Nothing that came is kept any longer; the room for fields is, if it is not much.
     pub fn forget(&mut self) {
-        self.parts.headers.clear();
+        match self.parts.headers.capacity() > scratch::MOST_FIELDS {
+            true => self.parts.headers = HeaderMap::new(),
+            false => self.parts.headers.clear(),
+        }
         self.parts.uri = Uri::default();
         self.parts.extensions = Extensions::new();
     }

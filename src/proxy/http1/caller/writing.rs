@@ -69,7 +69,8 @@ impl Writing {
     pub fn poll(&mut self, cx: &mut Context<'_>, wire: &Wire) -> Poll<bool> {
         for _ in 0..ROUNDS {
             match self.poll_pass(cx, wire) {
-                Poll::Ready(Ok(true)) if !self.ended => continue,
+                // That was much: others have their turn.
+                Poll::Ready(Ok(true)) if !self.ended => break,
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(false),
                 Poll::Pending => return self.unless_gone(cx, wire),
