@@ -91,6 +91,7 @@ impl Head {
             true => self.parts.headers = HeaderMap::new(),
             false => self.parts.headers.clear(),
         }
+        self.parts.method = Method::GET;
         self.parts.uri = Uri::default();
         self.parts.extensions = Extensions::new();
     }
