@@ -205,8 +205,12 @@ impl Jwts {
     }
 
     fn forget(&self, known: &mut HashMap<KeyDigest, Rc<Known>>) {
-        let before = known.drain().map(|(digest, _)| digest).collect();
-        self.before.replace(before);
+        let mut before = self.before.borrow_mut();
+        // One reload may change the keys several times.
+        if before.len() + known.len() > MOST {
+            before.clear();
+        }
+        before.extend(known.drain().map(|(digest, _)| digest));
     }
 
     /// By each issuer of the token's name, as they may have different keys, until
