@@ -6,8 +6,8 @@ use crate::base::outgoing::Outgoing;
 use crate::base::secret::Secret;
 use crate::base::template::{Template, UrlTemplate};
 use crate::config::checked::{
-    Account, ClientAuth, ClientSecret, CodeChallenge, GrantType, Integration, NOT_OURS, OAuth2,
-    ParameterValue, Placement, RequestParameter, TokenMethod,
+    Account, ClientAuth, ClientSecret, CodeChallenge, GrantType, Integration, OAuth2,
+    ParameterValue, Placement, RequestParameter, TokenMethod, is_of_the_connection,
 };
 use http::{HeaderName, HeaderValue};
 use std::collections::BTreeMap;
@@ -298,9 +298,7 @@ fn add_parameter(
 fn header_name(input: &str, name: &str) -> Result<HeaderName, ResolveError> {
     let header = HeaderName::from_bytes(name.as_bytes())
         .map_err(|_| ResolveError::new(input, "not a header's name (RFC 9110, 5.1)"))?;
-    // Some servers take one for the other.
-    let plain = header.as_str().replace('_', "-");
-    if NOT_OURS.contains(&plain.as_str()) {
+    if is_of_the_connection(&header) {
         let what = "this header belongs to the connection and can't be set";
         return Err(ResolveError::new(input, what));
     }

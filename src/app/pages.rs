@@ -153,37 +153,9 @@ fn mappings(lines: impl Iterator<Item = String>, program: &str) -> Vec<Mapping> 
 
 #[cfg(test)]
 mod tests {
-    use super::{NEXT_TO_NOTHING, computed, until_rest};
-    use std::time::Duration;
-
-    #[tokio::test(start_paused = true)]
-    async fn rest_is_when_next_to_nothing_is_computed() {
-        let step = Duration::from_millis(1);
-        let at = [
-            Duration::ZERO,
-            NEXT_TO_NOTHING + step,
-            NEXT_TO_NOTHING * 9,
-            NEXT_TO_NOTHING * 10,
-        ];
-        let mut looks = at.iter();
-        until_rest(|| *looks.next().unwrap()).await;
-        assert_eq!(looks.len(), 0);
-    }
-
-    #[test]
-    fn what_this_process_computes_counts() {
-        let before = computed();
-        while computed() == before {
-            std::hint::spin_loop();
-        }
-        assert!(computed() > before);
-    }
-}
-
-#[cfg(test)]
-mod program_tests {
-    use super::{Mapping, give_back, mappings};
+    use super::{Mapping, NEXT_TO_NOTHING, computed, give_back, mappings, until_rest};
     use std::io::{BufRead, BufReader};
+    use std::time::Duration;
 
     const SMAPS: &str = "\
 55d0a0000000-55d0a0100000 r--p 00000000 fe:00 42                         /usr/bin/my sidekey
@@ -267,5 +239,28 @@ Swap:                  0 kB
             resident() < before
         };
         assert!((0..100).any(|_| gone()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rest_is_when_next_to_nothing_is_computed() {
+        let step = Duration::from_millis(1);
+        let at = [
+            Duration::ZERO,
+            NEXT_TO_NOTHING + step,
+            NEXT_TO_NOTHING * 9,
+            NEXT_TO_NOTHING * 10,
+        ];
+        let mut looks = at.iter();
+        until_rest(|| *looks.next().unwrap()).await;
+        assert_eq!(looks.len(), 0);
+    }
+
+    #[test]
+    fn what_this_process_computes_counts() {
+        let before = computed();
+        while computed() == before {
+            std::hint::spin_loop();
+        }
+        assert!(computed() > before);
     }
 }

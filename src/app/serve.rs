@@ -12,6 +12,7 @@ use super::running::{End, Reloading, Running};
 use super::signals::{Hangups, Signals};
 use super::source::{Source, Watched};
 use super::stored::{self, Surroundings};
+use super::wings;
 use crate::account::ConnectedAccount;
 use crate::admin::token::{TokenError, find_or_make};
 use crate::base::directories::state_directory;
@@ -32,7 +33,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 use tokio::runtime::Runtime;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 /// Threads for everything that is not a proxied request.
 const COLD_THREADS: usize = 2;
@@ -41,8 +42,6 @@ pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How often it is looked whether all first token requests have ended.
 const LOOK_AT_START: Duration = Duration::from_millis(500);
-/// How long first tokens may take before the start is taken for over.
-const FIRST_ATTEMPTS: Duration = Duration::from_secs(30);
 
 /// What is made before anything runs.
 pub(super) struct Made {
@@ -247,13 +246,7 @@ async fn taken(offer: Option<&Offer>, held: &Held) {
 /// code once more after the first looks at the process and its first requests, which come
 /// at once.
 async fn give_back(accounts: Handle) {
-    // Where some can't be had, the others' start is over all the same.
-    let _ = timeout(FIRST_ATTEMPTS, async {
-        while !accounts.first_attempts_ended() {
-            sleep(LOOK_AT_START).await;
-        }
-    })
-    .await;
+    wings::first_attempts(&accounts, LOOK_AT_START).await;
     // What belonged to the last of them is free soon after.
     sleep(LOOK_AT_START).await;
     heap::give_back();

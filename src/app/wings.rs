@@ -71,7 +71,7 @@ pub async fn start(
         settings: config.refresh.clone(),
     });
     if parts.tokens_first {
-        first_attempts(&accounts).await;
+        first_attempts(&accounts, LOOK).await;
     }
     let issuers = Arc::new(Fetchers::new(config.refresh.timeout));
     issuers.trust(&plan.issuers(&config.listeners)).await;
@@ -105,10 +105,12 @@ pub async fn start(
     Ok((core, given))
 }
 
-async fn first_attempts(accounts: &Handle) {
+/// Waits for the first tokens; where some can't be had, the others' start is over all
+/// the same. `pause`: between two looks.
+pub async fn first_attempts(accounts: &Handle, pause: Duration) {
     let ended = async {
         while !accounts.first_attempts_ended() {
-            sleep(LOOK).await;
+            sleep(pause).await;
         }
     };
     let _ = timeout(FIRST_ATTEMPTS, ended).await;

@@ -344,7 +344,7 @@ pub enum LogFormat {
 
 /// Fields that frame or route a message, or belong to one connection: writing
 /// them would make a request ambiguous.
-pub const NOT_OURS: [&str; 11] = [
+const NOT_OURS: [&str; 11] = [
     "connection",
     "content-length",
     "expect",
@@ -357,6 +357,12 @@ pub const NOT_OURS: [&str; 11] = [
     "upgrade",
     "http2-settings",
 ];
+
+/// True of these; some servers read `_` as `-`.
+#[must_use]
+pub fn is_of_the_connection(name: &HeaderName) -> bool {
+    NOT_OURS.contains(&name.as_str().replace('_', "-").as_str())
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Workers {

@@ -32,7 +32,13 @@ pub fn enable_for(limit: Duration) {
     SPIN.set(Some(Spin::new(limit)));
 }
 
-/// Whether that may pay for itself: not where processor time is rationed, for the
+/// Whether it does so.
+#[must_use]
+pub fn is_enabled() -> bool {
+    SPIN.with_borrow(Option::is_some)
+}
+
+/// Whether staying awake may pay for itself: not where processor time is rationed, for the
 /// ration would be used up, and not where the other side needs the only processor.
 #[must_use]
 pub fn pays() -> bool {
@@ -54,12 +60,6 @@ fn processors(usable: usize) -> (usize, usize) {
 #[cfg(not(target_os = "linux"))]
 fn processors(usable: usize) -> (usize, usize) {
     (usable, usable)
-}
-
-/// Whether it does.
-#[must_use]
-pub fn is_enabled() -> bool {
-    SPIN.with_borrow(Option::is_some)
 }
 
 /// An answer is awaited as long as this lives.

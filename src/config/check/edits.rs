@@ -2,7 +2,7 @@
 
 use super::speakers::Speaker;
 use crate::config::checked::edits::{Edits, Fields};
-use crate::config::checked::{Integration, NOT_OURS, ParameterValue, Placement};
+use crate::config::checked::{Integration, ParameterValue, Placement, is_of_the_connection};
 use crate::config::mistakes::Mistake;
 use crate::config::reader::Reader;
 use crate::config::scalar::{Context, Scalar, resolve};
@@ -134,7 +134,7 @@ fn name(
         let what = format!("{} is no header name", written.named());
         return report(what, "letters, digits and `-`");
     };
-    let why = if is_of_the_connection(&name) {
+    let why = if is_out_of_reach(&name) {
         Some("it frames or addresses the message, or belongs to one connection")
     } else {
         objection(&name)
@@ -153,11 +153,11 @@ fn name(
     Some(name)
 }
 
-/// What no route may touch; some servers read `_` as `-`.
-fn is_of_the_connection(name: &HeaderName) -> bool {
+/// What no route may touch: what is the connection's, and what proxies say of themselves.
+fn is_out_of_reach(name: &HeaderName) -> bool {
     let plain = name.as_str().replace('_', "-");
     let proxys = ["proxy-authorization", "proxy-authenticate", "proxy-status"];
-    NOT_OURS.iter().chain(&proxys).any(|known| *known == plain)
+    is_of_the_connection(name) || proxys.contains(&plain.as_str())
 }
 
 fn value(ctx: &Context<'_>, name: &Word, written: &Scalar) -> Option<HeaderValue> {

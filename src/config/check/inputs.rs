@@ -2,7 +2,7 @@
 //! each must be once it is filled in.
 
 use crate::base::template::{ExpandError, Lookup, Template, UrlTemplate};
-use crate::config::checked::NOT_OURS;
+use crate::config::checked::is_of_the_connection;
 use crate::config::mistakes::Mistake;
 use crate::config::reader::Located;
 use crate::config::scalar::{Context, Scalar};
@@ -139,7 +139,7 @@ impl Declared<'_> {
 
 fn header_name(name: &str) -> Result<(), ExpandError> {
     match HeaderName::from_bytes(name.as_bytes()) {
-        Ok(name) if NOT_OURS.contains(&name.as_str()) => {
+        Ok(name) if is_of_the_connection(&name) => {
             unfit("this header belongs to the connection and can't be set")
         }
         Ok(_) => Ok(()),
